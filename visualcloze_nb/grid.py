@@ -18,6 +18,7 @@ from visualcloze_nb.layout import GridError, Layout
 
 PATCH = 2  # FLUX packs 2 x 2 latent pixels into one token
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Grid:
     """Examples, a query with empty cells, and the texts that go with them.
@@ -195,14 +196,28 @@ class Grid:
 
         return compose_grid(self, cell, titles, self.targets if outline is None else tuple(outline))
 
+    @property
+    def alt(self) -> str:
+        """The grid in words, for readers who do not see the picture."""
+        query = ", ".join("empty" if cell is None else "a picture" for cell in self.query)
+        count = len(self.examples)
+        return f"Grid of {count} example {'row' if count == 1 else 'rows'} above a query row: {query}."
+
     def _repr_png_(self) -> bytes:
         from visualcloze_nb.compose import png_bytes
 
         return png_bytes(self.picture())
 
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        from visualcloze_nb.compose import mimebundle
+
+        return mimebundle(self)
+
     def __repr__(self) -> str:
         columns = ", ".join(str(col + 1) for col in self.targets)
-        targets = f"target in column {columns}" if columns else "finished"
+        one = len(self.targets) == 1
+        targets = f"target in column {columns}" if one else f"targets in columns {columns}"
+        targets = targets if columns else "finished"
         texts = f"task={self.task!r}, content={self.content!r}"
         return f"<Grid {self.n_rows} x {self.n_cols}, {targets}, {texts}>"
 
