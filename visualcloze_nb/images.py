@@ -203,6 +203,7 @@ def _decode(opened: Image.Image, where: str, max_pixels: int) -> Image.Image:
         notes.append(f"holds {frames} frames: the first is used")
     for note in notes:
         warnings.warn(f"{where} {note}", ImageNote, stacklevel=3)
+    result.info.clear()  # the orientation must not be applied again when this picture comes back
     return result.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else result
 
 

@@ -34,13 +34,14 @@ def _from_wide(picture: Image.Image, notes: list[str]) -> Image.Image:
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
         raise ImageError("holds values that are not finite numbers: replace them first")
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and low >= 0 and 255 < high <= 65535):
+    known = picture.mode.startswith("I;16") or picture.format == "PPM"
+    if known or (picture.mode == "I" and low >= 0 and 255 < high <= 65535):
         values = values / 257
     elif picture.mode == "F" and low >= 0 and high <= 1:
         values = values * 255
     elif low < 0 or high > 255:
         notes.append(f"holds values from {low:g} to {high:g}: they are stretched to black and white")
-        values = (values - low) * (255 / (high - low))
+        values = (values - low) * (255 / max(high - low, 1e-9))
     return Image.fromarray(np.rint(values).astype(np.uint8))
 
 
