@@ -313,7 +313,7 @@ def test_paths_that_lead_nowhere(path, reason):
 def test_other_things_that_are_not_pictures():
     with pytest.raises(ImageError, match="row 1, column 1 is None"):
         to_rgb(None, where="row 1, column 1")
-    with pytest.raises(ImageError, match="is a int"):
+    with pytest.raises(ImageError, match="is of type int"):
         to_rgb(3)
     with pytest.raises(ImageError, match="download the picture"):
         to_rgb("https://example.org/a.png")

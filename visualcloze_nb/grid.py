@@ -41,9 +41,11 @@ class Grid:
 
     def __post_init__(self):
         if not isinstance(self.task, str):
-            raise GridError(f'task is a {type(self.task).__name__}, not a text: use "" for none')
+            raise GridError(f'task is of type {type(self.task).__name__}, not a text: use "" for none')
         if not (self.content is None or isinstance(self.content, str)):
-            raise GridError(f"content is a {type(self.content).__name__}, not a text: use None for none")
+            raise GridError(
+                f"content is of type {type(self.content).__name__}, not a text: use None for none"
+            )
         object.__setattr__(self, "rows", _checked(self.rows))
 
     @property
@@ -236,10 +238,14 @@ class Grid:
 def _checked(rows) -> tuple[tuple[Image.Image | None, ...], ...]:
     """Return the rows as tuples of RGB pictures, or raise the first thing that is wrong."""
     if not isinstance(rows, (list, tuple)):
-        raise GridError(f"rows is a {type(rows).__name__}: give a list of rows, each a list of pictures")
+        raise GridError(
+            f"rows is of type {type(rows).__name__}: give a list of rows, each a list of pictures"
+        )
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, (list, tuple)):
-            raise GridError(f"row {number} is a {type(row).__name__}: give a list of pictures for each row")
+            raise GridError(
+                f"row {number} is of type {type(row).__name__}: give a list of pictures for each row"
+            )
     if not rows or not rows[0]:
         raise GridError("the grid has no cells: give a list of rows, each a list of pictures")
     for number, row in enumerate(rows, start=1):

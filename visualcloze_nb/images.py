@@ -73,7 +73,7 @@ def to_rgb(picture, *, where="picture", max_pixels=MAX_PIXELS, max_bytes=MAX_BYT
     elif hasattr(picture, "__array__"):
         return from_array(picture, where, max_pixels)
     else:
-        kind = "None" if picture is None else f"a {type(picture).__name__}"
+        kind = "None" if picture is None else f"of type {type(picture).__name__}"
         raise ImageError(f"{where} is {kind}, not a picture: give a file, a PIL picture or an array")
     return _decode(opened, where, max_pixels)
 

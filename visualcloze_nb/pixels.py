@@ -30,7 +30,7 @@ def flatten(picture: Image.Image, notes: list[str]) -> Image.Image:
 
 def _from_wide(picture: Image.Image, notes: list[str]) -> Image.Image:
     """Reduce a grey picture of 16 or 32 bits, or of floats, to eight bits."""
-    values = np.asarray(picture).astype(np.float64)
+    values = np.asarray(picture).astype(np.float32)
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
         raise ImageError("holds values that are not finite numbers: replace them first")
