@@ -1,0 +1,86 @@
+# `make demo` and `make test` need only Python 3.11 or newer. Everything is installed into .venv.
+#
+#   make demo          fill a grid with the bundled model and write demo.png
+#   make lab           open the lessons in JupyterLab
+#   make test          what CI runs: ruff, pytest, and every lesson executed and compared
+#   make test-lessons  the lessons only
+#   make notebooks     rebuild and execute the lessons from notebooks/source/
+#   make clean         remove .venv and what the targets above made
+#
+# PYTHON=python3.12    which Python makes .venv
+# TORCH_INDEX=URL      a wheel index to take torch from, such as PyTorch's CPU index (see pytorch.org/get-started);
+#                      without it, pip's usual source, which on Linux brings a CUDA build
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo lab test test-lessons notebooks constraints clean
+
+RUN := .venv/bin/python
+INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+# The lessons' printed numbers are compared: no downloads, and the same number of threads everywhere.
+LESSON_ENV := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 PYTHONHASHSEED=0
+
+demo: .venv/installed
+	@$(RUN) -m visualcloze_nb demo
+
+lab: .venv/installed-lab
+	$(RUN) -m jupyterlab notebooks
+
+test: .venv/installed-test
+	$(RUN) -m ruff check .
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest tests
+	$(MAKE) test-lessons
+
+test-lessons: .venv/installed-test
+	$(LESSON_ENV) $(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
+
+notebooks: .venv/installed-test
+	$(LESSON_ENV) $(RUN) -m visualcloze_nb.lessons.build
+
+# The stamps lie inside .venv and are touched last: a failed install leaves none, and a new .venv has none.
+.venv/made:
+	@command -v $(PYTHON) >/dev/null \
+	    || { echo "No $(PYTHON) here. Name another: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	              "Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	    || { echo "$(PYTHON) cannot make environments: its venv module is missing." \
+	              "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/installed: pyproject.toml constraints.txt | .venv/made
+	@echo "Installing the package (some minutes the first time)"
+ifneq ($(TORCH_INDEX),)
+	$(INSTALL) --index-url $(TORCH_INDEX) $(TORCH)
+endif
+	$(INSTALL) -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@echo "Installing what the tests and the training code need"
+	$(INSTALL) -c constraints.txt -e '.[test,train]'
+	@touch $@
+
+.venv/installed-lab: .venv/installed
+	@echo "Installing JupyterLab"
+	$(INSTALL) -c constraints.txt -e '.[lab]'
+	@touch $@
+
+# Look for newer releases: install afresh without constraints and write down what came. Then run make test.
+constraints:
+	rm -rf .make/fresh && $(PYTHON) -m venv .make/fresh
+	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[test,train,lab]'
+	{ head -1 constraints.txt; .make/fresh/bin/python -m pip freeze --exclude-editable \
+	    | sed 's/+cpu$$//' | grep -v -i -E '^(nvidia-|cuda-|triton)'; } > .make/constraints.txt
+	mv .make/constraints.txt constraints.txt
+
+clean:
+	rm -rf .venv .make .pytest_cache .ruff_cache demo.png
