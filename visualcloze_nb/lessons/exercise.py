@@ -1,0 +1,191 @@
+"""An exercise: the right answer, the cases it is tried on, and the mistakes it can explain.
+
+A lesson's module writes it top to bottom:
+
+    @exercise(cases=[(mask,), (other_mask,)])
+    def mask_tokens(mask):
+        return pack_mask(mask)                      # the package's own answer
+
+    @mask_tokens.mistake("The mask is inverted: 1 marks what is to be filled.")
+    def inverted(mask):
+        return pack_mask(1 - mask)
+
+and the notebook calls `checks.mask_tokens.check(mask_tokens)`. A reader who makes a known mistake gets its
+hint; any other wrong answer is described (its type, its shape, how far off). A stub returns `...`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from visualcloze_nb.lessons.compare import alike, describe_difference, side_by_side
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        state: "not attempted", "wrong" or "right".
+        hint: why it is wrong and where to look; empty otherwise.
+        expected, yours: the two answers to the first case that differs; None otherwise.
+    """
+
+    state: str
+    hint: str = ""
+    expected: Any = None
+    yours: Any = None
+
+
+@dataclass
+class Exercise:
+    """One function for the reader to write; made by `@exercise`."""
+
+    answer: Callable
+    cases: Sequence[tuple] | Callable[[], Sequence[tuple]]
+    tolerance: float
+    accept: Callable | None
+    mistakes: dict[Callable, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.answer.__name__
+
+    def mistake(self, hint: str) -> Callable[[Callable], Callable]:
+        """Add a plausible wrong answer.
+
+        Args:
+            hint: what to tell a reader whose answers are this function's answers on every case.
+        """
+
+        def add(wrong: Callable) -> Callable:
+            self.mistakes[wrong] = hint
+            return wrong
+
+        return add
+
+    def judge(self, attempt: Callable) -> Verdict:
+        """Try an attempt on every case.
+
+        Args:
+            attempt: the reader's function, called with the arguments of each case.
+
+        Returns:
+            the verdict; nothing is printed and nothing raised.
+        """
+        if attempt is ...:
+            return Verdict("not attempted")
+        if not callable(attempt):
+            return Verdict("wrong", f"give the function itself, not a {type(attempt).__name__}: no brackets")
+        cases = self.cases() if callable(self.cases) else self.cases
+        for case in cases:
+            expected, yours = _outcome(self.answer, case), _outcome(attempt, case)
+            if yours.value is ...:
+                return Verdict("not attempted")
+            if not self._right(expected, yours, case):
+                hint = self._known_mistake(attempt, cases) or self._describe(expected.value, yours)
+                return Verdict("wrong", hint, expected.value, yours.value)
+        return Verdict("right")
+
+    def check(self, attempt: Callable) -> None:
+        """Print the verdict and show a wrong answer beside the expected one; for readers: never raises."""
+        verdict = self.judge(attempt)
+        if verdict.state == "not attempted":
+            print(f"{self.name}: not attempted yet")
+        elif verdict.state == "right":
+            print(f"✓ {self.name}")
+        else:
+            print(f"✗ {self.name}: {verdict.hint}")
+            _show(verdict.expected, verdict.yours)
+
+    def grade(self, attempt: Callable) -> None:
+        """Check strictly, for nbgrader, otter and other graders.
+
+        Raises:
+            AssertionError: unless the attempt is right; with the hint.
+        """
+        verdict = self.judge(attempt)
+        if verdict.state != "right":
+            raise AssertionError(f"{self.name}: {verdict.hint or 'not attempted yet'}")
+
+    def _right(self, expected: _Outcome, yours: _Outcome, case: tuple) -> bool:
+        if yours.error or self.accept is None:
+            return expected.like(yours, self.tolerance)
+        return bool(self.accept(yours.value, *_fresh(case)))
+
+    def _describe(self, expected: Any, yours: _Outcome) -> str:
+        if yours.error:
+            return f"your function stopped with {yours.error}"
+        if yours.value is None:
+            return "your function returns None: does it end with `return`?"
+        if self.accept is not None:
+            return "this does not answer the question; one answer that does is shown"
+        return describe_difference(expected, yours.value)
+
+    def _known_mistake(self, attempt: Callable, cases: Sequence[tuple]) -> str | None:
+        """Give the hint of the first mistake that answers as the attempt does, case by case."""
+        yours = [_outcome(attempt, case) for case in cases]
+        for wrong, hint in self.mistakes.items():
+            theirs = (_outcome(wrong, case) for case in cases)
+            if all(a.like(b, self.tolerance) for a, b in zip(theirs, yours, strict=True)):
+                return hint
+        return None
+
+
+def exercise(
+    cases: Sequence[tuple] | Callable[[], Sequence[tuple]],
+    tolerance: float = 1e-5,
+    accept: Callable | None = None,
+) -> Callable[[Callable], Exercise]:
+    """Make the decorated function, which gives the right answer, an exercise.
+
+    Args:
+        cases: argument tuples to try; or a function that makes them, if they are costly (a model, pictures).
+        tolerance: how far numbers and pixels (0..1) may be off.
+        accept: `accept(yours, *case) -> bool`, for questions with more than one right answer. The decorated
+            function then only gives the one that is shown.
+    """
+    return lambda answer: Exercise(answer, cases, tolerance, accept)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a call gave: a value, or the text of the error it raised."""
+
+    value: Any = None
+    error: str = ""
+
+    def like(self, other: _Outcome, tolerance: float) -> bool:
+        return self.error == other.error and alike(self.value, other.value, tolerance)
+
+
+def _outcome(function: Callable, case: tuple) -> _Outcome:
+    try:
+        return _Outcome(function(*_fresh(case)))
+    except Exception as error:  # a reader's function may fail in any way; the check reports it
+        return _Outcome(error=f"{type(error).__name__}: {error}")
+
+
+def _fresh(case: tuple) -> tuple:
+    """Copy what an attempt could change in place; models and grids pass through."""
+    copies = []
+    for value in case:
+        copier = getattr(value, "clone", None) or getattr(value, "copy", None)
+        copies.append(copier() if callable(copier) else value)
+    return tuple(copies)
+
+
+def _show(expected: Any, yours: Any) -> None:
+    if expected is None and yours is None:
+        return
+    picture = side_by_side(expected, yours)
+    if picture is None:
+        print(f"  expected: {expected!r:.300}\n  yours:    {yours!r:.300}")
+        return
+    try:
+        from IPython.display import display
+    except ImportError:
+        return
+    display(picture)

@@ -1,0 +1,130 @@
+"""From a lesson's source to its two notebooks, before anything is executed.
+
+A source is py:percent. What it leaves out is added here, once for all lessons: badges under the title,
+Colab's install lines above the cell tagged `setup`, and the last cell. In the reader's notebook the lines
+between `### BEGIN SOLUTION` and `### END SOLUTION` become `...`; notebooks/solutions/ keeps them.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import textwrap
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION$", re.MULTILINE | re.DOTALL)
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+COLAB = """\
+import sys
+
+if "google.colab" in sys.modules:  # Colab brings torch; only what is missing is installed
+    %pip install -q "visualcloze_nb @ git+https://github.com/{slug}@main"
+
+"""
+LAST = "from visualcloze_nb.lessons import finish\n\nfinish()"
+
+
+def outlets(root: Path, source: Path) -> dict[Path, bool]:
+    """Name the notebooks made from a source, and whether each keeps the solutions."""
+    name = f"{source.stem}.ipynb"
+    return {root / "notebooks" / name: False, root / "notebooks" / "solutions" / name: True}
+
+
+def lay_out(root: Path, source: Path, path: Path, solutions: bool) -> nbformat.NotebookNode:
+    """Make one notebook, not yet executed, from its source.
+
+    Args:
+        root: the repository.
+        source: notebooks/source/NN_topic.py.
+        path: where the notebook is to lie; its badges point there.
+        solutions: keep the solutions, or put `...` in their place.
+
+    Raises:
+        ValueError: if the source has no title to put the badges under, or not exactly one set-up cell.
+    """
+    slug = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["visualcloze_nb"]["slug"]
+    cells = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent").cells
+    cells.append(new_code_cell(LAST))
+    setups = [cell for cell in cells if "setup" in cell.metadata.get("tags", [])]
+    if len(setups) != 1:
+        raise ValueError(f"{source.name} has {len(setups)} cells tagged setup: one is needed")
+    if not cells[0].source.startswith("# "):
+        raise ValueError(f"{source.name}: the first cell must be markdown and start with the title, '# …'")
+    seen: Counter[str] = Counter()
+    for cell in cells:
+        # The id follows from the text, so that a change in one cell leaves the others' ids alone.
+        text = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
+        seen[text] += 1
+        cell.id = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12]
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        if not solutions and cell.cell_type == "code":
+            cell.source = SOLUTION.sub(_stub, cell.source)
+    setups[0].source = COLAB.format(slug=slug) + setups[0].source
+    title, _, rest = cells[0].source.partition("\n")
+    cells[0].source = f"{title}\n\n{badges(slug, path.relative_to(root).as_posix())}\n{rest}"
+    return new_notebook(cells=cells, metadata=METADATA)
+
+
+def badges(slug: str, path: str) -> str:
+    """Give the Binder and Colab badges of a notebook, as markdown."""
+    binder = f"[![Open on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/{slug}/main?labpath="
+    colab = (
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        f"(https://colab.research.google.com/github/{slug}/blob/main/"
+    )
+    return f"{binder}{path.replace('/', '%2F')})\n{colab}{path})"
+
+
+def _stub(solution: re.Match) -> str:
+    """Put `return ...` for a solution that returns, else `name = ...` for each name that it assigns."""
+    indent, body = solution.groups()
+    statements = ast.parse(textwrap.dedent(body)).body
+    if isinstance(statements[-1], ast.Return):
+        lines = ["return ..."]
+    else:
+        targets = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
+        names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        lines = [f"{name} = ..." for name in dict.fromkeys(names)] or ["..."]
+    return "\n".join(f"{indent}{line}" for line in ["# Your code here.", *lines])
+
+
+def disagreements(root: Path) -> list[str]:
+    """Compare every committed notebook with its source, without executing anything.
+
+    Returns:
+        one line for each notebook or cell that is missing, left over or different in kind, text, tags or id.
+    """
+    found, expected_paths = [], set()
+    for source in sorted((root / "notebooks" / "source").glob("*.py")):
+        for path, solutions in outlets(root, source).items():
+            expected_paths.add(path)
+            shown = path.relative_to(root).as_posix()
+            if not path.exists():
+                found.append(f"{shown} is missing")
+                continue
+            wanted = [_essence(cell) for cell in lay_out(root, source, path, solutions).cells]
+            there = [_essence(cell) for cell in nbformat.read(path, as_version=4).cells]
+            if len(wanted) != len(there):
+                found.append(f"{shown} has {len(there)} cells, its source {len(wanted)}")
+            found += [
+                f"{shown}, cell {number}: {', '.join(k for k in a if a[k] != b[k])} not as in the source"
+                for number, (a, b) in enumerate(zip(wanted, there, strict=False), start=1)
+                if a != b
+            ]
+    present = {*(root / "notebooks").glob("*.ipynb"), *(root / "notebooks" / "solutions").glob("*.ipynb")}
+    found += [f"{p.relative_to(root).as_posix()} has no source" for p in sorted(present - expected_paths)]
+    return found
+
+
+def _essence(cell: nbformat.NotebookNode) -> dict:
+    return {"kind": cell.cell_type, "text": cell.source, "tags": cell.metadata.get("tags", []), "id": cell.id}
