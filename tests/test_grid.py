@@ -66,8 +66,8 @@ def test_a_bad_picture_is_named_by_its_cell():
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({"task": None}, 'task is a NoneType, not a text: use ""'),
-        ({"content": 3}, "content is a int, not a text"),
+        ({"task": None}, "task is of type NoneType, not a text"),
+        ({"content": 3}, "content is of type int, not a text"),
     ],
 )
 def test_texts_must_be_texts(texts, message):
