@@ -10,9 +10,10 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 192  # pixels along a drawn answer's longer side
+PLANES = 8  # of a stack of arrays, so many are drawn side by side
 
 
 def alike(expected: Any, yours: Any, tolerance: float = 1e-5) -> bool:
@@ -71,14 +72,15 @@ def side_by_side(expected: Any, yours: Any) -> Image.Image | None:
     a, b = (np.asarray(panel, dtype=np.int16) for panel in panels.values())
     if a.shape == b.shape:
         panels["differs (white)"] = Image.fromarray(np.abs(a - b).clip(0, 255).astype(np.uint8))
-    gap, title = 8, 20
+    gap, title, font = 8, 20, ImageFont.load_default(13)
+    widths = [max(panel.width, int(font.getlength(text)) + 1) + gap for text, panel in panels.items()]
     height = max(panel.height for panel in panels.values()) + title
-    page = Image.new("RGB", (sum(panel.width + gap for panel in panels.values()) - gap, height), "white")
+    page = Image.new("RGB", (sum(widths) - gap, height), "white")
     pen, left = ImageDraw.Draw(page), 0
-    for text, panel in panels.items():
-        pen.text((left, 3), text, fill="black", font_size=13)
+    for (text, panel), width in zip(panels.items(), widths, strict=True):
+        pen.text((left, 3), text, fill="black", font=font)
         page.paste(panel, (left, title))
-        left += panel.width + gap
+        left += width
     return page
 
 
@@ -124,7 +126,8 @@ def _picture(value: Any, low: float, high: float) -> Image.Image | None:
     if array.ndim == 3 and array.shape[0] == 3:  # colour planes first, as torch has them
         array = np.moveaxis(array, 0, -1)
     if not (array.ndim == 3 and array.shape[-1] == 3):
-        array = array.reshape(-1, array.shape[-1])[:1024, :1024]
+        planes = array.reshape(-1, *array.shape[-2:]) if array.ndim > 2 else np.atleast_2d(array)[None]
+        array = np.hstack(planes[:PLANES])[:1024, :1024]
     return _fit(Image.fromarray((array.clip(0, 1) * 255).astype(np.uint8)).convert("RGB"))
 
 

@@ -16,6 +16,7 @@ hint; any other wrong answer is described (its type, its shape, how far off). A 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,14 +179,18 @@ def _fresh(case: tuple) -> tuple:
 
 
 def _show(expected: Any, yours: Any) -> None:
-    if expected is None and yours is None:
+    if yours is None:  # it raised, or returned nothing: the hint has said so
         return
     picture = side_by_side(expected, yours)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if picture is None:
-        print(f"  expected: {expected!r:.300}\n  yours:    {yours!r:.300}")
-        return
-    try:
+        print(f"  expected: {_short(expected)}\n  yours:    {_short(yours)}")
+    elif shell is not None:
         from IPython.display import display
-    except ImportError:
-        return
-    display(picture)
+
+        display(picture, metadata={"image/png": {"alt": "The expected answer beside yours."}})
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -1,0 +1,224 @@
+"""Exercises: the framework, and every exercise of every lesson."""
+
+import importlib
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import visualcloze_nb.lessons as lessons
+from visualcloze_nb.lessons import Exercise, exercise, predict
+from visualcloze_nb.lessons.compare import alike, describe_difference, side_by_side
+
+FRAMEWORK = {"build", "compare", "exercise", "kernel", "predict", "source"}
+EXERCISES = {
+    f"{module.name}.{name}": value
+    for module in pkgutil.iter_modules(lessons.__path__)
+    if module.name not in FRAMEWORK
+    for name, value in vars(importlib.import_module(f"{lessons.__name__}.{module.name}")).items()
+    if isinstance(value, Exercise)
+}
+MISTAKES = [
+    pytest.param(exercise, wrong, hint, id=f"{name}-{wrong.__name__}")
+    for name, exercise in EXERCISES.items()
+    for wrong, hint in exercise.mistakes.items()
+]
+
+
+# Every lesson -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES.keys())
+def test_exercise_is_whole(exercise):
+    assert len(exercise.mistakes) >= 3, "ship at least three plausible wrong answers"
+    hints = list(exercise.mistakes.values())
+    assert len(set(hints)) == len(hints), "each mistake needs a hint of its own"
+    assert exercise.judge(exercise.answer).state == "right"
+    assert exercise.judge(lambda *_: ...).state == "not attempted"
+
+
+@pytest.mark.parametrize("exercise, wrong, hint", MISTAKES)
+def test_wrong_answer_is_refused_with_its_own_hint(exercise, wrong, hint):
+    verdict = exercise.judge(wrong)
+    assert (verdict.state, verdict.hint) == ("wrong", hint)
+    with pytest.raises(AssertionError, match=re.escape(hint)):
+        exercise.grade(wrong)
+
+
+# The framework ----------------------------------------------------------------------------------------------
+
+
+@exercise(cases=[(np.eye(3),), (np.arange(12).reshape(3, 4) / 12,)])
+def upside_down(picture):
+    return picture[::-1]
+
+
+@upside_down.mistake("That exchanges left and right.")
+def mirrored(picture):
+    return picture[:, ::-1]
+
+
+@upside_down.mistake("You return it as it was.")
+def unchanged(picture):
+    return picture
+
+
+def test_right_answer_may_be_written_otherwise():
+    assert upside_down.judge(lambda picture: np.flip(picture, 0)).state == "right"
+
+
+@pytest.mark.parametrize("wrong, hint", upside_down.mistakes.items())
+def test_known_mistake_gets_its_hint(wrong, hint):
+    assert upside_down.judge(wrong).hint == hint
+
+
+def test_mistake_is_recognised_by_what_it_gives_on_all_cases():
+    """The identity of a 3 x 3 unit matrix, upside down and mirrored, is the same: the second case decides."""
+    verdict = upside_down.judge(lambda picture: np.fliplr(picture))
+    assert verdict.hint == "That exchanges left and right."
+
+
+@pytest.mark.parametrize(
+    "attempt, hint",
+    [
+        (lambda picture: None, "returns None"),
+        (lambda picture: picture[:2], r"expected the shape \(3, 3\), yours is \(2, 3\)"),
+        (lambda picture: picture[::-1] + 0.5, "100% of the values differ, by up to 0.50"),
+        (lambda picture: "abc", "expected a ndarray, yours is a str"),
+        (lambda picture: 1 / 0, "stopped with ZeroDivisionError: division by zero"),
+        (lambda: None, "stopped with TypeError"),
+        (np.eye(3), "give the function itself, not a ndarray"),
+    ],
+)
+def test_any_other_wrong_answer_is_described(attempt, hint):
+    verdict = upside_down.judge(attempt)
+    assert verdict.state == "wrong"
+    assert re.search(hint, verdict.hint)
+
+
+@pytest.mark.parametrize("stub", [..., lambda picture: ...])
+def test_stub_is_not_attempted(stub, capsys):
+    upside_down.check(stub)
+    assert capsys.readouterr().out == "upside_down: not attempted yet\n"
+    with pytest.raises(AssertionError, match="not attempted yet"):
+        upside_down.grade(stub)
+
+
+def test_check_prints_one_line_and_never_raises(capsys):
+    upside_down.check(np.flipud)
+    upside_down.check(mirrored)
+    upside_down.check(lambda: 1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "✓ upside_down"
+    assert lines[1] == "✗ upside_down: That exchanges left and right."
+    assert lines[2].startswith("✗ upside_down: your function stopped with TypeError")
+
+
+def test_an_attempt_that_changes_its_argument_does_not_spoil_the_case():
+    def spoils(picture):
+        picture[:] = 7
+        return picture
+
+    assert upside_down.judge(spoils).state == "wrong"
+    assert upside_down.judge(np.flipud).state == "right"
+
+
+def test_accept_allows_more_than_one_right_answer():
+    @exercise(cases=[(12,), (35,)], accept=lambda yours, number: 1 < yours < number and number % yours == 0)
+    def divisor(number):
+        return next(d for d in range(2, number) if number % d == 0)
+
+    assert divisor.judge(lambda number: {12: 6, 35: 7}[number]).state == "right"
+    verdict = divisor.judge(lambda number: 5)
+    assert (verdict.state, verdict.expected, verdict.yours) == ("wrong", 2, 5)
+
+
+def test_costly_cases_are_made_only_when_asked():
+    made = []
+
+    @exercise(cases=lambda: made.append(1) or [(2,)])
+    def double(number):
+        return 2 * number
+
+    assert not made
+    assert double.judge(lambda number: number + number).state == "right"
+    assert made == [1]
+
+
+def test_alike_reads_into_containers_pictures_and_tensors():
+    torch = pytest.importorskip("torch")
+    red, blue = Image.new("RGB", (2, 2), "red"), Image.new("RGB", (2, 2), "blue")
+    assert alike([red, {"a": torch.ones(2)}], (red.copy(), {"a": np.ones(2)}))
+    assert not alike(red, blue)
+    assert not alike([1, 2], [1, 2, 3])
+    assert not alike(np.ones((2, 3)), np.ones((3, 2)))
+    assert not alike(1.0, None)
+    assert not alike("1", 1)
+    assert alike(np.array([1.0, np.inf]), np.array([1.0, np.inf]))
+    assert alike(1.0, 1.05, tolerance=0.1) and not alike(1.0, 1.05)
+
+
+def test_describe_difference_names_the_item():
+    said = describe_difference([1, np.zeros(2)], [1, np.ones(2)])
+    assert said == "item 2: 100% of the values differ, by up to 1.00"
+    assert describe_difference([1], [1, 2]) == "expected 1 items, yours has 2"
+
+
+def test_picture_shows_expected_yours_and_where_they_differ():
+    expected, yours = Image.new("RGB", (8, 8), "black"), Image.new("RGB", (8, 8), "black")
+    yours.putpixel((0, 0), (255, 255, 255))
+    page = np.asarray(side_by_side(expected, yours))
+    panel = (page.shape[1] - 16) // 3
+    left, middle, right = (page[20:, i * (panel + 8) :][:, :panel] for i in range(3))
+    assert not left.any()
+    assert (middle == right).all()
+    assert right[:24, :24].all() and not right[24:, 24:].any()
+
+
+def test_both_answers_are_drawn_on_one_scale():
+    """An answer twice too bright must not look like the right one."""
+    page = np.asarray(side_by_side(np.array([[0.0, 2.0]]), np.array([[0.0, 4.0]])))
+    panel = (page.shape[1] - 16) // 3
+    assert page[30, panel - 5, 0] == 127
+    assert page[30, 2 * panel + 8 - 5, 0] == 255
+
+
+def test_text_has_no_picture(capsys):
+    assert side_by_side("a", "b") is None
+
+    @exercise(cases=[(1,)])
+    def word(number):
+        return "one"
+
+    word.check(lambda number: "two")
+    assert "expected: 'one'\n  yours:    'two'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "guess, actual, within, said",
+    [
+        (48, 64, 0, "You guessed 48, too low: it is 64."),
+        (80, 64, 0, "You guessed 80, too high: it is 64."),
+        (64, 64, 0, "You guessed 64: right."),
+        (60, 64, 8, "You guessed 60: right, near enough to 64."),
+        (0.5, 0.123456, 0, "You guessed 0.5, too high: it is 0.1235."),
+        ("sharper", "sharper", 0, "You guessed sharper: right."),
+        ("sharper", "softer", 0, "You guessed sharper: it is softer."),
+        (..., 64, 0, "It is 64. No guess was written down."),
+    ],
+)
+def test_prediction_is_compared(guess, actual, within, said, capsys):
+    prediction = predict("How many tokens?", guess)
+    capsys.readouterr()
+    prediction.compare(actual, within)
+    assert capsys.readouterr().out == said + "\n"
+
+
+def test_prediction_asks_for_a_guess_and_knows_its_choices(capsys):
+    predict("Sharper or softer?", choices=["sharper", "softer"])
+    asked = capsys.readouterr().out
+    assert "Write your guess in place of the dots ('sharper', 'softer')" in asked
+    with pytest.raises(ValueError, match="'darker' is not among the choices: 'sharper', 'softer'"):
+        predict("Sharper or softer?", "darker", choices=["sharper", "softer"])
