@@ -1,0 +1,240 @@
+"""Every lesson has the anatomy of a lesson and agrees with its source; and the tool that makes them works."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from visualcloze_nb.lessons import build
+from visualcloze_nb.lessons.source import COLAB, LAST, badges, disagreements, lay_out, outlets
+
+ROOT = Path(__file__).parents[1]
+STUDENT = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ALL = [*STUDENT, *sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))]
+student = pytest.mark.parametrize("path", STUDENT, ids=lambda path: path.stem)
+every = pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def read(path: Path, kind: str | None = None) -> list:
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if kind in (None, cell.cell_type)]
+
+
+def lines(cell) -> int:
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+# Anatomy ----------------------------------------------------------------------------------------------------
+
+
+def test_notebooks_agree_with_their_sources():
+    assert disagreements(ROOT) == []
+
+
+@student
+def test_length(path):
+    words = sum(len(re.sub(r"\S+://\S+", "", cell.source).split()) for cell in read(path, "markdown"))
+    assert 20 <= len(read(path)) <= 45, "20 to 45 cells"
+    assert words <= 2000, "at most 2,000 words"
+
+
+@every
+def test_code_cells_are_short(path):
+    counts = [lines(cell) for cell in read(path, "code")]
+    assert max(counts) <= 25, "no code cell over 25 lines"
+    assert sum(count <= 8 for count in counts) >= 0.7 * len(counts), "code cells mostly 8 lines or fewer"
+
+
+@student
+def test_opening(path):
+    first, second = read(path)[:2]
+    assert first.cell_type == "markdown" and re.match(r"# \d\d? ", first.source), "the title: # 3 What …"
+    assert "mybinder.org" in first.source and "colab.research.google.com" in first.source
+    opening = first.source if second.cell_type == "code" else first.source + second.source
+    assert "?" in re.sub(r"\(http\S+\)", "", opening), "the one question comes first"
+    assert re.search(r"you will be able to", opening, re.I), "say what the reader will be able to do"
+    assert re.search(r"\d+ minutes", opening), "say how long it takes"
+    assert re.search(r"\b(CPU|GPU)\b", opening), "say what machine it needs"
+
+
+@every
+def test_one_set_up_cell_and_it_comes_first(path):
+    code = read(path, "code")
+    assert ["setup" in cell.metadata.get("tags", []) for cell in code] == [True] + [False] * (len(code) - 1)
+
+
+@student
+def test_sections_and_closing(path):
+    text = "\n".join(cell.source for cell in read(path, "markdown"))
+    headings = re.findall(r"^## (.+)$", text, re.M)
+    assert 4 <= len(headings) <= 6, "three to five sections and the closing"
+    assert headings[-1].startswith("What we saw")
+    assert "?" in text.rpartition("## What we saw")[2], "close with one open question"
+
+
+@student
+def test_predicts_and_exercises(path):
+    """Each exercise is one function, followed at once by its check; each guess is compared."""
+    code = read(path, "code")
+    source = "\n".join(cell.source for cell in code)
+    assert source.count("predict(") >= 1
+    assert source.count("predict(") == source.count(".compare("), "every guess is compared"
+    stubs = [number for number, cell in enumerate(code) if "# Your code here." in cell.source]
+    assert stubs, "at least one exercise"
+    for number in stubs:
+        assert "def " in code[number].source, "an exercise is a function"
+        assert ".check(" in code[number + 1].source, "its check comes next"
+
+
+@every
+def test_everything_is_executed_and_nothing_failed(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(output.output_type != "error" for cell in code for output in cell.outputs)
+    assert build.faults(notebook, solutions=path.parent.name == "solutions") == []
+    assert "widgets" not in notebook.metadata
+    assert path.stat().st_size < 3e6, "keep a notebook under 3 MB: show smaller pictures"
+
+
+@student
+def test_pictures_in_text_say_what_they_show(path):
+    for cell in read(path, "markdown"):
+        assert not re.search(r"!\[\s*\]\(", cell.source), "a picture without words"
+
+
+# The tool ---------------------------------------------------------------------------------------------------
+
+SOURCE = '''\
+# %% [markdown]
+# # 00 Try
+# **What is it?**
+
+# %% tags=["setup"]
+from visualcloze_nb.lessons import predict
+
+# %% [markdown]
+# Text with ### BEGIN SOLUTION in it stays.
+
+# %% tags=["exercise"]
+def double(number):
+    """Twice the number."""
+    ### BEGIN SOLUTION
+    twice = number + number
+    return twice
+    ### END SOLUTION
+
+# %%
+### BEGIN SOLUTION
+a, b = 1, 2
+### END SOLUTION
+print(double(2))
+
+# %%
+print("same")
+
+# %%
+print("same")
+'''
+
+
+@pytest.fixture
+def house(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.visualcloze_nb]\nslug = "someone/something"\n')
+    (tmp_path / "notebooks" / "source").mkdir(parents=True)
+    (tmp_path / "notebooks" / "source" / "00_try.py").write_text(SOURCE)
+    return tmp_path
+
+
+def laid_out(house, solutions):
+    source = house / "notebooks" / "source" / "00_try.py"
+    path = next(path for path, kept in outlets(house, source).items() if kept is solutions)
+    return lay_out(house, source, path, solutions).cells
+
+
+def test_stub_replaces_the_solution_and_stays_python(house):
+    cells = laid_out(house, solutions=False)
+    assert cells[3].source.endswith('"""Twice the number."""\n    # Your code here.\n    return ...')
+    assert cells[4].source == "# Your code here.\na = ...\nb = ...\nprint(double(2))"
+    assert cells[2].source == "Text with ### BEGIN SOLUTION in it stays."
+    for cell in cells[3:]:
+        ast.parse(cell.source)
+    assert "twice = number + number" in laid_out(house, solutions=True)[3].source
+
+
+def test_badges_set_up_and_last_cell_are_added(house):
+    cells = laid_out(house, solutions=True)
+    shown = badges("someone/something", "notebooks/solutions/00_try.ipynb")
+    assert cells[0].source == f"# 00 Try\n\n{shown}\n**What is it?**"
+    assert cells[1].source.startswith(COLAB.format(slug="someone/something"))
+    assert "git+https://github.com/someone/something@main" in cells[1].source
+    assert cells[1].source.endswith("import predict")
+    assert cells[-1].source == LAST
+
+
+def test_cell_ids_are_stable_unique_and_shared_by_both_notebooks(house):
+    ids = [cell.id for cell in laid_out(house, solutions=False)]
+    assert len(set(ids)) == len(ids)
+    assert ids == [cell.id for cell in laid_out(house, solutions=True)]
+    source = house / "notebooks" / "source" / "00_try.py"
+    source.write_text(SOURCE.replace("# %% [markdown]\n# Text", "# %%\n1 + 1\n\n# %% [markdown]\n# Text"))
+    assert [i for i in (cell.id for cell in laid_out(house, solutions=False)) if i in ids] == ids
+
+
+@pytest.mark.parametrize(
+    "old, new, complaint",
+    [('tags=["setup"]', "", "0 cells tagged setup"), ("# # 00 Try", "# Try", "start with the title")],
+)
+def test_a_source_without_title_or_set_up_is_refused(house, old, new, complaint):
+    source = house / "notebooks" / "source" / "00_try.py"
+    source.write_text(SOURCE.replace(old, new))
+    with pytest.raises(ValueError, match=complaint):
+        laid_out(house, solutions=False)
+
+
+def test_build_then_check_then_drift(house, capsys):
+    assert build.main(["--root", str(house), "--check"]) == 1
+    assert "notebooks/solutions/00_try.ipynb is missing" in capsys.readouterr().out
+    assert build.main(["--root", str(house)]) == 0
+    made = house / "notebooks" / "solutions" / "00_try.ipynb"
+    cells = nbformat.read(made, as_version=4).cells
+    assert cells[4].outputs[0].text == "4\n"
+    assert build.main(["--root", str(house), "--check"]) == 0
+
+    source = house / "notebooks" / "source" / "00_try.py"
+    source.write_text(SOURCE.replace("double(2)", "double(3)").replace('tags=["exercise"]', ""))
+    assert disagreements(house)[:2] == [
+        "notebooks/00_try.ipynb, cell 4: tags not as in the source",
+        "notebooks/00_try.ipynb, cell 5: text, id not as in the source",
+    ]
+    source.rename(source.with_name("01_other.py"))
+    assert "notebooks/00_try.ipynb has no source" in disagreements(house)
+
+
+@pytest.mark.parametrize(
+    "output, solutions, complaint",
+    [
+        (new_output("stream", name="stderr", text="careful"), False, "writes to stderr"),
+        (new_output("stream", name="stdout", text="<object at 0x7f0011223344>"), False, "address in memory"),
+        (
+            new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}}),
+            False,
+            "live widget",
+        ),
+        (new_output("stream", name="stdout", text="✗ f: no"), True, "refuses its own solution"),
+        (new_output("stream", name="stdout", text="f: not attempted yet"), True, "refuses its own solution"),
+        (new_output("stream", name="stdout", text="✓ f"), False, "verdict on a stub"),
+    ],
+)
+def test_outputs_that_must_not_be_committed(output, solutions, complaint):
+    found = build.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions)
+    assert len(found) == 1 and complaint in found[0]
+
+
+@pytest.mark.parametrize("text, solutions", [("✓ f", True), ("f: not attempted yet", False)])
+def test_verdicts_that_belong(text, solutions):
+    output = new_output("stream", name="stdout", text=text)
+    assert build.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions) == []

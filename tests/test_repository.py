@@ -1,0 +1,186 @@
+"""The house: its environments agree, its commands are there, and a failed set-up says what to do."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+SLUG = PROJECT["tool"]["visualcloze_nb"]["slug"]
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().split("\n") if line and line[0] != "#"
+)
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["project"]["optional-dependencies"]
+    used = [*PROJECT["project"]["dependencies"]]
+    for extra in ("notebooks", "test", "train", "lab"):
+        used += extras[extra]
+    texts = dict.fromkeys(used)
+    return [Requirement(text) for text in texts if not text.startswith("visualcloze_nb[")]
+
+
+# Environments -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_constraints_meet_what_the_package_asks_for(requirement):
+    pins = {canonicalize_name(name): version for name, version in PINS.items()}
+    pin = pins[canonicalize_name(requirement.name)]
+    assert pin in requirement.specifier, f"{requirement} does not allow {pin}"
+    assert any(spec.operator.startswith("<") for spec in requirement.specifier), "give an upper bound"
+
+
+def test_constraints_are_exact_and_from_ordinary_sources():
+    assert PINS["torch"] == "2.13.0"
+    for name, version in PINS.items():
+        assert re.fullmatch(r"[\w.]+", version), f"{name}=={version}: no local version"
+        assert not re.match("nvidia|cuda|triton", name), f"{name} comes with CUDA's torch only"
+
+
+def test_conda_and_binder_environments_agree():
+    ours = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert ours == yaml.safe_load((ROOT / "binder" / "environment.yml").read_text())
+    versions = dict(re.fullmatch(r"([\w-]+)=?([\d.]*)", item).groups() for item in ours["dependencies"])
+    assert versions["pytorch-cpu"] == PINS["torch"], "postBuild would fetch a CUDA torch"
+    assert versions["python"] >= PROJECT["project"]["requires-python"].removeprefix(">=")
+    assert "-c constraints.txt" in (ROOT / "binder" / "postBuild").read_text()
+
+
+def test_post_build_refuses_another_torch(tmp_path):
+    """With constraints.txt asking for a torch that is not installed, pip must not be reached."""
+    (tmp_path / "constraints.txt").write_text("torch==0.0.1\n")
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    script = ROOT / "binder" / "postBuild"
+    done = subprocess.run([script], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "constraints.txt says 0.0.1: make binder/environment.yml agree" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "quota, threads", [("50000 100000", "1"), ("100000 100000", "1"), ("max 100000", None), (None, None)]
+)
+def test_binder_start_reads_the_container_s_share(quota, threads, tmp_path):
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    command = [ROOT / "binder" / "start", "bash", "-c", "echo $OMP_NUM_THREADS; nproc"]
+    env = {"PATH": os.environ["PATH"], "CGROUP": str(tmp_path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    got, cores = done.stdout.split()
+    assert got == (threads or cores)
+
+
+# Commands ---------------------------------------------------------------------------------------------------
+
+
+def test_readme_names_commands_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.M))
+    assert {"demo", "test"} <= named <= targets
+    for extras in re.findall(r"\.\[([a-z,]+)\]", README + MAKEFILE):
+        assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
+
+
+def test_ci_runs_what_the_readme_says():
+    assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
+    for script in (".ci/run", "binder/start", "binder/postBuild"):
+        assert (ROOT / script).stat().st_mode & stat.S_IXUSR, f"{script} is not executable"
+
+
+def test_readme_links_carry_the_slug_and_lead_somewhere():
+    text = re.sub(r"<!--.*?-->", "", README, flags=re.S)
+    for link in re.findall(r"\]\((\S+?)\)", text):
+        if "mybinder.org" in link or "colab.research" in link or "github.com" in link:
+            assert SLUG in link
+        elif "://" not in link:
+            assert (ROOT / link).exists(), f"README links to {link}"
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A folder with what make needs and a stand-in for Python."""
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def make(script: str | None):
+        fake = tmp_path / "fakepython"
+        if script is not None:
+            fake.write_text(f"#!/bin/sh\n{script}\n")
+            fake.chmod(0o755)
+        command = ["make", "demo", f"PYTHON={fake}"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "script, said",
+    [
+        ('case "$*" in *version_info*) exit 1;; --version) echo 3.9.1;; esac', "newer is needed.*3.9.1"),
+        ('case "$*" in *ensurepip*) exit 1;; esac', "venv module is missing.*python3-venv"),
+    ],
+    ids=["too old", "no venv"],
+)
+def test_make_says_what_is_wrong_with_python(bare, script, said, tmp_path):
+    done = bare(script)
+    assert done.returncode != 0
+    assert re.search(said, done.stdout, re.S)
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_says_that_python_is_missing(bare):
+    done = bare(None)
+    assert done.returncode != 0 and re.search("No .*fakepython here", done.stdout)
+
+
+def test_a_failed_install_leaves_no_stamp_and_is_tried_again(bare, tmp_path):
+    """The stand-in makes an environment whose pip fails once, then works."""
+    script = """
+    case "$*" in
+      *"-m venv"*) mkdir -p .venv/bin
+        echo '#!/bin/sh' > .venv/bin/python; chmod +x .venv/bin/python
+        echo 'case "$*" in *pip*) [ -e once ] || { touch once; exit 1; };; *demo*) echo filled;; esac' \\
+            >> .venv/bin/python;;
+    esac"""
+    first = bare(script)
+    assert first.returncode != 0 and not (tmp_path / ".venv" / "installed").exists()
+    second = bare(script)
+    assert second.returncode == 0 and "filled" in second.stdout
+    third = bare(script)
+    assert third.stdout.strip() == "filled", "an installed environment is used as it is"
+
+
+def test_an_edited_pyproject_is_installed_again(bare, tmp_path):
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").write_text("#!/bin/sh\necho \"$*\"\n")
+    (venv / "bin" / "python").chmod(0o755)
+    (venv / "made").touch()
+    assert "-m pip install" in bare("exit 1").stdout
+    assert "-m pip install" not in bare("exit 1").stdout
+    (tmp_path / "pyproject.toml").touch()
+    assert "-m pip install" in bare("exit 1").stdout
+
+
+# What is committed ------------------------------------------------------------------------------------------
+
+
+def test_bundled_files_are_not_ignored_and_not_too_large():
+    tiny = ROOT / "visualcloze_nb" / "tiny"
+    files = [tiny / "vae" / "diffusion_pytorch_model.safetensors", tiny / "model_index.json"]
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout == "", ".gitignore hides the checkpoint"
+    assert sum(file.stat().st_size for file in tiny.rglob("*") if file.is_file()) <= 32e6
