@@ -1,0 +1,324 @@
+"""What may be asked of the pipelines: every argument is checked here, before any model runs.
+
+Each function raises one error that names the argument and says what to do.
+"""
+
+from __future__ import annotations
+
+import numbers
+import secrets
+import warnings
+from collections.abc import Sequence
+
+import torch
+
+from visualcloze_nb.grid import Grid, GridError
+from visualcloze_nb.images import ImageError
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+LONGEST_TEXT = 512  # tokens; what FLUX was trained with
+UPSCALING = 3  # stage 2 enlarges each side of a target by this, unless a size is given
+
+
+class SizeWarning(UserWarning):
+    """A size was changed to what the model can make; the message says to what."""
+
+
+def read_samples(image, task_prompt, content_prompt, *, embedded: bool = False) -> list[Grid]:
+    """Turn the documented `image`, `task_prompt` and `content_prompt` into grids, one for each sample.
+
+    Args:
+        image: rows of pictures with None at the targets; or a Grid, whose texts hold where none are given; or
+            a list of either (a batch).
+        task_prompt: a text; for a batch a list of texts.
+        content_prompt: a text or None; for a batch a list of them, or None.
+        embedded: True if embeddings are given, so that no text is needed.
+
+    Returns:
+        grids that have something to fill in.
+
+    Raises:
+        GridError: what is wrong, with the sample's number for a batch.
+    """
+    if embedded and task_prompt is not None:
+        raise GridError("both task_prompt and prompt_embeds are given: leave one out")
+    if image is None:
+        raise GridError("image is missing: give the rows of the grid, with None at the targets")
+    batch = isinstance(image, (list, tuple)) and len(image) > 0 and _is_sample(image[0])
+    if not batch:
+        for name, value in (("task_prompt", task_prompt), ("content_prompt", content_prompt)):
+            if isinstance(value, (list, tuple)):
+                raise GridError(f"{name} is a list but image is a single grid: nest image one level deeper")
+        return [_sample(image, task_prompt, content_prompt, embedded)]
+    tasks = _per_sample("task_prompt", task_prompt, len(image))
+    contents = _per_sample("content_prompt", content_prompt, len(image))
+    samples = []
+    for number, texts in enumerate(zip(image, tasks, contents, strict=True), start=1):
+        try:
+            samples.append(_sample(*texts, embedded))
+        except (GridError, ImageError) as error:
+            raise type(error)(f"sample {number}: {error}") from error
+    return samples
+
+
+def one_grid(grid) -> Grid:
+    """Return the grid if it is one and has something to fill in.
+
+    Raises:
+        GridError: if not.
+    """
+    if not isinstance(grid, Grid):
+        raise GridError(f"grid is a {type(grid).__name__}: make a Grid of the rows first")
+    return grid.require_targets()
+
+
+def _is_sample(item) -> bool:
+    """Tell a grid (rows of cells) from a row (cells)."""
+    if isinstance(item, Grid):
+        return True
+    return isinstance(item, (list, tuple)) and len(item) > 0 and isinstance(item[0], (list, tuple))
+
+
+def _per_sample(name: str, texts, count: int) -> Sequence:
+    if texts is None:
+        return [None] * count
+    if not isinstance(texts, (list, tuple)):
+        raise GridError(f"{name} is a single text for a batch of {count}: give a list, one for each sample")
+    if len(texts) != count:
+        raise GridError(f"{name} has {len(texts)} texts for {count} samples: give one for each")
+    return texts
+
+
+def _sample(rows, task, content, embedded: bool) -> Grid:
+    if isinstance(rows, Grid):
+        given = {"task": task, "content": content}
+        grid = rows.replace(**{name: text for name, text in given.items() if text is not None})
+    elif task is None and not embedded:
+        raise GridError('task_prompt is missing: say what a row does, or "" for nothing')
+    else:
+        grid = Grid(rows, task="" if task is None else task, content=content)
+    return grid.require_targets()
+
+
+def check_numbers(
+    *, num_inference_steps, guidance_scale, num_images_per_prompt=1, strength=None, sigmas=None
+) -> None:
+    """Refuse numbers that cannot work.
+
+    Args:
+        num_inference_steps: 1 or more.
+        guidance_scale: 0 or more.
+        num_images_per_prompt: 1 or more.
+        strength: from 0 to 1; None if there is no such argument.
+        sigmas: noise levels from 1 down to above 0, or None.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    _whole("num_inference_steps", num_inference_steps)
+    _whole("num_images_per_prompt", num_images_per_prompt)
+    _real("guidance_scale", guidance_scale, 0, float("inf"))
+    if strength is not None:
+        _real("upsampling_strength", strength, 0, 1)
+    if sigmas is not None:
+        levels = [float(sigma) for sigma in sigmas]
+        falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
+        if not levels or not falling or not 0 < levels[-1] <= levels[0] <= 1:
+            raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
+
+
+def _whole(name: str, value) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} is {value!r}: give a whole number, 1 or more")
+
+
+def _real(name: str, value, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+        limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
+        raise ValueError(f"{name} is {value!r}: give a number {limits}")
+
+
+def check_names(output_type: str, callback_tensors, known_tensors) -> None:
+    """Refuse an unknown output type or callback tensor.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(f"output_type is {output_type!r}: give one of {', '.join(OUTPUT_TYPES)}")
+    unknown = [name for name in callback_tensors or () if name not in known_tensors]
+    if unknown:
+        raise ValueError(
+            f"callback_on_step_end_tensor_inputs has {unknown}: only {', '.join(known_tensors)} can be had"
+        )
+
+
+def text_length(max_sequence_length: int | None, tokenizer_2) -> int:
+    """Say how many tokens of text the model reads.
+
+    Args:
+        max_sequence_length: as given; None takes what the checkpoint's tokenizer says (64 for the tiny model,
+            512 for the full one).
+        tokenizer_2: of the T5 encoder.
+
+    Returns:
+        1 to 512.
+
+    Raises:
+        ValueError: if a given length is out of range.
+    """
+    if max_sequence_length is None:
+        return min(getattr(tokenizer_2, "model_max_length", LONGEST_TEXT), LONGEST_TEXT)
+    _whole("max_sequence_length", max_sequence_length)
+    if max_sequence_length > LONGEST_TEXT:
+        raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {LONGEST_TEXT}")
+    return max_sequence_length
+
+
+def check_embeds(name: str, embeds, pooled, count: int) -> None:
+    """Refuse embeddings that come without their other half, or for another number of samples.
+
+    Args:
+        name: of the argument, `prompt_embeds` or `upsampling_prompt_embeds`.
+        embeds: (count, T, D) or None.
+        pooled: (count, P) or None.
+        count: samples.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    pooled_name = name.replace("prompt_embeds", "pooled_prompt_embeds")
+    if (embeds is None) != (pooled is None):
+        missing = pooled_name if pooled is None else name
+        raise ValueError(f"{missing} is missing: the two embeddings of one text go together")
+    for part, value, dims in ((name, embeds, 3), (pooled_name, pooled, 2)):
+        if value is not None and (value.ndim != dims or len(value) != count):
+            given = tuple(value.shape)
+            raise ValueError(f"{part} has shape {given}: it needs {dims} dimensions, the first {count}")
+
+
+def one_generator_each(generator, count: int) -> list[torch.Generator]:
+    """Give every picture its generator.
+
+    Args:
+        generator: one for all, which then runs on; a list of `count`; or None for a fresh one.
+        count: pictures.
+
+    Returns:
+        `count` generators, the same one over and over if there is one for all.
+
+    Raises:
+        ValueError: if the list has another length or holds something else.
+    """
+    if generator is None:
+        generator = torch.Generator("cpu")
+        generator.seed()
+    if isinstance(generator, torch.Generator):
+        return [generator] * count
+    if not isinstance(generator, (list, tuple)) or not all(isinstance(g, torch.Generator) for g in generator):
+        raise ValueError(f"generator is {generator!r}: give a torch.Generator or a list of them")
+    if len(generator) != count:
+        raise ValueError(f"generator has {len(generator)} generators for {count} pictures: give one for each")
+    return list(generator)
+
+
+def seeded(seed: int | None, generator) -> tuple[int | None, torch.Generator]:
+    """Give a generator and the seed it starts from, if that is known.
+
+    Args:
+        seed: 0 to 2**64 - 1, or None for a random one.
+        generator: in place of a seed, or None.
+
+    Returns:
+        the seed, None for a given generator; and a generator on the CPU, so that every device gets the same
+        noise.
+
+    Raises:
+        ValueError: if both are given or the seed is out of range.
+    """
+    if generator is not None:
+        if seed is not None:
+            raise ValueError("both seed and generator are given: leave one out")
+        return None, one_generator_each(generator, 1)[0]
+    if seed is None:
+        seed = secrets.randbelow(2**32)
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed!r}: give a whole number from 0 to 2**64 - 1")
+    return int(seed), torch.Generator("cpu").manual_seed(int(seed))
+
+
+def check_latents(latents, tokens: list[int], channels: int) -> list[torch.Tensor | None]:
+    """Cut given starting noise into one tensor for each picture.
+
+    Args:
+        latents: (pictures, L, channels) packed noise for stage 1, or a list of (L, channels) if the pictures
+            differ in size; or None.
+        tokens: L of each picture.
+        channels: numbers in a token, 64.
+
+    Returns:
+        (1, L, channels) for each picture, or None.
+
+    Raises:
+        ValueError: saying which shape is needed.
+    """
+    if latents is None:
+        return [None] * len(tokens)
+    parts = [part.reshape(1, *part.shape[-2:]) for part in latents] if len(latents) == len(tokens) else []
+    if [tuple(part.shape[1:]) for part in parts] != [(length, channels) for length in tokens]:
+        given = tuple(latents.shape) if hasattr(latents, "shape") else f"{len(latents)} tensors"
+        wanted = ", ".join(f"({length}, {channels})" for length in tokens)
+        raise ValueError(f"latents has shape {given}: stage 1 needs {wanted}, one for each picture")
+    return parts
+
+
+def stage2_size(
+    width: int, height: int, new_width: int | None = None, new_height: int | None = None, multiple: int = 16
+) -> tuple[int, int]:
+    """Say how large stage 2 makes a target.
+
+    Args:
+        width, height: of the target after stage 1, pixels.
+        new_width, new_height: as asked for, pixels. One of them fixes the other by the aspect ratio; without
+            either both sides grow by three.
+        multiple: sides are made multiples of this: a given side is cut down as in diffusers, a derived one
+            goes to the nearest.
+
+    Returns:
+        `(width, height)` in pixels.
+
+    Raises:
+        ValueError: if a given side is not a whole number or smaller than `multiple`.
+
+    Warns:
+        SizeWarning: if a given side had to be changed.
+    """
+    for name, side in (("upsampling_width", new_width), ("upsampling_height", new_height)):
+        if side is not None:
+            _whole(name, side)
+            if side < multiple:
+                raise ValueError(f"{name} is {side}: the smallest side is {multiple}")
+    if new_width is None and new_height is None:
+        return width * UPSCALING, height * UPSCALING
+    given = new_width, new_height
+    if new_width is None:
+        new_width = _nearest(new_height * width / height, multiple)
+    if new_height is None:
+        new_height = _nearest(new_width * height / width, multiple)
+    new_width, new_height = (side // multiple * multiple for side in (new_width, new_height))
+    if any(side is not None and side % multiple for side in given):
+        message = f"stage 2 makes {new_width} x {new_height}: sides are multiples of {multiple}"
+        warnings.warn(message, SizeWarning, stacklevel=2)
+    return new_width, new_height
+
+
+def _nearest(side: float, multiple: int) -> int:
+    return max(round(side / multiple), 1) * multiple
+
+
+def warn_once(owner, message: str) -> None:
+    """Warn with `message` the first time it concerns `owner`."""
+    told = owner.__dict__.setdefault("_told", set())
+    if message not in told:
+        told.add(message)
+        warnings.warn(message, UserWarning, stacklevel=4)
