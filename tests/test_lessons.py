@@ -3,6 +3,8 @@
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -222,3 +224,31 @@ def test_prediction_asks_for_a_guess_and_knows_its_choices(capsys):
     assert "Write your guess in place of the dots ('sharper', 'softer')" in asked
     with pytest.raises(ValueError, match="'darker' is not among the choices: 'sharper', 'softer'"):
         predict("Sharper or softer?", "darker", choices=["sharper", "softer"])
+
+
+def in_ipython(*lines: str) -> str:
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c", "\n".join(lines)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_finish_forgets_the_lesson_s_variables():
+    said = in_ipython(
+        "kept = [1]",
+        "from visualcloze_nb.lessons import finish",
+        "finish()",
+        "print('kept' in globals())",
+    )
+    assert said.splitlines() == [
+        "The lesson's variables are gone. To free the rest: menu Kernel, Shut Down Kernel.",
+        "False",
+    ]
+
+
+def test_gpu_cell_is_skipped_only_where_there_is_no_gpu():
+    torch = pytest.importorskip("torch")
+    said = in_ipython(
+        "shell = get_ipython()",
+        "shell.run_line_magic('load_ext', 'visualcloze_nb.lessons')",
+        "shell.run_cell_magic('gpu', '', 'print(\"it ran\")')",
+    )
+    assert said == ("it ran\n" if torch.cuda.is_available() else "Skipped: this cell needs an NVIDIA GPU.\n")

@@ -33,7 +33,11 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> tuple[float, float
     from nbclient import NotebookClient
 
     client = NotebookClient(
-        notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=600,
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # the kernel warns about its own transport on every start
+        resources={"metadata": {"path": str(folder)}},
     )
     started = time.perf_counter()
     with client.setup_kernel():
