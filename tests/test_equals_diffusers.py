@@ -1,4 +1,4 @@
-"""Where stock diffusers is right, our pictures are its pictures: same weights, seed and settings, CPU, float32.
+"""Where stock diffusers is right, our pictures are its pictures: same weights, seed and settings, on a CPU.
 
 Stock diffusers writes the layout prompt as a tuple (a defect, see `test_upstream_defects.py`). Here ours is
 made to write it the same way, so that stock diffusers runs exactly as it is installed.
@@ -145,6 +145,23 @@ def test_batches_agree_within_one_level(random_pipe, stock_pipe):
     assert len(ours) == len(stock) == 2
     for (one,), (other,) in zip(ours, stock, strict=True):
         assert np.abs(pixels(one) - pixels(other)).max() <= 1
+
+
+def test_one_generator_for_a_batch_draws_in_the_same_order_in_stage_1(random_pipe, stock_pipe):
+    """In stage 2 ours draws for one target after the other, so that each needs memory for one only."""
+    call = {
+        **SETTINGS,
+        "task_prompt": ["a red circle", "a blue square"],
+        "content_prompt": [None, None],
+        "image": [rows(2, 2, size=(80, 48)), rows(2, 2, size=(80, 48), seed=5)],
+    }
+    single = {**TEXTS, **SETTINGS, "image": rows(), "num_images_per_prompt": 3}
+    for arguments in (call, single):
+        ours = random_pipe.generation_pipe(**arguments, generator=seeded()).images
+        stock = stock_pipe.generation_pipe(**arguments, generator=seeded()).images
+        assert len(ours) == len(stock) > 1
+        for (one,), (other,) in zip(ours, stock, strict=True):
+            assert np.abs(pixels(one) - pixels(other)).max() <= 1
 
 
 def test_text_cache_does_not_change_the_picture(random_pipe):

@@ -24,6 +24,7 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
     stage = 1
     sample = 0
     _given_latents = None
+    _encoded = None
 
     @functools.wraps(diffusers.VisualClozeGenerationPipeline.__init__)
     def __init__(self, *args, **kwargs):
@@ -53,6 +54,19 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
             latents = self._given_latents.to(latents)
         self._lap("encode")
         return latents, masked_image_latents, ids
+
+    def _prepare_latents(self, *args, **kwargs):
+        return super()._prepare_latents(*args, **kwargs) if self._encoded is None else self._encoded
+
+    def _encode_first(self, samples, generators, dtype) -> list:
+        """Encode all grids before any noise is drawn: the order of a batch in diffusers."""
+        encoded = []
+        for grid, generator in zip(samples, generators, strict=True):
+            cells, _, targets = self.image_processor.preprocess_image(grid.to_lists(), self.vae_scale_factor)
+            masks = self.image_processor.preprocess_mask(cells, targets)
+            place = self.vae_scale_factor, self._execution_device, dtype
+            encoded.append(super()._prepare_latents(cells, masks, generator, *place))
+        return encoded
 
     @torch.no_grad()
     def __call__(
@@ -123,12 +137,17 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
         guidance_scale = self._guidance(guidance_scale)
         self.image_processor.resolution = self.resolution
 
+        encoded = [None] * len(samples)
+        if len(pictures) > 1:
+            dtype = self.text_encoder_2.dtype if prompt_embeds is None else self.transformer.dtype
+            encoded = self._encode_first(samples, generators[::num_images_per_prompt], dtype)
+
         images = []
         callback = CountsOn(callback_on_step_end)
         for self.sample, number in enumerate(pictures):
             grid = samples[number]
             embeds = slice(number, number + 1)
-            self._given_latents = starts[self.sample]
+            self._given_latents, self._encoded = starts[self.sample], encoded[number]
             try:
                 output = super().__call__(
                     task_prompt=grid.task,
@@ -147,7 +166,7 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
                     max_sequence_length=max_sequence_length,
                 )
             finally:
-                self._given_latents = None
+                self._given_latents = self._encoded = None
             self._lap("decode")
             images.append(
                 output.images[0] if output_type == "pil"
