@@ -179,12 +179,13 @@ def test_picture_shows_expected_yours_and_where_they_differ():
     assert right[:24, :24].all() and not right[24:, 24:].any()
 
 
-def test_both_answers_are_drawn_on_one_scale():
+@pytest.mark.parametrize("expected, yours", [(2.0, 4.0), (4.0, 2.0)])
+def test_both_answers_are_drawn_on_one_scale(expected, yours):
     """An answer twice too bright must not look like the right one."""
-    page = np.asarray(side_by_side(np.array([[0.0, 2.0]]), np.array([[0.0, 4.0]])))
+    page = np.asarray(side_by_side(np.array([[0.0, expected]]), np.array([[0.0, yours]])))
     panel = (page.shape[1] - 16) // 3
-    assert page[30, panel - 5, 0] == 127
-    assert page[30, 2 * panel + 8 - 5, 0] == 255
+    assert page[30, panel - 5, 0] == int(255 * expected / 4)
+    assert page[30, 2 * panel + 8 - 5, 0] == int(255 * yours / 4)
 
 
 def test_text_has_no_picture(capsys):

@@ -214,6 +214,20 @@ def test_build_then_check_then_drift(house, capsys):
     assert "notebooks/00_try.ipynb has no source" in disagreements(house)
 
 
+def test_a_faulty_lesson_is_not_written(house, capsys):
+    source = house / "notebooks" / "source" / "00_try.py"
+    source.write_text(SOURCE.replace('print("same")', "import sys; sys.stderr.write('careful')"))
+    assert build.main(["--root", str(house)]) == 1
+    assert "cell 6: writes to stderr: 'careful'" in capsys.readouterr().out
+    assert not list(house.rglob("*.ipynb"))
+
+
+def test_measure_prints_and_writes_nothing(house, capsys):
+    assert build.main(["--root", str(house), "--measure"]) == 0
+    assert re.search(r"notebooks/00_try.ipynb: [\d.]+ s, peak", capsys.readouterr().out)
+    assert not list(house.rglob("*.ipynb"))
+
+
 @pytest.mark.parametrize(
     "output, solutions, complaint",
     [
