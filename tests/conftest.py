@@ -5,6 +5,7 @@ channels, dynamic shifting) at the smallest width. Equality, defects and interfa
 weights are; what the trained model can do is measured by `python -m visualcloze_nb.training evaluate`.
 """
 
+import copy
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -157,3 +158,18 @@ def stock_pipe():
     import diffusers
 
     return build_random_pipe(diffusers.VisualClozePipeline)
+
+
+@pytest.fixture(scope="session")
+def pipe(random_pipe):
+    """The pipeline that the documented calls run on."""
+    return random_pipe
+
+
+def fresh_copy(pipe):
+    """Copy a pipeline with its weights, for a test that changes them."""
+    parts = {
+        name: part if name.startswith("tokenizer") else copy.deepcopy(part)
+        for name, part in pipe.components.items()
+    }
+    return quiet(type(pipe)(**parts, resolution=pipe.resolution))
