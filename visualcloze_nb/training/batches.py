@@ -1,0 +1,139 @@
+"""Training batches: grids of the toy world, as tensors, made ready by the shipped `latents.py`.
+
+All grids of a batch have the same shape (rows, columns, cell size); tasks, targets and texts differ. What the
+transformer sees here is what the pipeline feeds it; `tests/test_training.py` holds the two equal.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..latents import BLACK, cell_mask, condition, encode, pack, position_ids
+from ..layout import Layout
+from ..prompts import column_prompt, full_prompt
+from ..sdedit import GREY
+from ..toyworld import FIRST_TRAINING_SEED, Task, draw, make_scene, words
+
+SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
+
+
+@dataclass
+class Batch:
+    """Grids of one shape, ready for the transformer.
+
+    Attributes:
+        clean: `(B, L, 64)`, the finished grids.
+        condition: `(B, L, 320)`, what is known of them.
+        ids: `(L, 3)`.
+        targets: `(B, L)` bool, tokens to be filled in.
+        prompts: B texts.
+        stage: 1 or 2.
+    """
+
+    clean: torch.Tensor
+    condition: torch.Tensor
+    ids: torch.Tensor
+    targets: torch.Tensor
+    prompts: list[str]
+    stage: int
+
+
+def draw_columns(tasks: Sequence[tuple[str, ...]], scenes, size, chance, device) -> torch.Tensor:
+    """One row of each grid, `(B, 3, H, n W)` in -1..1; grids that share a task are drawn together."""
+    width, height = size
+    strips = torch.empty(len(tasks), 3, height, width * len(tasks[0]), device=device)
+    for columns in set(tasks):
+        which = [i for i, other in enumerate(tasks) if other == columns]
+        mine = [scenes[i] for i in which]
+        drawn = [draw(kind, mine, height, width, chance, device) for kind in columns]
+        strips[which] = torch.cat(drawn, dim=3) * 2 - 1
+    return strips
+
+
+def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]], size, generator=None):
+    """Rows of pixels to clean tokens, condition, ids and target mask.
+
+    Args:
+        rows: one a grid row, `(B, 3, H, n W)` in -1..1, the last one complete with its answers.
+        targets: columns to blank in the last row, for each grid.
+        size: (width, height) of a cell.
+
+    Returns:
+        `(B, L, 64)`, `(B, L, 320)`, `(L, 3)`, `(B, L)` bool.
+    """
+    n_cols = rows[0].shape[3] // size[0]
+    layout = Layout((size,) * len(rows), n_cols, 16)
+    device = rows[0].device
+    blank = torch.cat([cell_mask([c in t for c in range(n_cols)], size) for t in targets]).to(device)
+    known = [*rows[:-1], torch.where(blank > 0, BLACK, rows[-1])]
+    masks = [torch.zeros_like(blank)] * (len(rows) - 1) + [blank]
+    given = condition(vae, known, masks, generator)
+    answer = layout.row_slices[-1]
+    clean = given[..., :64].clone()
+    clean[:, answer] = pack(encode(vae, rows[-1], generator))
+    return clean, given, position_ids(layout).to(device), given[..., 64:].mean(-1) > 0.5
+
+
+@torch.no_grad()
+def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, examples=(1, 9, 8, 2)) -> Batch:
+    """A batch for stage 1.
+
+    Args:
+        vae: frozen; gives the device.
+        rng: all chance comes from it.
+        tasks: what is practised, with weights.
+        size: grids in the batch.
+        examples: weights of 0, 1, 2, 3 … in-context examples.
+    """
+    device = vae.device
+    n_cols = len(rng.choices(list(tasks), list(tasks.values()))[0].columns)
+    fitting = {task: weight for task, weight in tasks.items() if len(task.columns) == n_cols}
+    n_rows = 1 + rng.choices(range(len(examples)), examples)[0]
+    cell = SIZES[0] if rng.random() < 0.8 else rng.choice(SIZES)
+    if cell[0] != cell[1]:
+        fitting = {t: w for t, w in fitting.items() if not any(k.startswith("turn") for k in t.columns)}
+
+    columns, targets, prompts = [], [], []
+    scenes = [[_scene(rng) for _ in range(size)] for _ in range(n_rows)]
+    chosen = rng.choices(list(fitting), list(fitting.values()), k=max(1, size // 3))
+    for i in range(size):
+        task = chosen[i % len(chosen)]
+        inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
+        row = (*inputs, *task.outputs)
+        target = rng.randrange(n_cols) if rng.random() < 0.35 else n_cols - 1
+        columns.append(row)
+        targets.append((target,))
+        wordless = rng.random() < 0.1
+        text = column_prompt([words(k) for k in row], [target]) if rng.random() < 0.65 and not wordless else ""
+        content = scenes[-1][i].caption() if rng.random() < 0.5 and not wordless else None
+        prompts.append(full_prompt(n_rows, n_cols, text, content))
+
+    chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
+    rows = [draw_columns(columns, row, cell, chance, device) for row in scenes]
+    return Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1)
+
+
+@torch.no_grad()
+def large(vae, rng: random.Random, size: int = 6) -> Batch:
+    """A batch for stage 2: one large picture a grid, everything blank, the caption or nothing as text."""
+    device = vae.device
+    kinds = ("picture",) * 6 + ("edge", "depth", "mask", "grey")
+    width, height = rng.choice(((192, 192), (192, 192), (192, 144), (144, 192)))
+    scenes = [_scene(rng) for _ in range(size)]
+    chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
+    pictures = draw_columns([(rng.choice(kinds),) for _ in scenes], scenes, (width, height), chance, device)
+    ones = torch.ones_like(pictures[:, :1])
+    given = condition(vae, [torch.full_like(pictures, GREY)], [ones], chance)
+    layout = Layout(((width, height),), 1, 16)
+    clean = pack(encode(vae, pictures, chance))
+    texts = [s.caption() if rng.random() < 0.6 else "" for s in scenes]
+    everything = torch.ones(clean.shape[:2], dtype=torch.bool, device=device)
+    return Batch(clean, given, position_ids(layout, 0).to(device), everything, texts, stage=2)
+
+
+def _scene(rng: random.Random):
+    return make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40))

@@ -1,0 +1,127 @@
+"""The tiny VisualCloze, untrained: the same classes and geometry as the real one, a thousandth of its size."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+
+from ..prompts import column_prompt, full_prompt
+from ..toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, words
+
+TEXT_TOKENS = 64  # T5 tokens: enough for layout, task and content of four columns
+WIDTH = 192
+
+
+def corpus(texts: int = 3000, seed: int = 0) -> list[str]:
+    """Prompts of every grid size, task and kind of scene: what the tokenizers must be able to say."""
+    rng = random.Random(seed)
+    tasks = [*TRAINED_TASKS, *HELD_OUT_TASKS]
+    found = []
+    for i in range(texts):
+        names = [words(kind) for kind in tasks[i % len(tasks)].columns]
+        rng.shuffle(names)
+        task = column_prompt(names, [rng.randrange(len(names))])
+        rows, cols = rng.randint(1, 5), rng.randint(1, 5)
+        found.append(full_prompt(rows, cols, task, make_scene(i).caption()))
+    return found
+
+
+def build_t5_tokenizer(texts: list[str]) -> T5Tokenizer:
+    """One piece a word, punctuation attached where it always stands; numbers 0 to 25 and [IMAGE1] to [IMAGE5]."""
+    seen = sorted({word for text in texts for word in text.split()})
+    numbers = [str(n) for n in range(26)] + [f"[IMAGE{n}]" for n in range(1, 6)]
+    bare = {word.rstrip(".,:") for word in seen} | {word.lower().rstrip(".,:") for word in seen}
+    pieces = sorted({*seen, *numbers, *bare} - {""})
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -9.0)]
+    vocab += [(mark, -4.0) for mark in ".,:"] + [(f"▁{piece}", -5.0) for piece in pieces]
+    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=TEXT_TOKENS)
+
+
+def build_clip_tokenizer(texts: list[str]) -> CLIPTokenizer:
+    """Byte pairs learned on the same texts, with the whole byte alphabet, so that any text can be said."""
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    learner.normalizer = normalizers.Lowercase()
+    learner.pre_tokenizer = CLIPTokenizer().backend_tokenizer.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    specials = ["<|startoftext|>", "<|endoftext|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=1200, initial_alphabet=alphabet, special_tokens=specials, end_of_word_suffix="</w>"
+    )
+    learner.train_from_iterator(texts, trainer)
+    import json
+
+    learned = json.loads(learner.to_str())["model"]
+    vocab = dict(learned["vocab"])
+    for letter in alphabet:  # a byte may also end a word
+        vocab.setdefault(letter + "</w>", len(vocab))
+    merges = [tuple(pair) for pair in learned["merges"]]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+
+
+def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> tuple[CLIPTextModel, T5EncoderModel]:
+    """Small encoders, trained together with the transformer."""
+    t5 = T5Config(
+        vocab_size=len(tokenizer_2), d_model=128, d_kv=32, d_ff=256, num_layers=2, num_heads=4,
+        feed_forward_proj="gated-gelu", dropout_rate=0.0,
+        pad_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    clip = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, projection_dim=64,
+        num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return CLIPTextModel(clip), T5EncoderModel(t5)
+
+
+def build_transformer() -> FluxTransformer2DModel:
+    """A FLUX transformer of five million parameters: one double block, six single ones, three heads of 64."""
+    return FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=384,
+        out_channels=64,
+        num_layers=1,
+        num_single_layers=6,
+        attention_head_dim=64,
+        num_attention_heads=WIDTH // 64,
+        joint_attention_dim=128,
+        pooled_projection_dim=64,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 28, 28),
+    )
+
+
+def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """FLUX's schedule, its shift spread over the token counts that occur here (16 to 256)."""
+    return FlowMatchEulerDiscreteScheduler(
+        num_train_timesteps=1000,
+        use_dynamic_shifting=True,
+        base_shift=0.5,
+        max_shift=1.15,
+        base_image_seq_len=16,
+        max_image_seq_len=256,
+    )
+
+
+def build_pipeline(vae: AutoencoderKL, seed: int = 0):
+    """All parts together as a `diffusers.VisualClozePipeline` of resolution 64; the rest untrained."""
+    from diffusers import VisualClozePipeline
+
+    torch.manual_seed(seed)
+    texts = corpus()
+    tokenizer, tokenizer_2 = build_clip_tokenizer(texts), build_t5_tokenizer(texts)
+    text_encoder, text_encoder_2 = build_text_encoders(tokenizer, tokenizer_2)
+    return VisualClozePipeline(
+        scheduler=build_scheduler(),
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        text_encoder_2=text_encoder_2,
+        tokenizer_2=tokenizer_2,
+        transformer=build_transformer(),
+        resolution=64,
+    )

@@ -1,0 +1,176 @@
+"""Train the tiny transformer and its text encoders to fill grids.
+
+The loss is the error of the velocity on the tokens to be filled in. Two things made it learn: first only tasks
+that copy (the model must discover that the answer lies at the same place of another cell), then all tasks;
+and Muon for the matrices of the blocks, AdamW for the rest. Noise levels are drawn towards noise, where the
+conditions decide.
+
+    python -m visualcloze_nb.training transformer --vae runs/vae/vae --out runs/transformer --steps 12000
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL
+from tqdm.auto import tqdm
+
+from ..flow import noised, velocity
+from ..text import encode_ids, tokenize
+from ..toyworld import TRAINED_TASKS, Task
+from .batches import Batch, grids, large
+from .build import TEXT_TOKENS, build_pipeline
+from .evaluate import score_tasks
+from .loop import Average, Log, save_atomically
+
+COPYING = {
+    Task.parse(text): 1.0
+    for text in ("picture > grey", "picture > negative", "picture > hue 120", "picture > hue 240",
+                 "blurred > picture", "picture > depth", "picture > background")
+}  # fmt: skip
+COPYING_STEPS = 1500
+POOL, REUSE = 24, 3  # encoded batches are kept and used again with other noise: encoding is not free
+NOISE_SHIFT = 3.0
+
+
+class Model(torch.nn.Module):
+    """Everything that is trained, in one forward pass: token numbers and noisy grids to velocity."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.transformer = pipe.transformer
+        self.text_encoder = pipe.text_encoder
+        self.text_encoder_2 = pipe.text_encoder_2
+
+    def forward(self, z, condition, sigma, clip_ids, t5_ids, ids):
+        text = encode_ids(self.text_encoder, self.text_encoder_2, clip_ids, t5_ids)
+        return velocity(self.transformer, z, condition, sigma, text, ids)
+
+
+def optimisers(model: Model, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the transformer's blocks, AdamW for all else."""
+    inside = [
+        p
+        for name, p in model.transformer.named_parameters()
+        if "transformer_blocks" in name and p.ndim == 2 and ".norm" not in name
+    ]
+    known = {id(p) for p in inside}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    return [
+        torch.optim.Muon(inside, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def learning_rate_factor(step: int, total: int, warmup: int = 100, decay: float = 0.3) -> float:
+    """Warm up, stay, and fall to zero over the last `decay` of the run: one may lengthen a run before that."""
+    return min((step + 1) / warmup, 1.0, max(0.01, (total - step) / (decay * total)))
+
+
+def draw_batch(vae, rng: random.Random, step: int, size: int) -> Batch:
+    """The curriculum: copying first, then every task, and now and then a large picture."""
+    if step < COPYING_STEPS:
+        return grids(vae, rng, COPYING, size, examples=(0, 1))
+    if rng.random() < 0.1:
+        return large(vae, rng, max(1, size * 3 // 8))
+    return grids(vae, rng, TRAINED_TASKS, size)
+
+
+def loss_of(model, batch: Batch, pipe, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Velocity error of one batch with fresh noise.
+
+    Returns:
+        the loss, each grid's own error `(B,)`, each grid's sigma `(B,)`.
+    """
+    device = batch.clean.device
+    u = torch.rand(len(batch.prompts), device=device)
+    shift = NOISE_SHIFT if batch.stage == 1 else 1.0
+    sigma = shift * u / (1 + (shift - 1) * u)
+    noise = torch.randn_like(batch.clean)
+    z = noised(batch.clean, noise, sigma[:, None, None])
+    # Padding is read as text, so its length must not matter: mostly 64, sometimes just enough, rarely 512.
+    longest = max(len(ids) for ids in pipe.tokenizer_2(batch.prompts).input_ids)
+    length = 512 if rng.random() < 0.003 else TEXT_TOKENS if rng.random() < 0.4 else -(-longest // 8) * 8
+    clip_ids, t5_ids = (ids.to(device) for ids in tokenize(pipe, batch.prompts, length))
+    v = model(z, batch.condition, sigma, clip_ids, t5_ids, batch.ids).float()
+    error = (v - (noise - batch.clean)).square().mean(-1)
+    weight = batch.targets.float()
+    each = (error * weight).sum(1) / weight.sum(1)
+    return (error * weight).sum() / weight.sum(), each.detach(), sigma
+
+
+def train(
+    vae_folder: Path,
+    out: Path,
+    steps: int = 12_000,
+    batch_size: int = 16,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    save_every: int = 500,
+) -> None:
+    """Train, resume, finish; the result is `out/pipeline`, averaged weights in diffusers' layout."""
+    out.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(mixed_precision="bf16")
+    device = accelerator.device
+    vae = AutoencoderKL.from_pretrained(vae_folder).to(device).requires_grad_(False)
+    pipe = build_pipeline(vae, seed).to(device)
+    model = Model(pipe)
+    tuned = optimisers(model, learning_rate)
+    average, log = Average(model), Log(out / "log.csv")
+    first, began = 0, time.time()
+    if (out / "state.pt").exists():
+        state = torch.load(out / "state.pt", map_location=device)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        for optimiser, saved in zip(tuned, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        first, began = state["step"], began - state["seconds"]
+    wrapped, *tuned = accelerator.prepare(model, *tuned)
+
+    pool: list[list] = []  # [batch, uses left]
+    high, low = [], []  # recent errors of grids at high and at low noise
+    progress = tqdm(range(first, steps), initial=first, total=steps, disable=not accelerator.is_local_main_process)
+    for step in progress:
+        rng = random.Random(f"{seed} {step} {accelerator.process_index}")
+        torch.manual_seed(rng.getrandbits(40))
+        factor = learning_rate_factor(step, steps)
+        for group in (g for optimiser in tuned for g in optimiser.param_groups):
+            group["lr"] = learning_rate * factor
+        with accelerator.autocast():
+            while len(pool) < min(POOL, 1 + step - first):
+                pool.append([draw_batch(vae, rng, step, batch_size), REUSE])
+            slot = rng.choice(pool)
+            loss, each, sigma = loss_of(wrapped, slot[0], pipe, rng)
+        slot[1] -= 1
+        pool = [s for s in pool if s[1] > 0]
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in tuned:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        average.update(model)
+        if slot[0].stage == 1:
+            high += each[sigma > 0.93].tolist()
+            low += each[sigma < 0.5].tolist()
+
+        done = step + 1
+        if done % 50 == 0:
+            progress.set_postfix(high=sum(high[-400:]) / max(1, len(high[-400:])), low=sum(low[-200:]) / max(1, len(low[-200:])))
+        if (done % save_every == 0 or done == steps) and accelerator.is_main_process:
+            state = {"model": model.state_dict(), "average": average.state_dict(), "step": done}
+            state |= {"optimisers": [o.state_dict() for o in tuned], "seconds": time.time() - began}
+            save_atomically(state, out / "state.pt")
+            live = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(average.weights)
+            row = {"step": done, "seconds": time.time() - began}
+            row |= {"high": sum(high) / max(1, len(high)), "low": sum(low) / max(1, len(low))}
+            scores = score_tasks(pipe, scenes=8, steps=8)
+            log.write(**row, **{str(task): s.score for task, s in scores.items()})
+            if done % (4 * save_every) == 0 or done == steps:
+                pipe.save_pretrained(out / "pipeline")
+            model.load_state_dict(live)
+            high, low = [], []
