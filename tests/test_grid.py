@@ -236,6 +236,8 @@ def test_the_picture_shows_cells_blanks_and_outline(grid):
     assert pixels_near(full, (255, 0, 0)) == pytest.approx(2 * 128 * 128, rel=0.05)
     assert pixels_near(shown, vermillion) > 1000 and pixels_near(full, vermillion) == 0
     assert pixels_near(grid.fill([RED]).picture(outline=[1]), vermillion) > 1000
+    upper = shown.crop((0, 0, shown.width, shown.height // 2 - 10))
+    assert pixels_near(upper, vermillion) == 0
     assert grid.picture(titles=["one", "two"]).height > shown.height
     assert grid.picture(cell=64).width < shown.width
     with pytest.raises(ValueError, match="1 titles for 2 columns"):
@@ -245,10 +247,11 @@ def test_the_picture_shows_cells_blanks_and_outline(grid):
 
 
 def test_rows_are_drawn_at_their_own_aspect_ratio():
-    tall = Grid([[flat("red", 30, 90), flat("blue", 30, 90)], [flat("green", 90, 30), None]]).picture()
+    tall = Grid([[flat("red", 50, 80), flat("blue", 50, 80)], [flat("green", 90, 30), None]]).picture()
     red = np.argwhere(np.all(np.asarray(tall) == (255, 0, 0), -1))
     height, width = red.max(0) - red.min(0) + 1
-    assert height / width == pytest.approx(3, rel=0.05)
+    assert height / width == pytest.approx(1.6, rel=0.05)
+    assert height * width == pytest.approx(128 * 128, rel=0.05)
     assert max(Grid([[flat("red", 5000, 1), None]]).picture().size) < 700
 
 

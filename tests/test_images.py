@@ -241,6 +241,7 @@ def test_one_frame_and_phone_pictures_are_not_worth_a_note(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.filterwarnings("error")  # Pillow's own warning must not get in the way
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch):
     data = encoded(Image.new("1", (30_000, 3_000)), "PNG")
     assert len(data) < 100_000
@@ -251,6 +252,15 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch):
     bomb[18:26] = (60_000).to_bytes(4, "little") * 2
     with pytest.raises(ImageError, match="too many pixels"):
         to_rgb(bytes(bomb))
+
+
+def test_what_pillow_warns_of_is_not_passed_on(recwarn):
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0"  # five entries promised, none complete
+    data = encoded(ramp(), "PNG", exif=exif)
+    Image.open(io.BytesIO(data)).getexif()
+    assert "Corrupt EXIF" in str(recwarn.pop().message)
+    assert to_rgb(data).size == (12, 9)
+    assert not recwarn.list
 
 
 def test_too_many_bytes_are_refused(tmp_path):
@@ -410,9 +420,16 @@ def test_resize_and_crop_is_diffusers_own(width, height, new_width, new_height, 
     assert ours.tobytes() == stock.tobytes()
 
 
-def test_a_long_strip_does_not_fill_the_memory():
+def test_a_long_strip_does_not_fill_the_memory(monkeypatch):
     strip = Image.new("RGB", (40_000, 2), "white")
     strip.paste(ORANGE, (19_000, 0, 21_000, 2))
+    resize = Image.Image.resize
+
+    def bounded(picture, size, *args, **options):
+        assert size[0] * size[1] <= images.MAX_PIXELS
+        return resize(picture, size, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", bounded)
     cut = resize_and_crop(strip, 384, 384)
     assert cut.size == (384, 384) and cut.getpixel((192, 192)) == ORANGE
 

@@ -199,6 +199,13 @@ def test_a_wrong_picture_is_noticed(name):
         assert difference(WRONG[name](picture), signature(picture)), seed
 
 
+def test_another_colour_of_the_same_brightness_is_noticed():
+    blue, red = (
+        Image.new("YCbCr", (64, 64), (120, *colours)).convert("RGB") for colours in ((160, 90), (90, 160))
+    )
+    assert difference(red, signature(blue)).startswith("colour is off by")
+
+
 def test_other_pictures_and_other_edges_are_noticed():
     for seed in range(20):
         assert difference(scene(seed + 1), signature(scene(seed)))
