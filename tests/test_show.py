@@ -92,8 +92,13 @@ def test_a_result_shows_both_stages_and_the_truth(result):
         show_result(result, [A, B])
 
 
+def test_a_draft_has_no_stage_2_to_show(grid):
+    figure = show_result(Result([B], [B], grid), truth=C)
+    assert [label.split("\n")[0] for label in labels(figure)] == ["stage 1", "ground truth"]
+
+
 def test_several_targets_are_named_by_their_columns(grid):
-    figure = show_result(Result([A, C], [A, B], grid.with_blanks(0, 1)), truth=[A, B])
+    figure = show_result(Result([C, C], [A, B], grid.with_blanks(0, 1)), truth=[A, B])
     assert [label.split("\n")[0] for label in labels(figure)] == [
         *("stage 1, column 1", "stage 2, column 1", "ground truth, column 1"),
         *("stage 1, column 2", "stage 2, column 2", "ground truth, column 2"),

@@ -64,16 +64,20 @@ def show_result(result, truth=None, title: str = "", titles: Sequence[str] | Non
     truths = list(truth) if isinstance(truth, (list, tuple)) else [] if truth is None else [truth]
     if truths and len(truths) != len(result.images):
         raise ValueError(f"{len(truths)} truths for {len(result.images)} targets: give one for each")
+    stages = {"stage 1": result.stage1}
+    if list(result.images) != list(result.stage1):  # stage 2 may have been left out
+        stages["stage 2"] = result.images
+    shown = {**stages, "ground truth": truths} if truths else stages
     rows, labels = [], []
-    for number, (column, small, large) in enumerate(
-        zip(result.query.targets, result.stage1, result.images, strict=True)
-    ):
+    for number, column in enumerate(result.query.targets):
         which = f", column {column + 1}" if len(result.images) > 1 else ""
-        rows.append([small, large, *truths[number : number + 1]])
-        labels.append([f"stage 1{which}\n{_size(small)}", f"stage 2{which}\n{_size(large)}"])
-        labels[-1] += [f"ground truth{which}\n{_size(to_rgb(true))}" for true in truths[number : number + 1]]
+        rows.append([pictures[number] for pictures in shown.values()])
+        labels.append(
+            [f"{name}{which}\n{_size(to_rgb(pictures[number]))}" for name, pictures in shown.items()]
+        )
     above = result.grid.picture(cell=128, titles=titles, outline=result.query.targets)
-    return _figure(rows, labels, title=title, alt=result.alt, above=above, outline=(0, 1))
+    outline = range(len(stages))
+    return _figure(rows, labels, title=title, alt=result.alt, above=above, outline=outline)
 
 
 def sheet(pictures: Sequence, titles: Sequence[str] | None = None, cols: int = 4, title: str = ""):
