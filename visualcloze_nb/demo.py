@@ -31,22 +31,10 @@ def demo_grid(task: str = TASK, seed: int = 0, height: int = 64, width: int = 64
     Raises:
         ValueError: no such task or kind of picture, or a seed whose scenes are not held out.
     """
-    import torch
+    from visualcloze_nb.toyworld import sample
 
-    from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, Task, draw, make_scene
-
-    first = seed * (EXAMPLES + 1)
-    if not 0 <= first <= FIRST_TRAINING_SEED - EXAMPLES - 1:
-        last = FIRST_TRAINING_SEED // (EXAMPLES + 1) - 1
-        raise ValueError(f"seed is {seed}: 0 to {last} give scenes that the model has not been trained on")
-    path = Task.parse(task)
-    scenes = [make_scene(number) for number in range(first, first + EXAMPLES + 1)]
-    chance = torch.Generator().manual_seed(seed)
-    columns = [draw(kind, scenes, height, width, generator=chance) for kind in path.columns]
-    rows = [[_picture(column[row]) for column in columns] for row in range(len(scenes))]
-    rows[-1][-1] = None
-    truth = draw(path.columns[-1], scenes[-1:], 3 * height, 3 * width, generator=chance)
-    return Grid(rows, task=path.prompt), _picture(truth[0])
+    made = sample(task, seed, EXAMPLES, height=height, width=width)
+    return made.grid, made.large()[0]
 
 
 def draw_page(result, truth: Image.Image, titles: list[str]) -> Image.Image:
@@ -104,11 +92,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{part:>16} {seconds:6.2f} s")
     print(f"{options.task}: {options.out.resolve()}")
     return 0
-
-
-def _picture(pixels) -> Image.Image:
-    """A `(3, H, W)` tensor in 0..1 as a picture."""
-    return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def _size(picture: Image.Image) -> str:

@@ -8,17 +8,21 @@
 """
 
 from .graph import FIRST_TRAINING_SEED, HELD_OUT_TASKS, KINDS, TRAINED_TASKS, Task, draw, words
+from .sample import Sample, sample, to_picture
 from .scenes import Scene, Thing, make_scene
 
 __all__ = [
     "FIRST_TRAINING_SEED",
     "HELD_OUT_TASKS",
     "KINDS",
+    "Sample",
     "TRAINED_TASKS",
     "Scene",
     "Task",
     "Thing",
     "draw",
     "make_scene",
+    "sample",
+    "to_picture",
     "words",
 ]

@@ -50,7 +50,7 @@ def draw_columns(tasks: Sequence[tuple[str, ...]], scenes, size, chance, device)
         which = [i for i, other in enumerate(tasks) if other == columns]
         mine = [scenes[i] for i in which]
         drawn = [draw(kind, mine, height, width, chance, device) for kind in columns]
-        strips[which] = torch.cat(drawn, dim=3) * 2 - 1
+        strips[which] = (torch.cat(drawn, dim=3) * 255).round() / 127.5 - 1  # 8 bits, as any picture file has
     return strips
 
 

@@ -24,7 +24,7 @@ from ..text import encode_ids, tokenize
 from ..toyworld import TRAINED_TASKS, Task
 from .batches import Batch, grids, large
 from .build import TEXT_TOKENS, build_pipeline
-from .evaluate import score_tasks
+from .evaluate import SPINE, score_tasks
 from .loop import Average, Log, save_atomically
 
 COPYING = {
@@ -78,6 +78,10 @@ def draw_batch(vae, rng: random.Random, step: int, size: int) -> Batch:
     if rng.random() < 0.1:
         return large(vae, rng, max(1, size * 3 // 8))
     return grids(vae, rng, TRAINED_TASKS, size)
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / max(1, len(values))
 
 
 def loss_of(model, batch: Batch, pipe, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -159,7 +163,7 @@ def train(
 
         done = step + 1
         if done % 50 == 0:
-            progress.set_postfix(high=sum(high[-400:]) / max(1, len(high[-400:])), low=sum(low[-200:]) / max(1, len(low[-200:])))
+            progress.set_postfix(high=mean(high[-400:]), low=mean(low[-200:]))
         if (done % save_every == 0 or done == steps) and accelerator.is_main_process:
             state = {"model": model.state_dict(), "average": average.state_dict(), "step": done}
             state |= {"optimisers": [o.state_dict() for o in tuned], "seconds": time.time() - began}
@@ -167,9 +171,9 @@ def train(
             live = {k: v.clone() for k, v in model.state_dict().items()}
             model.load_state_dict(average.weights)
             row = {"step": done, "seconds": time.time() - began}
-            row |= {"high": sum(high) / max(1, len(high)), "low": sum(low) / max(1, len(low))}
-            scores = score_tasks(pipe, scenes=8, steps=8)
-            log.write(**row, **{str(task): s.score for task, s in scores.items()})
+            row |= {"high": mean(high), "low": mean(low)}
+            scores = score_tasks(pipe, scenes=8, steps=8) if done >= COPYING_STEPS else {}
+            log.write(**row, **{str(task): scores[task].score if scores else 0.0 for task in SPINE})
             if done % (4 * save_every) == 0 or done == steps:
                 pipe.save_pretrained(out / "pipeline")
             model.load_state_dict(live)
