@@ -10,14 +10,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m visualcloze_nb.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     vae = commands.add_parser("vae", help="train the tiny VAE on rows of the toy world")
-    vae.add_argument("--out", type=Path, default=Path("runs/vae"))
-    vae.add_argument("--steps", type=int, default=6000)
-    vae.add_argument("--seed", type=int, default=0)
+    transformer = commands.add_parser("transformer", help="train the tiny transformer and its text encoders")
+    transformer.add_argument("--vae", type=Path, default=Path("runs/vae/vae"), help="folder of the trained VAE")
+    for command, steps in ((vae, 4500), (transformer, 12_000)):
+        command.add_argument("--out", type=Path, default=Path("runs") / command.prog.split()[-1])
+        command.add_argument("--steps", type=int, default=steps, help="in all; the same command resumes")
+        command.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.command == "vae":
         from .vae import train
 
         train(arguments.out, arguments.steps, arguments.seed)
+    if arguments.command == "transformer":
+        from .transformer import train
+
+        train(arguments.vae, arguments.out, arguments.steps, seed=arguments.seed)
 
 
 if __name__ == "__main__":
