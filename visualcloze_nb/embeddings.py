@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import warnings
 from collections import OrderedDict
+from contextlib import contextmanager
 
 import torch
 
-KEPT = 16  # texts; 4 MB each with the full T5
+KEPT = 32  # embeddings; 4 MB each with the full T5
+ENCODERS = ("text_encoder", "text_encoder_2")
 CHANGES_TEXT_ENCODERS = (
     "load_lora_weights",
     "unload_lora_weights",
@@ -30,13 +32,15 @@ class TextWarning(UserWarning):
 class TextCache(OrderedDict):
     """The last few embeddings by encoder, text and length; the oldest goes first."""
 
+    limit = KEPT
+
     def recall(self, key, encode):
         """Return what is kept under `key`, or `encode()`, which is then kept."""
         if key in self:
             self.move_to_end(key)
         else:
             self[key] = encode()
-            while len(self) > KEPT:
+            while len(self) > self.limit:
                 self.popitem(last=False)
         return self[key]
 
@@ -48,6 +52,24 @@ class RemembersText:
     def text_cache(self) -> TextCache:
         """What is remembered; `clear()` forgets it."""
         return self.__dict__.setdefault("_text_cache", TextCache())
+
+    text_source = None  # has `load()`: gives the encoders by name, where they are not kept
+
+    @contextmanager
+    def text_at_hand(self):
+        """Have the text encoders there; those of a `text_source` are loaded, and freed afterwards."""
+        if self.text_source is None or self.text_encoder is not None:
+            yield
+            return
+        for name, encoder in self.text_source.load().items():
+            setattr(self, name, encoder)
+        try:
+            yield
+        finally:
+            for name in ENCODERS:
+                setattr(self, name, None)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def _get_clip_prompt_embeds(self, prompt, num_images_per_prompt=1, device=None):
         arguments = (prompt, num_images_per_prompt, device)
@@ -64,9 +86,11 @@ class RemembersText:
 
     def _recall(self, name, encode, prompt, *arguments):
         encoder = getattr(self, name)
+        texts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+        if self.text_source is not None:  # what it gives is always the same
+            return self.text_cache.recall((name, texts, *arguments), encode)
         if torch.is_grad_enabled() or encoder.training or getattr(encoder, "peft_config", None):
             return encode()  # somebody trains it, or a LoRA's scale changes what it says
-        texts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
         return self.text_cache.recall((name, _state(encoder), texts, *arguments), encode)
 
 

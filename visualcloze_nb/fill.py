@@ -60,7 +60,9 @@ class Fills:
 
     def _walk(self, grid, steps, strength, guidance, size, length, generator) -> Iterator[Step]:
         config = self.scheduler.config
-        text = encode_text(self, grid.prompt, length)
+        with self.text_at_hand():
+            text = encode_text(self, grid.prompt, length)
+            text_2 = encode_text(self, grid.content or "", length) if strength else None
         ready = prepare(grid, self.vae, self.resolution, generator)
         sigmas = schedule(steps, ready.layout.total, config)
         for step in walk(self.transformer, ready.noise, ready.condition, ready.ids, text, sigmas, guidance):
@@ -68,10 +70,9 @@ class Fills:
             yield step
         if strength == 0:
             return
-        text = encode_text(self, grid.content or "", length)
         for target, picture in enumerate(read_targets(step.after, self.vae, ready.layout)):
             large = prepare_large(picture, size, self.vae, config, steps, strength, generator)
-            start = large.z, large.condition, large.ids, text, large.sigmas, guidance
+            start = large.z, large.condition, large.ids, text_2, large.sigmas, guidance
             for step in walk(self.transformer, *start, stage=2, target=target):
                 step.layout = large.layout
                 yield step

@@ -139,7 +139,8 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
 
         encoded = [None] * len(samples)
         if len(pictures) > 1:
-            dtype = self.text_encoder_2.dtype if prompt_embeds is None else self.transformer.dtype
+            text = self.text_encoder_2 if prompt_embeds is None else None
+            dtype = self.transformer.dtype if text is None else text.dtype
             encoded = self._encode_first(samples, generators[::num_images_per_prompt], dtype)
 
         images = []

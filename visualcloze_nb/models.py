@@ -2,26 +2,252 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 
+import torch
+from diffusers import PipelineQuantizationConfig
+from huggingface_hub import errors as hub
+
+from visualcloze_nb.machine import limit_threads, probe
+from visualcloze_nb.pipeline import VisualClozePipeline
+from visualcloze_nb.plan import TEXT, Machine, Plan, folder_model, full_model, gb
+from visualcloze_nb.plan import plan as choose
+
 TINY = Path(__file__).parent / "tiny"
+FILL = "black-forest-labs/FLUX.1-Fill-dev"
+HUB = {
+    "384": "VisualCloze/VisualClozePipeline-384",
+    "512": "VisualCloze/VisualClozePipeline-512",
+    "384-lora": FILL,
+}
+LORA = ("VisualCloze/VisualClozePipeline-LoRA-384", "visualcloze-lora-384.safetensors")
+# Commits to load by default. They could not be looked up where this was written (no network), and a made-up
+# hash would be worse than none: so the newest commit is taken, unless `revision=` names one.
+REVISIONS: dict[str, str | None] = {repository: None for repository in (*HUB.values(), LORA[0])}
+LICENCE = (
+    "FLUX.1-Fill-dev and what is derived from it, the released VisualCloze pipelines, come under Black Forest "
+    "Labs' non-commercial licence: outputs may be used, but not to train competing models, and need a content "
+    "filter or a person's review. The bundled tiny model is not concerned."
+)
 
 
-def load(name: str = "tiny", *, device=None, dtype=None):
-    """Load a pipeline.
+class ModelError(RuntimeError):
+    """A model cannot be loaded here; the message says what to do."""
+
+
+class LicenceNote(UserWarning):
+    """What the licence of a released model asks; said once."""
+
+
+def plan(name: str = "384", force: str = "auto", *, rows=3, cols=3, size=None, machine=None) -> Plan:
+    """Say how a model would run on this machine, without loading it. `plan(…).words()` puts it in words.
 
     Args:
-        name: `"tiny"`, the bundled checkpoint, or the path of a folder that a pipeline was saved in.
-        device: where to run, such as `"cuda"`; by default the CPU.
-        dtype: precision of the weights; by default float32.
+        name: as for `load`.
+        force: `auto`, or `resident`, `encode-then-free`, `nf4`, `offload`, `cpu`.
+        rows, cols, size: the largest grid, and stage 2 in pixels (width, height), that must fit.
+        machine: another machine than this one, as `machine.probe` describes it.
+
+    Raises:
+        ModelError: if there is no such checkpoint.
+        ValueError: if there is no such way.
+    """
+    return choose(_describe(name), machine or probe(), force, rows=rows, cols=cols, size=size)
+
+
+def load(
+    name: str | os.PathLike = "tiny",
+    *,
+    plan: str = "auto",
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    compile: bool = False,
+) -> VisualClozePipeline:
+    """Load a pipeline the way that suits this machine.
+
+    Args:
+        name: `tiny` (bundled; on the CPU unless `plan` or `device` says otherwise); `384`, `512` or
+            `384-lora` (released, 34 GB, for a GPU); the path of a folder that a pipeline was saved in; or the
+            id of a hub repository.
+        plan: `auto`, or the way to run: `resident`, `encode-then-free`, `nf4`, `offload`, `cpu`.
+        device: where to run, such as `cuda:1`, in place of what the plan says.
+        dtype: precision of the computation, in place of what the plan says.
+        revision: commit, tag or branch on the hub.
+        compile: compile the transformer's blocks: the first run takes a minute longer, all others less time.
 
     Returns:
-        a `VisualClozePipeline`.
-    """
-    from visualcloze_nb.pipeline import VisualClozePipeline
+        the pipeline; `pipe.plan` says how it runs.
 
-    path = TINY if name == "tiny" else Path(name)
-    if not (path / "model_index.json").is_file():
-        raise FileNotFoundError(f"{name!r}: there is no checkpoint in {path}")
-    pipe = VisualClozePipeline.from_pretrained(path, use_safetensors=True, **({"dtype": dtype} if dtype else {}))
-    return pipe.to(device) if device else pipe
+    Raises:
+        ModelError: if the checkpoint is not there, not allowed, or too large, saying what to do.
+        ValueError: if there is no such plan.
+    """
+    limit_threads()
+    if name == "tiny" and plan == "auto":
+        plan = "cpu"  # the lessons are written for it, and it takes seconds
+    way = choose(_describe(str(name)), probe(), plan)
+    if way.missing:
+        raise ModelError(f"{name} does not fit this machine as {way.name}: it lacks {'; '.join(way.missing)}")
+    place = _place(str(name))
+    options = {"dtype": dtype or getattr(torch, DTYPES[way.precision]), "use_safetensors": True}
+    if not Path(place).is_dir():
+        warn_of_licence()
+        options |= {"revision": revision or REVISIONS.get(place), "token": token()}
+    if way.packed:
+        options["quantization_config"] = four_bits(options["dtype"])
+    device = device or way.device
+    if way.visits:
+        options |= dict.fromkeys(TEXT)
+    pipe = explained(VisualClozePipeline.from_pretrained, place, **options)
+    if name == "384-lora":
+        pipe = _with_lora(pipe)
+    if way.offload:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    if way.visits:
+        pipe.text_source = TextSource(place, device, options)
+    if compile:
+        pipe.transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
+    pipe.plan = way
+    return pipe
+
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+class TextSource:
+    """Loads the text encoders for a new text; afterwards they are freed again."""
+
+    def __init__(self, place: str, device: str, options: dict):
+        self.place, self.device = place, device
+        self.options = {key: value for key, value in options.items() if key not in TEXT}
+
+    def load(self) -> dict[str, torch.nn.Module]:
+        """Return both text encoders on the device."""
+        others = dict.fromkeys(("transformer", "vae"))
+        pipe = explained(VisualClozePipeline.from_pretrained, self.place, **others, **self.options)
+        return {name: getattr(pipe, name).to(self.device) for name in TEXT}
+
+
+def four_bits(dtype: torch.dtype) -> PipelineQuantizationConfig:
+    """Pack transformer and T5 in 4 bits (nf4) and compute in `dtype`."""
+    from diffusers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig as TransformersConfig
+
+    settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
+    return PipelineQuantizationConfig(
+        quant_mapping={
+            "transformer": BitsAndBytesConfig(**settings),
+            "text_encoder_2": TransformersConfig(**settings),
+        }
+    )
+
+
+def _with_lora(pipe):
+    """Put the released LoRA onto FLUX.1-Fill-dev; its folder says FluxFillPipeline and no resolution."""
+    repository, file = LORA
+    options = {"weight_name": file, "revision": REVISIONS[repository], "token": token(), "use_safetensors": True}
+    explained(pipe.load_lora_weights, repository, **options)
+    return pipe
+
+
+def _place(name: str) -> str:
+    """Return the folder or the hub repository of a model."""
+    if name == "tiny":
+        return str(TINY)
+    return name if Path(name).is_dir() else HUB.get(name, name)
+
+
+def _describe(name: str):
+    place = Path(_place(name))
+    if place.is_dir() or name == "tiny":
+        if not (place / "model_index.json").is_file():
+            raise ModelError(f"there is no checkpoint in {place}: it needs a model_index.json")
+        return folder_model(place, name)
+    if name in HUB:
+        return full_model(name)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return full_model(name)  # another checkpoint of the same size, most likely
+    raise ModelError(f"{name!r} is no model: give tiny, {', '.join(HUB)}, an existing folder or a hub id")
+
+
+def token() -> str | None:
+    """Find the reader's hub token: in the environment, in Colab's secrets, or where `hf auth login` left it."""
+    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if os.environ.get(variable):
+            return os.environ[variable]
+    try:
+        from google.colab import userdata
+
+        return userdata.get("HF_TOKEN") or None
+    except Exception:  # not on Colab, no such secret, or the notebook may not read it
+        from huggingface_hub import get_token
+
+        return get_token()
+
+
+def warn_of_licence() -> None:
+    """Say once what the released models' licence asks."""
+    if not warn_of_licence.__dict__.get("said"):
+        warn_of_licence.said = True
+        warnings.warn(LICENCE, LicenceNote, stacklevel=3)
+
+
+def explained(function, place, **options):
+    """Call a function that may download, and turn what can go wrong into words.
+
+    Raises:
+        ModelError: saying what to do.
+    """
+    try:
+        return function(place, **options)
+    except Exception as error:
+        reason = _reason(place, error)
+        if reason is None:
+            raise
+        raise ModelError(reason) from error
+
+
+def _reason(place, error: BaseException) -> str | None:
+    """Say in words why loading failed; None if it is not one of the known ways."""
+    chain = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    for error in chain:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, hub.GatedRepoError) or status in (401, 403):
+            return (
+                f"{place} is gated: sign in on the hub, open the page of {place}, accept its conditions, make a "
+                "read token, and set it as HF_TOKEN (in Colab: a secret named HF_TOKEN, notebook access on)"
+            )
+        if isinstance(error, hub.RevisionNotFoundError):
+            return f"{place} has no such revision: look up the commit on its page"
+        if isinstance(error, hub.RepositoryNotFoundError):
+            return f"there is no {place} on the hub, or your token may not see it: check the spelling"
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            return f"{place} does not fit the GPU: restart the kernel to free it, or load(…, plan='nf4')"
+        if isinstance(error, MemoryError):
+            return f"{place} does not fit the memory of this machine: run `python -m visualcloze_nb doctor`"
+        if isinstance(error, OSError) and error.errno == 28:
+            return f"the disk is full: {place} needs about {gb(34e9)}; set HF_HOME to a larger one"
+    for error in chain:
+        if isinstance(error, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError)):
+            return (
+                f"{place} is not on this machine and the hub cannot be reached: check the network, unset "
+                "HF_HUB_OFFLINE, or give the path of a folder that you copied here"
+            )
+    return None
+
+
+def describe_machine(machine: Machine) -> str:
+    """Put a machine in words."""
+    gpu = f"{machine.gpu}, {gb(machine.gpu_memory)}" if machine.gpu else "none"
+    bf16 = ", bf16" if machine.bf16 else ", no bf16" if machine.gpu else ""
+    return (
+        f"CPU cores {machine.cores}, free RAM {gb(machine.ram)}, free disk {gb(machine.disk)}\nGPU: {gpu}{bf16}"
+    )

@@ -54,6 +54,7 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         self.upsampling_pipe = VisualClozeUpsamplingPipeline(**self.components)
         self.vae_scale_factor = self.generation_pipe.vae_scale_factor
         self._told = set()
+        self.text_source = None
         for pipe in self.inner:
             pipe._text_cache, pipe._told = self.text_cache, self._told
 
@@ -66,7 +67,7 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         for pipe in self.inner:
-            if name in pipe.config:
+            if name in pipe.config or name == "text_source":
                 setattr(pipe, name, value)
 
     def set_progress_bar_config(self, **kwargs):
@@ -87,10 +88,11 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
             `upsampling_pooled_prompt_embeds`, to be passed to the call in place of the texts.
         """
         length = checks.text_length(max_sequence_length, self.tokenizer_2)
-        first = self.generation_pipe.encode_prompt(
-            grid.layout_prompt, grid.task, grid.content, max_sequence_length=length
-        )
-        second = self.upsampling_pipe.encode_prompt(grid.content or "", max_sequence_length=length)
+        with self.text_at_hand():
+            first = self.generation_pipe.encode_prompt(
+                grid.layout_prompt, grid.task, grid.content, max_sequence_length=length
+            )
+            second = self.upsampling_pipe.encode_prompt(grid.content or "", max_sequence_length=length)
         return {
             "prompt_embeds": first[0],
             "pooled_prompt_embeds": first[1],
@@ -186,6 +188,8 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
             "callback_on_step_end_tensor_inputs": list(callback_on_step_end_tensor_inputs or ()),
             "max_sequence_length": max_sequence_length,
         }
+        if self.text_source is not None:
+            self._encode_ahead(samples, max_sequence_length, prompt_embeds is None, second_embeds[0] is None)
         try:
             images = self.generation_pipe(
                 image=samples,
@@ -219,6 +223,17 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         finally:
             self.maybe_free_model_hooks()
         return VisualClozeOutput(images=images, stage1=stage1) if return_dict else (images,)
+
+    def _encode_ahead(self, samples, max_sequence_length, first: bool, second: bool) -> None:
+        """Encode all texts at once, so that the encoders need to be there only once."""
+        length = {"max_sequence_length": checks.text_length(max_sequence_length, self.tokenizer_2)}
+        self.text_cache.limit = max(self.text_cache.limit, 4 * len(samples))
+        with self.text_at_hand():
+            for grid in samples:
+                if first:
+                    self.generation_pipe.encode_prompt(grid.layout_prompt, grid.task, grid.content, **length)
+                if second:
+                    self.upsampling_pipe.encode_prompt(grid.content or "", **length)
 
     def _enlarge(self, targets, content, size, embeds, **options) -> list:
         """Run stage 2 on the targets of one picture, one after the other."""
