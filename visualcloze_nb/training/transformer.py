@@ -32,7 +32,7 @@ COPYING = {
     for text in ("picture > grey", "picture > negative", "picture > hue 120", "picture > hue 240",
                  "blurred > picture", "picture > depth", "picture > background")
 }  # fmt: skip
-COPYING_STEPS = 1500
+COPYING_STEPS = 700
 POOL, REUSE = 24, 3  # encoded batches are kept and used again with other noise: encoding is not free
 NOISE_SHIFT = 3.0
 
@@ -60,10 +60,11 @@ def optimisers(model: Model, learning_rate: float) -> list[torch.optim.Optimizer
     ]
     known = {id(p) for p in inside}
     rest = [p for p in model.parameters() if id(p) not in known]
-    return [
-        torch.optim.Muon(inside, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    muon = torch.optim.Muon(inside, lr=2 * learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    adamw = torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    for group in (*muon.param_groups, *adamw.param_groups):
+        group["peak"] = group["lr"]
+    return [muon, adamw]
 
 
 def learning_rate_factor(step: int, total: int, warmup: int = 100, decay: float = 0.3) -> float:
@@ -114,7 +115,7 @@ def train(
     batch_size: int = 16,
     seed: int = 0,
     learning_rate: float = 1e-3,
-    save_every: int = 500,
+    save_every: int = 1000,
 ) -> None:
     """Train, resume, finish; the result is `out/pipeline`, averaged weights in diffusers' layout."""
     out.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ def train(
         torch.manual_seed(rng.getrandbits(40))
         factor = learning_rate_factor(step, steps)
         for group in (g for optimiser in tuned for g in optimiser.param_groups):
-            group["lr"] = learning_rate * factor
+            group["lr"] = group["peak"] * factor
         with accelerator.autocast():
             while len(pool) < min(POOL, 1 + step - first):
                 pool.append([draw_batch(vae, rng, step, batch_size), REUSE])

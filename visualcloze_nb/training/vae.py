@@ -23,6 +23,7 @@ from ..toyworld import FIRST_TRAINING_SEED, TRAINED_TASKS, draw, make_scene
 from .loop import Log, cosine, save_atomically
 
 KINDS = sorted({kind for task in TRAINED_TASKS for kind in task.columns})
+OFTEN = ("picture",) * 30 + ("edge",) * 25 + ("mask",) * 10 + ("depth",) * 5 + ("subject",) * 4  # lines are hardest
 CELLS = ((64, 64), (48, 64), (64, 48), (48, 80), (80, 48))  # height, width: what resolution 64 makes of aspects
 KL_WEIGHT = 5e-4
 
@@ -70,10 +71,12 @@ def batch(rng: random.Random, device="cpu", cells: int = 10) -> torch.Tensor:
     def scenes(n):
         return [make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40)) for _ in range(n)]
 
-    kind = "picture" if rng.random() < 0.3 else rng.choice(KINDS)
+    def kind():
+        return rng.choice(OFTEN) if rng.random() < 0.75 else rng.choice(KINDS)
+
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     if rng.random() < 0.1:  # stage 2: large pictures, sharp or enlarged from small ones
-        big = draw(kind, scenes(1), 192, 192, chance, device)
+        big = draw(kind(), scenes(1), 192, 192, chance, device)
         if rng.random() < 0.4:
             small = F.interpolate(big, scale_factor=1 / 3, mode="area")
             big = F.interpolate(small, (192, 192), mode="bicubic").clamp(0, 1)
@@ -82,7 +85,7 @@ def batch(rng: random.Random, device="cpu", cells: int = 10) -> torch.Tensor:
     columns = rng.choice((1, 2, 2, 3, 3, 4))
     height, width = CELLS[0] if rng.random() < 0.7 else rng.choice(CELLS)
     row = scenes(max(1, cells // columns))
-    kinds = ["picture" if rng.random() < 0.35 else rng.choice(KINDS) for _ in range(columns)]
+    kinds = [kind() for _ in range(columns)]
     if height != width:
         kinds = [k if not k.startswith("turn") else "picture" for k in kinds]
     pictures = [draw(k, row, height, width, chance, device) for k in kinds]
