@@ -40,7 +40,7 @@ def _distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.maximum(x.abs(), y.abs()) - 0.8
     if shape == "cross":
         long, short = torch.maximum(x.abs(), y.abs()), torch.minimum(x.abs(), y.abs())
-        return torch.maximum(long - 0.95, torch.minimum(short - 0.34, radius * 0 + 9)).maximum(short - 0.34)
+        return torch.maximum(long - 0.95, short - 0.34)
     # Regular polygons and stars: fold the plane into one sector, then it is the distance to one line.
     corners = {"triangle": 3, "star": 5}[shape]
     angle = torch.atan2(x, -y)  # 0 at the top

@@ -39,8 +39,8 @@ class Sample:
 
 
 def to_picture(values: torch.Tensor) -> Image.Image:
-    """`(3, H, W)` in 0..1 to a picture."""
-    return Image.fromarray((values * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+    """`(3, H, W)` in 0..1 to a picture; what lies outside is clamped."""
+    return Image.fromarray((values.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def sample(
@@ -65,21 +65,31 @@ def sample(
         height, width: pixels of a cell.
         text: write the task prompt.
         caption: write what the query's scene shows as the content prompt.
-        scenes: scene seeds of the rows, query last, in place of `seed`.
+        scenes: scene seeds of the rows, query last, in place of `seed`, which then only feeds the kinds with
+            chance in them. `seed` alone gives another query when `examples` changes; `scenes` keeps it.
 
     Raises:
-        ValueError: no such task; a seed out of range; a wrong number of scenes.
+        ValueError: no such task; a seed out of range; a wrong number of scenes, or one that is not held out; no
+            target, or one that is not a column.
     """
     task = Task.parse(task) if isinstance(task, str) else task
+    columns = task.columns
+    targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
+    if not targets:
+        raise ValueError("a sample needs at least one target: name the column to be left empty, from 0")
+    for col in targets:
+        if not 0 <= col < len(columns):
+            raise ValueError(f"there is no column {col}: columns are 0 to {len(columns) - 1}")
     if scenes is None:
         if not 0 <= seed < FIRST_TRAINING_SEED // 10 or not 0 <= examples <= 4:
             raise ValueError(f"seed is {seed} (0 to {FIRST_TRAINING_SEED // 10 - 1}), examples {examples} (0 to 4)")
         scenes = [seed * 10 + row for row in range(examples + 1)]
     elif len(scenes) != examples + 1:
         raise ValueError(f"{len(scenes)} scenes for {examples} examples and a query: give {examples + 1}")
+    for scene in scenes:
+        if not 0 <= scene < FIRST_TRAINING_SEED:
+            raise ValueError(f"scene {scene} is not held out: give seeds from 0 to {FIRST_TRAINING_SEED - 1}")
     made = tuple(make_scene(s) for s in scenes)
-    columns = task.columns
-    targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
     chance = torch.Generator().manual_seed(seed)
     drawn = [draw(kind, made, height, width, chance) for kind in columns]
     rows = [[to_picture(column[row]) for column in drawn] for row in range(len(made))]

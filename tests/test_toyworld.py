@@ -1,0 +1,376 @@
+"""The toy world is exact: its kinds of picture agree with each other, and what is held out stays out."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from visualcloze_nb import toyworld
+from visualcloze_nb.grid import Grid
+from visualcloze_nb.toyworld import (
+    FIRST_TRAINING_SEED,
+    HELD_OUT_TASKS,
+    KINDS,
+    TRAINED_TASKS,
+    Scene,
+    Task,
+    Thing,
+    degrade,
+    draw,
+    make_scene,
+    render,
+    sample,
+    words,
+)
+from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_THINGS, SHAPES, SMALLEST, TEXTURES
+
+SCENES = [make_scene(seed) for seed in range(12)]
+ALL = [kind.replace("<number>", "2") for kind in KINDS] + ["hue 120", "turn 1"]
+SQUARE_ONLY = ("turn 1",)
+
+
+def chance(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# scenes
+
+
+def test_the_same_seed_gives_the_same_scene_and_another_seed_another():
+    assert [make_scene(seed) for seed in range(12)] == SCENES
+    assert len({make_scene(seed).things for seed in range(50)}) == 50
+    far = make_scene(2**40 - 1)  # as training draws them
+    assert far == make_scene(2**40 - 1) and far.seed == 2**40 - 1
+
+
+def test_scenes_never_change():
+    """Whatever was trained or quoted was drawn from these scenes: a changed draw order would change them all."""
+    scene = make_scene(7)
+    thing = scene.subject
+    assert (scene.ground, len(scene.things)) == ("brown", 2)
+    assert (thing.shape, thing.colour, thing.texture) == ("circle", "yellow", "dotted")
+    assert (round(thing.size, 4), round(thing.x, 4)) == (0.5651, 0.3177)
+
+
+def test_scenes_are_well_made():
+    shapes, colours, textures, counts = set(), set(), set(), set()
+    for scene in map(make_scene, range(300)):
+        counts.add(len(scene.things))
+        assert scene.ground in GROUNDS
+        sizes = [thing.size for thing in scene.things]
+        assert sizes == sorted(sizes) and scene.subject.size == max(sizes)
+        for thing in scene.things:
+            assert SMALLEST <= thing.size <= LARGEST and 0.45 <= thing.depth <= 1
+            assert abs(thing.x) <= 1 and abs(thing.y) <= 1
+            shapes.add(thing.shape), colours.add(thing.colour), textures.add(thing.texture)
+    assert counts == set(range(1, MAX_THINGS + 1))
+    assert (shapes, colours, textures) == (set(SHAPES), set(COLOURS), set(TEXTURES))
+
+
+def test_a_caption_names_the_two_nearest_things_nearest_first():
+    far, middle, near = (Thing("star", c, "plain", s, 0, 0, 0) for c, s in (("red", 0.3), ("blue", 0.4), ("pink", 0.5)))
+    scene = Scene(0, "sand", 0.0, (far, middle, near))
+    assert scene.caption() == "a pink star and a blue star on sand ground."
+    assert Thing("ring", "red", "dotted", 0.3, 0, 0, 0).phrase() == "a dotted red ring"
+
+
+# pictures
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("size", [(64, 64), (48, 80), (33, 20), (192, 192)])
+def test_every_kind_draws_at_every_size(kind, size):
+    scenes = SCENES[:3]
+    if kind in SQUARE_ONLY and size[0] != size[1]:
+        with pytest.raises(ValueError, match="square"):
+            draw(kind, scenes, *size)
+        return
+    values = draw(kind, scenes, *size, chance())
+    assert values.shape == (3, 3, *size) and values.dtype == torch.float32
+    assert 0 <= values.min() and values.max() <= (1.013 if kind == "background" else 1)
+    assert values.std() > 0.02
+    alone = draw(kind, scenes[:1], *size, chance())
+    if kind not in ("noisy", "holed"):  # those draw chance for the whole batch
+        assert torch.allclose(values[:1], alone, atol=1e-6), "a scene must not depend on its neighbours"
+
+
+@pytest.mark.parametrize("kind", ("noisy", "holed"))
+def test_chance_comes_from_the_generator(kind):
+    one, same, other = (draw(kind, SCENES, generator=chance(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ("picture", "edge", "depth", "mask", "subject", "background", "grey", "hue 120"))
+def test_a_large_drawing_made_small_is_the_small_drawing(kind):
+    small = draw(kind, SCENES, 64, 64)
+    large = F.interpolate(draw(kind, SCENES, 192, 192), (64, 64), mode="area")
+    error = (small - large).square().mean().sqrt()
+    assert error < 0.03, f"{kind}: {error}"
+
+
+def coverage(scenes, height=64, width=64):
+    """How much of each pixel is covered by things, found from the mask alone: 0, 1, or between on outlines."""
+    mask = render.mask(scenes, height, width)
+    return (mask.sum(1) > 0), torch.stack([(mask - torch.tensor(c)[:, None, None]).abs().sum(1) < 1e-3
+                                           for c in render.CLASS_COLOURS.values()]).any(0)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 80)])
+def test_depth_shows_things_exactly_where_the_mask_does(size):
+    touched, covered = coverage(SCENES, *size)
+    depth = render.depth(SCENES, *size)[:, 0]
+    bare = [Scene(s.seed, s.ground, s.ground_angle, ()) for s in SCENES]
+    ground = render.depth(bare, *size)[:, 0]
+    assert torch.allclose(depth[~touched], ground[~touched], atol=1e-6)
+    for i, scene in enumerate(SCENES):
+        known = torch.tensor([thing.depth for thing in scene.things])
+        gap = (depth[i][covered[i]][:, None] - known).abs().min(1).values
+        # Flat inside, at the depth of a thing; but where two things of one class meet, only depth shows it.
+        assert len(gap) > 50 and (gap < 1e-3).float().mean() > 0.98
+
+
+def test_the_background_is_the_picture_where_nothing_stands():
+    touched, _ = coverage(SCENES)
+    picture, ground = render.picture(SCENES, 64, 64), render.background(SCENES, 64, 64)
+    keep = ~touched[:, None].expand_as(picture)
+    assert torch.allclose(picture[keep], ground.clamp(0, 1)[keep], atol=1e-6)
+    assert (picture - ground)[~keep].abs().mean() > 0.05
+
+
+def test_edges_lie_where_the_mask_changes():
+    size = 192
+    mask = render.mask(SCENES, size, size)
+    edge = render.edge(SCENES, size, size)[:, :1]
+    jump = torch.zeros_like(edge)
+    jump[..., 1:] = torch.maximum(jump[..., 1:], mask.diff(dim=3).abs().amax(1, keepdim=True))
+    jump[..., 1:, :] = torch.maximum(jump[..., 1:, :], mask.diff(dim=2).abs().amax(1, keepdim=True))
+    strong = jump > 0.3
+    # Every change of class has a line over it, and every line a change of class or the outline of a thing near it.
+    assert edge[strong].float().mean() > 0.97
+    near = F.max_pool2d((jump > 0.05).float(), 13, 1, 6) > 0
+    drawn = edge > 0.5
+    assert (drawn & near).sum() > 0.9 * drawn.sum()
+    assert 0.01 < drawn.float().mean() < 0.3
+
+
+def test_nearer_things_hide_farther_ones():
+    far = Thing("square", "red", "plain", 0.3, 0.0, 0.0, 0.0)
+    near = Thing("circle", "blue", "plain", 0.6, 0.0, 0.0, 0.0)
+    both, alone = (Scene(0, "sand", 0.0, things) for things in ((far, near), (near,)))
+    for kind in ("picture", "edge", "depth", "mask"):
+        assert torch.allclose(draw(kind, [both]), draw(kind, [alone]), atol=1e-6), kind
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_has_its_colour_in_the_mask_and_its_size(shape):
+    thing = Thing(shape, "red", "plain", 0.5, 0.2, -0.3, 0.0)
+    mask = draw("mask", [Scene(0, "sand", 0.0, (thing,))], 128, 128)[0]
+    inside = (mask - torch.tensor(render.CLASS_COLOURS[shape])[:, None, None]).abs().sum(0) < 1e-3
+    ys, xs = inside.nonzero().T
+    assert 0.02 < inside.float().mean() < 0.25
+    if shape not in ("triangle", "star"):  # those reach farther up than down
+        assert abs((ys.max() + ys.min()) / 128 - (1 - 0.3)) < 0.03
+    assert abs((xs.max() + xs.min()) / 128 - (1 + 0.2)) < 0.03
+    assert (xs.max() - xs.min()) / 64 < 2.1 * thing.size
+
+
+def test_a_scene_keeps_its_areas_whatever_the_aspect():
+    square, wide = (draw("mask", SCENES, *size).sum(1).gt(0).float().mean().item() for size in ((64, 64), (48, 80)))
+    assert square == pytest.approx(wide, rel=0.1)
+
+
+def test_the_subject_stands_alone_in_the_middle():
+    subject = draw("subject", SCENES, 64, 64)
+    assert torch.allclose(subject[:, :, 0, 0], torch.tensor(render.PLAIN_GROUND))
+    thing = (subject - render.PLAIN_GROUND).abs().sum(1) > 0.05
+    for one in thing:
+        ys, xs = one.nonzero().T
+        assert abs(xs.float().mean() - 31.5) < 2 and abs(ys.float().mean() - 31.5) < 4
+
+
+# from picture to picture
+
+
+PICTURES = render.picture(SCENES, 48, 48)
+
+
+def test_turns_and_flips_close():
+    turned = PICTURES
+    for _ in range(4):
+        turned = degrade.turn(turned, 1)
+        assert turned.shape == PICTURES.shape
+    assert torch.equal(turned, PICTURES)
+    assert torch.equal(degrade.turn(degrade.turn(PICTURES, 1), 2), degrade.turn(PICTURES, 3))
+    assert not torch.equal(degrade.turn(PICTURES, 1), degrade.turn(PICTURES, 3))
+    corner = torch.zeros(1, 3, 4, 4)
+    corner[..., 0, 3] = 1  # top right goes to top left when turned anticlockwise
+    assert degrade.turn(corner, 1)[0, 0, 0, 0] == 1
+    assert torch.equal(degrade.flip(degrade.flip(PICTURES)), PICTURES)
+    assert torch.equal(degrade.flip(PICTURES)[..., 0], PICTURES[..., -1])
+
+
+def test_three_thirds_of_the_hue_circle_are_none():
+    dull = 0.4 + 0.2 * PICTURES  # so that nothing is clamped
+    turned = dull
+    for _ in range(3):
+        turned = degrade.rotate_hue(turned, 120)
+    assert torch.allclose(turned, dull, atol=1e-5)
+    assert torch.allclose(degrade.rotate_hue(dull, 120), dull.roll(1, 1), atol=1e-5)  # red to green to blue
+    assert torch.allclose(degrade.rotate_hue(dull, 60).mean(1), dull.mean(1), atol=1e-5)
+
+
+def test_grey_is_grey_and_a_negative_of_a_negative_the_picture():
+    grey = degrade.grey(PICTURES)
+    assert torch.equal(grey[:, 0], grey[:, 1]) and torch.equal(grey[:, 0], grey[:, 2])
+    red = torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(1, 3, 2, 2)
+    assert degrade.grey(red).unique().item() == pytest.approx(0.299)
+    assert torch.allclose(degrade.invert(degrade.invert(PICTURES)), PICTURES, atol=1e-6)
+
+
+def test_blur_keeps_brightness_and_loses_detail():
+    blurred = degrade.blur(PICTURES)
+    assert blurred.mean() == pytest.approx(PICTURES.mean().item(), abs=0.01)
+    assert blurred.diff(dim=3).square().mean() < 0.2 * PICTURES.diff(dim=3).square().mean()
+    flat = torch.full((1, 3, 16, 16), 0.3)
+    assert torch.allclose(degrade.blur(flat), flat, atol=1e-6)
+
+
+def test_pixelation_makes_eight_by_eight_flat_tiles():
+    tiles = degrade.pixelate(PICTURES).unfold(2, 6, 6).unfold(3, 6, 6)  # 48 / 8
+    assert tiles.shape[2:4] == (8, 8)
+    assert (tiles.amax((-1, -2)) - tiles.amin((-1, -2))).max() == 0
+    expected = PICTURES.unfold(2, 6, 6).unfold(3, 6, 6).mean((-1, -2))
+    assert torch.allclose(tiles[..., 0, 0], expected, atol=1e-6)
+
+
+def test_a_hole_is_one_grey_rectangle_and_leaves_the_rest():
+    holed = degrade.hole(PICTURES, chance())
+    assert not torch.equal(holed, PICTURES)
+    for before, after in zip(PICTURES, holed, strict=True):
+        ys, xs = (before != after).any(0).nonzero().T
+        box = after[:, ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+        assert (box == 0.5).all()
+        assert 0.25 * 48 <= box.shape[1] <= 0.46 * 48 and 0.25 * 48 <= box.shape[2] <= 0.46 * 48
+
+
+def test_noise_is_as_strong_as_it_says():
+    flat = torch.full((40, 3, 32, 32), 0.5)
+    assert degrade.noise(flat, chance()).std() == pytest.approx(0.15, abs=0.01)
+
+
+# the graph
+
+
+def test_words_hide_the_numbers_of_families():
+    assert words("hue 60") == words("hue 240") and words("turn 1") == words("turn 3") == words("flipped")
+    assert not any(letter.isdigit() for kind in ALL for letter in words(kind))
+    assert len({words(kind) for kind in ALL}) == len(ALL) - 2 - 1  # two second numbers; flipped says "turned"
+
+
+@pytest.mark.parametrize("kind", ["", "pictures", "hue", "hue x", "turn", "edge 2"])
+def test_unknown_kinds_are_refused_by_name(kind):
+    with pytest.raises(ValueError, match="no kind of picture"):
+        words(kind)
+    with pytest.raises(ValueError, match="no kind of picture"):
+        draw(kind, SCENES)
+
+
+def test_tasks_are_read_and_written():
+    task = Task.parse("subject + depth > picture")
+    assert task == Task(("subject", "depth"), ("picture",)) and str(task) == "subject + depth > picture"
+    assert task.columns == ("subject", "depth", "picture")
+    assert task.prompt.endswith(
+        "to achieve [IMAGE3] a picture based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
+    )
+    for wrong in ("picture", "picture>edge", "picture > ", "picture > shadow"):
+        with pytest.raises(ValueError):
+            Task.parse(wrong)
+
+
+def test_no_held_out_task_is_trained():
+    trained = {(frozenset(t.inputs), t.outputs) for t in TRAINED_TASKS}
+    assert len(trained) == len(TRAINED_TASKS)
+    for task in HELD_OUT_TASKS:
+        assert (frozenset(task.inputs), task.outputs) not in trained
+        # A training batch may blank any column, so the reverse of a held-out path must not be trained either.
+        assert not any(set(task.columns) == set(t.columns) for t in TRAINED_TASKS)
+    assert all(weight > 0 for weight in TRAINED_TASKS.values())
+
+
+# samples
+
+
+def as_values(picture):
+    return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255).permute(2, 0, 1)
+
+
+def test_a_sample_is_a_grid_with_its_answer():
+    made = sample("picture > edge", seed=3, examples=2)
+    assert isinstance(made.grid, Grid) and made.grid.n_rows == 3 and made.grid.targets == (1,)
+    assert made.columns == ("picture", "edge") and len(made.truth) == 1
+    assert [scene.seed for scene in made.scenes] == [30, 31, 32]
+    for row, scene in zip(made.grid.rows, made.scenes, strict=True):
+        for kind, cell in zip(made.columns, row, strict=True):
+            if cell is not None:
+                assert (as_values(cell) - draw(kind, [scene])[0]).abs().max() < 0.003
+    assert (as_values(made.truth[0]) - draw("edge", made.scenes[-1:])[0]).abs().max() < 0.003
+    assert made.grid.task == Task.parse("picture > edge").prompt and made.grid.content is None
+    large = made.large()[0]
+    assert large.size == (192, 192)
+    assert (as_values(large) - draw("edge", made.scenes[-1:], 192, 192)[0]).abs().max() < 0.003
+
+
+def test_a_sample_says_what_it_is_told_to():
+    made = sample("picture > depth", 1, text=False, caption=True, height=48, width=80)
+    assert made.grid.task == "" and made.grid.content == made.scenes[-1].caption()
+    assert made.truth[0].size == (80, 48)
+    assert sample("picture > depth", 1).grid != sample("picture > depth", 2).grid
+    assert sample("picture > depth", 1).grid == sample("picture > depth", 1).grid
+
+
+def test_any_column_may_be_the_target():
+    backwards = sample("picture > depth", 4, targets=[0])
+    assert backwards.grid.targets == (0,) and backwards.grid.query[1] is not None
+    assert (as_values(backwards.truth[0]) - draw("picture", backwards.scenes[-1:])[0]).abs().max() < 0.003
+    assert backwards.grid.task.endswith("to achieve [IMAGE1] a picture based on [IMAGE2] a depth map.")
+    both = sample("subject + depth > picture", 4, targets=[1, 2])
+    assert len(both.truth) == 2 and both.grid.targets == (1, 2)
+    assert sample("picture > hue 60", 4).grid.task == sample("picture > hue 120", 4).grid.task
+
+
+def test_scenes_can_be_chosen():
+    made = sample("picture > mask", examples=1, scenes=[5, 77])
+    assert [scene.seed for scene in made.scenes] == [5, 77]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (dict(seed=-1), "seed is -1"),
+        (dict(seed=10_000), "seed is 10000"),
+        (dict(examples=5), "examples 5"),
+        (dict(examples=2, scenes=[1, 2]), "give 3"),
+        (dict(examples=0, scenes=[FIRST_TRAINING_SEED]), "held out"),
+        (dict(targets=[2]), "no column 2"),
+        (dict(targets=[]), "at least one"),
+    ],
+)
+@pytest.mark.parametrize("text", [True, False])
+def test_wrong_calls_are_refused(call, message, text):
+    with pytest.raises(ValueError, match=message):
+        sample("picture > edge", text=text, **call)
+
+
+def test_every_sample_is_of_held_out_scenes():
+    last = sample("picture > edge", seed=9999, examples=4)
+    assert max(scene.seed for scene in last.scenes) < FIRST_TRAINING_SEED
+
+
+def test_the_package_lists_what_it_offers():
+    assert all(hasattr(toyworld, name) for name in toyworld.__all__)
+
+
+def test_a_pale_background_does_not_wrap_around():
+    pale = next(seed for seed in range(100) if make_scene(seed).ground == "pale")
+    shown = np.asarray(sample("picture > background", examples=0, scenes=[pale]).truth[0])
+    assert shown.min() > 100
