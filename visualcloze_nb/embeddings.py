@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
@@ -45,6 +46,32 @@ class TextCache(OrderedDict):
         return self[key]
 
 
+class TextSource:
+    """Brings a pipeline's text encoders for a new text, and frees them again.
+
+    Args:
+        pipe: the two-stage pipeline.
+        load: gives both encoders by name, on the right device.
+    """
+
+    def __init__(self, pipe, load: Callable[[], dict[str, torch.nn.Module]]):
+        self.pipe, self.load = pipe, load
+        self.free()
+
+    def fetch(self) -> None:
+        """Have the encoders there."""
+        if self.pipe.text_encoder is None:
+            for name, encoder in self.load().items():
+                setattr(self.pipe, name, encoder)
+
+    def free(self) -> None:
+        """Give up the encoders and their memory."""
+        for name in ENCODERS:
+            setattr(self.pipe, name, None)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
 class RemembersText:
     """Mixin for a diffusers pipeline with two text encoders: keeps their answers in `text_cache`."""
 
@@ -53,23 +80,16 @@ class RemembersText:
         """What is remembered; `clear()` forgets it."""
         return self.__dict__.setdefault("_text_cache", TextCache())
 
-    text_source = None  # has `load()`: gives the encoders by name, where they are not kept
+    text_source: TextSource | None = None
 
     @contextmanager
-    def text_at_hand(self):
-        """Have the text encoders there; those of a `text_source` are loaded, and freed afterwards."""
-        if self.text_source is None or self.text_encoder is not None:
-            yield
-            return
-        for name, encoder in self.text_source.load().items():
-            setattr(self, name, encoder)
+    def text_source_open(self):
+        """Free the text encoders at the end, if they were fetched for the texts read inside."""
         try:
-            yield
+            yield self.text_source
         finally:
-            for name in ENCODERS:
-                setattr(self, name, None)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            if self.text_source is not None:
+                self.text_source.free()
 
     def _get_clip_prompt_embeds(self, prompt, num_images_per_prompt=1, device=None):
         arguments = (prompt, num_images_per_prompt, device)
@@ -88,7 +108,12 @@ class RemembersText:
         encoder = getattr(self, name)
         texts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
         if self.text_source is not None:  # what it gives is always the same
-            return self.text_cache.recall((name, texts, *arguments), encode)
+
+            def fetch_and_encode():
+                self.text_source.fetch()
+                return encode()
+
+            return self.text_cache.recall((name, texts, *arguments), fetch_and_encode)
         if torch.is_grad_enabled() or encoder.training or getattr(encoder, "peft_config", None):
             return encode()  # somebody trains it, or a LoRA's scale changes what it says
         return self.text_cache.recall((name, _state(encoder), texts, *arguments), encode)

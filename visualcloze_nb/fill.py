@@ -60,7 +60,9 @@ class Fills:
 
     def _walk(self, grid, steps, strength, guidance, size, length, generator) -> Iterator[Step]:
         config = self.scheduler.config
-        with self.text_at_hand():
+        with self.text_source_open() as source:
+            if source is not None:
+                source.fetch()
             text = encode_text(self, grid.prompt, length)
             text_2 = encode_text(self, grid.content or "", length) if strength else None
         ready = prepare(grid, self.vae, self.resolution, generator)

@@ -10,6 +10,7 @@ import torch
 from diffusers import PipelineQuantizationConfig
 from huggingface_hub import errors as hub
 
+from visualcloze_nb.embeddings import TextSource
 from visualcloze_nb.machine import limit_threads, probe
 from visualcloze_nb.pipeline import VisualClozePipeline
 from visualcloze_nb.plan import TEXT, Machine, Plan, folder_model, full_model, gb
@@ -99,9 +100,8 @@ def load(
     if way.packed:
         options["quantization_config"] = four_bits(options["dtype"])
     device = device or way.device
-    if way.visits:
-        options |= dict.fromkeys(TEXT)
-    pipe = explained(VisualClozePipeline.from_pretrained, place, **options)
+    absent = dict.fromkeys(TEXT) if way.visits else {}
+    pipe = explained(VisualClozePipeline.from_pretrained, place, **options, **absent)
     if name == "384-lora":
         pipe = _with_lora(pipe)
     if way.offload:
@@ -109,7 +109,7 @@ def load(
     else:
         pipe.to(device)
     if way.visits:
-        pipe.text_source = TextSource(place, device, options)
+        pipe.text_source = TextSource(pipe, lambda: load_text_encoders(place, device, options))
     if compile:
         pipe.transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
     pipe.plan = way
@@ -119,18 +119,11 @@ def load(
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-class TextSource:
-    """Loads the text encoders for a new text; afterwards they are freed again."""
-
-    def __init__(self, place: str, device: str, options: dict):
-        self.place, self.device = place, device
-        self.options = {key: value for key, value in options.items() if key not in TEXT}
-
-    def load(self) -> dict[str, torch.nn.Module]:
-        """Return both text encoders on the device."""
-        others = dict.fromkeys(("transformer", "vae"))
-        pipe = explained(VisualClozePipeline.from_pretrained, self.place, **others, **self.options)
-        return {name: getattr(pipe, name).to(self.device) for name in TEXT}
+def load_text_encoders(place: str, device: str, options: dict) -> dict[str, torch.nn.Module]:
+    """Load the text encoders of a checkpoint alone."""
+    absent = dict.fromkeys(("transformer", "vae"))
+    pipe = explained(VisualClozePipeline.from_pretrained, place, **{**options, **absent})
+    return {name: getattr(pipe, name).to(device) for name in TEXT}
 
 
 def four_bits(dtype: torch.dtype) -> PipelineQuantizationConfig:

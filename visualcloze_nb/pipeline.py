@@ -88,7 +88,7 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
             `upsampling_pooled_prompt_embeds`, to be passed to the call in place of the texts.
         """
         length = checks.text_length(max_sequence_length, self.tokenizer_2)
-        with self.text_at_hand():
+        with self.text_source_open():
             first = self.generation_pipe.encode_prompt(
                 grid.layout_prompt, grid.task, grid.content, max_sequence_length=length
             )
@@ -228,7 +228,7 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         """Encode all texts at once, so that the encoders need to be there only once."""
         length = {"max_sequence_length": checks.text_length(max_sequence_length, self.tokenizer_2)}
         self.text_cache.limit = max(self.text_cache.limit, 4 * len(samples))
-        with self.text_at_hand():
+        with self.text_source_open():
             for grid in samples:
                 if first:
                     self.generation_pipe.encode_prompt(grid.layout_prompt, grid.task, grid.content, **length)

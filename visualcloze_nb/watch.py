@@ -57,6 +57,7 @@ class Watch:
     def __enter__(self):
         self.kept = [dict(getattr(pipe, "_progress_bar_config", {})) for pipe in self.inner]
         hidden = not self.progress or any(config.get("disable") for config in self.kept)
+        self.stage = 1
         self.bar = tqdm(total=self.total, disable=hidden, leave=False, desc="stage 1")
         for pipe in self.inner:
             pipe.set_progress_bar_config(disable=True)
@@ -64,7 +65,9 @@ class Watch:
 
     def step(self, pipe, step, timestep, tensors):
         """Diffusers' step callback."""
-        self.bar.set_description(f"stage {pipe.stage}", refresh=False)
+        if pipe.stage != self.stage:
+            self.stage = pipe.stage
+            self.bar.set_description(f"stage {self.stage}")
         self.bar.update()
         if self.on_step is not None:
             self.on_step(step + 1, self.total, pipe.stage)

@@ -1,0 +1,272 @@
+"""`fill` and `steps`: what they return, say and refuse; and the memory for texts."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from conftest import build_random_pipe, fresh_copy, picture, rows
+from PIL import Image
+
+from visualcloze_nb.checks import SizeWarning, stage2_size
+from visualcloze_nb.embeddings import TextWarning, unknown_words
+from visualcloze_nb.grid import Grid, GridError
+from visualcloze_nb.result import Result
+
+GRID = Grid(rows(), task="a red circle", content="a blue square")
+
+
+def same(one, other):
+    return np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_a_result_says_all(random_pipe):
+    result = random_pipe.fill(GRID, seed=7, steps=4, progress=False)
+    assert isinstance(result, Result)
+    assert result.stage1[0].size == (32, 32) and result.image.size == (96, 96)
+    assert result.grid.rows[-1][-1].size == (96, 96) and result.query is GRID
+    assert result.seed == 7 and result.settings["steps"] == 4 and result.settings["strength"] == 0.4
+    assert result.settings["max_sequence_length"] == 64 and result.settings["width"] == 96
+    parts = {f"stage {n} {part}" for n in (1, 2) for part in ("text", "encode", "steps", "decode")}
+    assert set(result.seconds) == {*parts, "total"}
+    assert sum(result.seconds[part] for part in parts) == pytest.approx(result.seconds["total"])
+    assert result.versions["torch"] == torch.__version__
+    json.dumps(result.provenance())
+
+
+def test_a_seed_is_a_picture(random_pipe):
+    def fill(**options):
+        return random_pipe.fill(GRID, steps=2, progress=False, **options)
+
+    assert same(fill(seed=1).image, fill(seed=1).image)
+    assert not same(fill(seed=1).image, fill(seed=2).image)
+    surprise = fill()
+    assert same(surprise.image, fill(seed=surprise.seed).image), "the seed that was drawn is kept"
+    assert fill(generator=torch.Generator().manual_seed(1)).seed is None
+    assert same(fill(generator=torch.Generator().manual_seed(1)).image, fill(seed=1).image)
+    before = torch.random.get_rng_state()
+    fill()
+    assert torch.equal(before, torch.random.get_rng_state()), "global randomness is left alone"
+
+
+def test_fill_equals_the_documented_call(random_pipe):
+    result = random_pipe.fill(GRID, seed=3, steps=3, progress=False)
+    called = random_pipe(
+        task_prompt=GRID.task,
+        content_prompt=GRID.content,
+        image=GRID.to_lists(),
+        num_inference_steps=3,
+        generator=torch.Generator("cpu").manual_seed(3),
+    )
+    assert same(result.image, called.images[0][0]) and same(result.stage1[0], called.stage1[0][0])
+
+
+def test_a_draft_is_stage_1_alone(random_pipe):
+    draft = random_pipe.fill(GRID, seed=3, steps=3, strength=0, progress=False)
+    whole = random_pipe.fill(GRID, seed=3, steps=3, progress=False)
+    assert same(draft.image, whole.stage1[0]) and same(draft.image, draft.stage1[0])
+    assert not any(part.startswith("stage 2") for part in draft.seconds)
+
+
+def test_sizes(random_pipe):
+    grid = Grid(rows(2, 2, size=(80, 48)))
+    fill = random_pipe.fill
+    assert fill(grid, steps=1, progress=False).image.size == (96, 48)
+    assert fill(grid, steps=1, width=64, progress=False).image.size == (64, 32)
+    assert fill(grid, steps=1, width=64, height=64, progress=False).image.size == (64, 64)
+    with pytest.warns(SizeWarning, match="stage 2 makes 64 x 32"):
+        assert fill(grid, steps=1, width=79, progress=False).image.size == (64, 32)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [((None, None), (96, 48)), ((160, None), (160, 80)), ((None, 160), (320, 160)), ((16, None), (16, 16))],
+)
+def test_stage2_size(given, expected):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert stage2_size(32, 16, *given) == expected
+
+
+def test_on_step_and_progress(random_pipe, capsys):
+    seen = []
+    pipe = fresh_copy(random_pipe)
+    pipe.set_progress_bar_config()
+    grid = Grid(rows(2, 3, targets=(1, 2)))
+    pipe.fill(grid, steps=2, strength=0.5, on_step=lambda *step: seen.append(step), progress=False)
+    assert seen == [(1, 4, 1), (2, 4, 1), (3, 4, 2), (4, 4, 2)]
+    assert capsys.readouterr() == ("", ""), "quiet means quiet"
+    pipe.fill(grid, steps=2, strength=0.5)
+    assert "stage 2" in capsys.readouterr().err
+    assert all(not inner._progress_bar_config for inner in pipe.inner), "settings are put back"
+    random_pipe.fill(grid, steps=1)
+    assert capsys.readouterr().err == "", "a bar that was switched off stays off"
+
+
+def test_an_error_leaves_the_pipeline_as_it_was(random_pipe):
+    def fail(*args):
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        random_pipe.fill(GRID, steps=2, on_step=fail, progress=False)
+    assert all(inner.clock is None for inner in random_pipe.inner)
+    assert all(inner._progress_bar_config == {"disable": True} for inner in random_pipe.inner)
+    assert random_pipe.generation_pipe._given_latents is None
+
+
+BAD = {
+    "no target": ({}, Grid(rows(targets=())), GridError, "row 2 has no empty cell"),
+    "not a grid": ({}, rows(), GridError, "grid is a list: make a Grid"),
+    "steps": ({"steps": 0}, GRID, ValueError, "num_inference_steps is 0"),
+    "steps as text": ({"steps": "30"}, GRID, ValueError, "num_inference_steps is '30'"),
+    "strength": ({"strength": 1.1}, GRID, ValueError, "upsampling_strength is 1.1: give a number from 0 to 1"),
+    "strength nan": ({"strength": float("nan")}, GRID, ValueError, "upsampling_strength is nan"),
+    "size": ({"width": 0}, GRID, ValueError, "upsampling_width is 0"),
+    "half a pixel": ({"height": 64.5}, GRID, ValueError, "upsampling_height is 64.5"),
+    "seed": ({"seed": -1}, GRID, ValueError, "seed is -1"),
+    "two seeds": ({"seed": 1, "generator": torch.Generator()}, GRID, ValueError, "both seed and generator"),
+    "guidance": ({"guidance": -3}, GRID, ValueError, "guidance_scale is -3"),
+    "text length": ({"max_sequence_length": 513}, GRID, ValueError, "max_sequence_length is 513"),
+}
+
+
+@pytest.mark.parametrize("way", ["fill", "steps"])
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_before_any_model_runs(random_pipe, monkeypatch, name, way):
+    options, grid, error, message = BAD[name]
+    for part in (random_pipe.vae, random_pipe.transformer, random_pipe.text_encoder):
+        monkeypatch.setattr(part, "forward", None)
+        monkeypatch.setattr(part, "encode", None, raising=False)
+    with pytest.raises(error, match=message):
+        getattr(random_pipe, way)(grid, **options)
+
+
+def test_pictures_of_any_size_and_mode(random_pipe, tmp_path):
+    picture(37, 200).save(tmp_path / "tall.jpg")
+    picture(300, 20).convert("RGBA").save(tmp_path / "wide.png")
+    picture(50, 50).convert("P").save(tmp_path / "palette.gif")
+    picture(64, 48).convert("L").save(tmp_path / "grey.webp")
+    grid = Grid(
+        [
+            [tmp_path / "tall.jpg", str(tmp_path / "wide.png")],
+            [(tmp_path / "palette.gif").read_bytes(), None],
+        ]
+    )
+    result = random_pipe.fill(grid, steps=1, progress=False)
+    assert result.image.size == (96, 96) and result.image.mode == "RGB"
+    grid = Grid([[np.asarray(picture(80, 48)), Image.open(tmp_path / "grey.webp"), None]])
+    assert random_pipe.fill(grid, steps=1, progress=False).image.size == (96, 48)
+
+
+def test_words_the_model_lacks_are_named(random_pipe):
+    with pytest.warns(TextWarning, match="does not know 'platypus': it reads a blank there"):
+        random_pipe.fill(GRID.replace(content="a red platypus"), steps=1, progress=False)
+    assert unknown_words(random_pipe.tokenizer_2, "a blue zebra and a zebra , a gnu") == ["zebra", "gnu"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        random_pipe.fill(GRID, steps=1, progress=False)
+
+
+def test_text_that_does_not_fit_is_named(random_pipe):
+    long = GRID.replace(content="a red circle " * 20 + "and a blue square")
+    with pytest.warns(TextWarning, match=r"the model reads 64: '.*blue square' is left out"):
+        random_pipe.fill(long, steps=1, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TextWarning)
+        random_pipe.fill(long, steps=1, max_sequence_length=200, progress=False)
+
+
+class Counter:
+    """Counts the calls of the text encoders."""
+
+    def __init__(self, pipe):
+        self.calls = 0
+        for encoder in (pipe.text_encoder, pipe.text_encoder_2):
+            encoder.register_forward_pre_hook(self.count)
+
+    def count(self, *args):
+        self.calls += 1
+
+    def new(self):
+        self.calls, calls = 0, self.calls
+        return calls
+
+
+def test_texts_are_encoded_once_until_the_encoders_change(random_pipe):
+    pipe = fresh_copy(random_pipe)
+    counter = Counter(pipe)
+
+    def fill(grid=GRID, **options):
+        return pipe.fill(grid, seed=0, steps=1, progress=False, **options)
+
+    first = fill()
+    assert counter.new() == 4  # two encoders, two stages
+    assert same(fill().image, first.image) and counter.new() == 0
+    fill(GRID.replace(task="a blue circle"))
+    assert counter.new() == 2, "stage 2 reads the same content"
+    fill(max_sequence_length=48)
+    assert counter.new() == 2, "CLIP always reads 77 tokens"
+
+    with torch.no_grad():  # training, in place
+        pipe.text_encoder_2.shared.weight.mul_(-1)
+    other = fill()
+    assert counter.new() == 2 and not same(other.image, first.image)
+
+    pipe.to(torch.float64)
+    fill()
+    assert counter.new() == 4
+    pipe.to(torch.float32)
+    fill()
+    assert counter.new() == 4
+
+    pipe.text_encoder.train()
+    fill(), fill()
+    assert counter.new() == 4, "an encoder in training is not remembered: dropout may be on"
+    pipe.text_encoder.eval()
+
+    pipe.text_encoder = random_pipe.text_encoder
+    assert pipe.generation_pipe.text_encoder is random_pipe.text_encoder
+
+
+def test_a_lora_on_the_text_encoder_is_not_remembered(random_pipe):
+    peft = pytest.importorskip("peft")
+    pipe = fresh_copy(random_pipe)
+    plain = pipe.fill(GRID, seed=0, steps=1, progress=False)
+    pipe.text_encoder.add_adapter(peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    for name, parameter in pipe.text_encoder.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=2)
+    counter = Counter(pipe)
+    adapted = pipe.fill(GRID, seed=0, steps=1, progress=False)
+    pipe.fill(GRID, seed=0, steps=1, progress=False)
+    assert counter.new() == 4 and not same(plain.image, adapted.image)
+
+
+def test_gradients_go_through_the_encoders_when_asked(random_pipe):
+    stage_1 = random_pipe.generation_pipe
+    for _ in range(2):
+        embeds, pooled, _ = stage_1.encode_prompt("a red circle", "", None, max_sequence_length=64)
+        assert embeds.requires_grad and pooled.requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:.*does not know")
+def test_the_memory_for_texts_is_bounded():
+    pipe = build_random_pipe()
+    with torch.no_grad():
+        for number in range(60):
+            pipe.upsampling_pipe.encode_prompt(f"{number} red circle", max_sequence_length=64)
+    assert len(pipe.text_cache) <= 32
+
+
+def test_steps_lay_the_run_open(random_pipe):
+    steps = list(random_pipe.steps(GRID, seed=0, steps=5, strength=0.5))
+    assert [(step.stage, step.index, step.total) for step in steps[:5]] == [(1, n, 5) for n in range(5)]
+    assert {(step.stage, step.target, step.total) for step in steps[5:]} == {(2, 0, 3)}
+    for step, following in zip(steps[:4], steps[1:5], strict=True):
+        assert torch.equal(step.after, following.before) and step.sigma_next == following.sigma
+    assert steps[0].sigma == 1 and steps[4].sigma_next == 0
+    guess = random_pipe.read(steps[0], steps[0].guess)
+    assert len(guess) == 1 and guess[0].size == (32, 32)
+    assert random_pipe.read(steps[-1])[0].size == (96, 96)
+    assert same(random_pipe.read(steps[4], steps[4].guess)[0], random_pipe.read(steps[4])[0])
