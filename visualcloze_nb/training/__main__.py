@@ -1,4 +1,4 @@
-"""`python -m visualcloze_nb.training vae | transformer | evaluate`."""
+"""`python -m visualcloze_nb.training vae | transformer | export | evaluate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ def main() -> None:
     vae = commands.add_parser("vae", help="train the tiny VAE on rows of the toy world")
     transformer = commands.add_parser("transformer", help="train the tiny transformer and its text encoders")
     transformer.add_argument("--vae", type=Path, default=Path("runs/vae/vae"), help="folder of the trained VAE")
+    export = commands.add_parser("export", help="put a trained pipeline where load('tiny') finds it")
+    export.add_argument("--run", type=Path, default=Path("runs/transformer"))
+    export.add_argument("--vae-run", type=Path, default=Path("runs/vae"))
+    export.add_argument("--to", type=Path, default=Path("visualcloze_nb/tiny"))
     for command, steps in ((vae, 4500), (transformer, 12_000)):
         command.add_argument("--out", type=Path, default=Path("runs") / command.prog.split()[-1])
         command.add_argument("--steps", type=int, default=steps, help="in all; the same command resumes")
@@ -25,6 +29,10 @@ def main() -> None:
         from .transformer import train
 
         train(arguments.vae, arguments.out, arguments.steps, seed=arguments.seed)
+    if arguments.command == "export":
+        from .export import export as write
+
+        print(f"{write(arguments.run, arguments.vae_run, arguments.to) / 1e6:.1f} MB in {arguments.to}")
 
 
 if __name__ == "__main__":
