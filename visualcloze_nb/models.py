@@ -148,6 +148,18 @@ def _with_lora(pipe):
     return pipe
 
 
+def checkpoint_folder(name: str) -> Path:
+    """Give the folder of a model that is on this machine: `tiny` or a path.
+
+    Raises:
+        ModelError: if there is no checkpoint in it.
+    """
+    place = Path(_place(name))
+    if not (place / "model_index.json").is_file():
+        raise ModelError(f"there is no checkpoint in {place}: it needs a model_index.json")
+    return place
+
+
 def _place(name: str) -> str:
     """Return the folder or the hub repository of a model."""
     if name == "tiny":
@@ -156,11 +168,8 @@ def _place(name: str) -> str:
 
 
 def _describe(name: str):
-    place = Path(_place(name))
-    if place.is_dir() or name == "tiny":
-        if not (place / "model_index.json").is_file():
-            raise ModelError(f"there is no checkpoint in {place}: it needs a model_index.json")
-        return folder_model(place, name)
+    if Path(_place(name)).is_dir() or name == "tiny":
+        return folder_model(checkpoint_folder(name), name)
     if name in HUB:
         return full_model(name)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
