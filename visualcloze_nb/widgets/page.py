@@ -1,0 +1,113 @@
+"""How a control gets onto a page: a static picture first, the live widget after it.
+
+A notebook is read without a kernel more often than with one, and a live widget is then blank. So the picture
+is what gets saved. While the widget lives, the picture above it is hidden and kept up to date.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+import os
+
+import ipywidgets
+from PIL import Image
+
+from visualcloze_nb.compose import png_bytes
+
+STATIC = "VISUALCLOZE_NB_STATIC"  # set to anything: pictures only, as in executed lessons
+THUMB = 160  # pixels of the longer side of a picture in a cell
+_numbers = itertools.count(1)
+
+STYLE = """
+.vcnb { color: var(--jp-ui-font-color1, #222); }
+.vcnb :is(button, input, select, textarea, summary, [tabindex]):focus-visible {
+  outline: 3px solid #1a73e8 !important; outline-offset: 2px; }
+.vcnb .vcnb-error { color: #8a1600; background: #fff4f0; border-left: 4px solid #8a1600; padding: 4px 8px;
+  line-height: 1.35; overflow-wrap: anywhere; }
+.vcnb .vcnb-error pre { white-space: pre-wrap; }
+.vcnb .vcnb-say { padding: 4px 8px; border-left: 4px solid #3b6ea5; line-height: 1.35; }
+.vcnb .vcnb-say:empty { display: none; }
+.vcnb .vcnb-facts { line-height: 1.45; overflow-wrap: anywhere; }
+.vcnb h4 { margin: 6px 0 2px; font-size: 1em; }
+.vcnb figure { margin: 0; text-align: center; line-height: 1.3; font-size: 0.86em; }
+.vcnb figure img { display: block; margin: 0 auto 2px; max-width: 128px; max-height: 128px; min-width: 48px;
+  border: 1px solid #767676; }
+.vcnb figure.vcnb-big img { width: 192px; max-width: 192px; max-height: 260px; }
+.vcnb figure.vcnb-target img { border: 3px dashed #b34700; }
+.vcnb figure.vcnb-chosen img { outline: 3px solid #1a73e8; outline-offset: 2px; }
+.vcnb .widget-html-content { line-height: 1.35; }
+"""
+
+
+def is_static() -> bool:
+    """Whether only pictures are shown; `VISUALCLOZE_NB_STATIC=1` in the environment says so."""
+    return bool(os.environ.get(STATIC))
+
+
+class Page:
+    """Shows a static picture and a live widget in one cell's output.
+
+    Args:
+        box: the live widget.
+        shown: anything with `_repr_mimebundle_` or a picture of its own; called to get the present one.
+    """
+
+    def __init__(self, box: ipywidgets.Box, shown):
+        self.shown, self.handle = shown, None
+        mark = f"vcnb-live-{os.getpid()}-{next(_numbers)}"
+        hide = f".jp-OutputArea-child:has(+ .jp-OutputArea-child .{mark}) {{ display: none; }}"
+        self.box = ipywidgets.VBox([ipywidgets.HTML(f"<style>{STYLE}{hide}</style>"), box])
+        self.box.add_class("vcnb").add_class(mark)
+
+    def show(self) -> None:
+        """Display both; in static mode the picture alone."""
+        from IPython.display import display
+
+        self.handle = display(self.shown(), display_id=True)
+        if not is_static():
+            # Without a kernel, and so without the widget, a page shows the text.
+            words = "(Live controls appear here in a running notebook.)"
+            display({**self.box._repr_mimebundle_(), "text/plain": words}, raw=True)
+
+    def update(self) -> None:
+        """Bring the picture that will be saved up to date."""
+        if self.handle is not None:
+            self.handle.update(self.shown())
+
+
+class Picture:
+    """A picture that a notebook shows with its words."""
+
+    def __init__(self, picture: Image.Image, alt: str):
+        self.picture, self.alt = picture, alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"image/png": png_bytes(self.picture), "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+
+    def __repr__(self) -> str:
+        return f"<Picture: {self.alt}>"
+
+
+def thumb(picture: Image.Image, side: int = THUMB) -> tuple[bytes, str]:
+    """Make a small copy to send to the browser: its bytes and their kind (`image/png` or `image/jpeg`)."""
+    small = picture.copy()
+    small.thumbnail((side, side))
+    if small.width * small.height <= 96 * 96:
+        return png_bytes(small), "image/png"
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=85)
+    return data.getvalue(), "image/jpeg"
+
+
+def img(picture: Image.Image, alt: str, side: int = THUMB) -> str:
+    """Write a picture as an HTML element, its words included."""
+    data, kind = thumb(picture, side)
+    return f'<img alt="{html.escape(alt, quote=True)}" src="data:{kind};base64,{base64.b64encode(data).decode()}">'
+
+
+def figure(picture: Image.Image, alt: str, words: str = "", side: int = THUMB, classes: str = "") -> str:
+    """Write a picture with words below."""
+    return f'<figure class="{classes}">{img(picture, alt, side)}<figcaption>{html.escape(words)}</figcaption></figure>'
