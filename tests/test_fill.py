@@ -118,15 +118,15 @@ def test_an_error_leaves_the_pipeline_as_it_was(random_pipe):
 BAD = {
     "no target": ({}, Grid(rows(targets=())), GridError, "row 2 has no empty cell"),
     "not a grid": ({}, rows(), GridError, "grid is a list: make a Grid"),
-    "steps": ({"steps": 0}, GRID, ValueError, "num_inference_steps is 0"),
-    "steps as text": ({"steps": "30"}, GRID, ValueError, "num_inference_steps is '30'"),
-    "strength": ({"strength": 1.1}, GRID, ValueError, "upsampling_strength is 1.1: give a number from 0 to 1"),
-    "strength nan": ({"strength": float("nan")}, GRID, ValueError, "upsampling_strength is nan"),
-    "size": ({"width": 0}, GRID, ValueError, "upsampling_width is 0"),
-    "half a pixel": ({"height": 64.5}, GRID, ValueError, "upsampling_height is 64.5"),
+    "steps": ({"steps": 0}, GRID, ValueError, "^steps is 0"),
+    "steps as text": ({"steps": "30"}, GRID, ValueError, "^steps is '30'"),
+    "strength": ({"strength": 1.1}, GRID, ValueError, "^strength is 1.1: give a number from 0 to 1"),
+    "strength nan": ({"strength": float("nan")}, GRID, ValueError, "^strength is nan"),
+    "size": ({"width": 0}, GRID, ValueError, "^width is 0"),
+    "half a pixel": ({"height": 64.5}, GRID, ValueError, "^height is 64.5"),
     "seed": ({"seed": -1}, GRID, ValueError, "seed is -1"),
     "two seeds": ({"seed": 1, "generator": torch.Generator()}, GRID, ValueError, "both seed and generator"),
-    "guidance": ({"guidance": -3}, GRID, ValueError, "guidance_scale is -3"),
+    "guidance": ({"guidance": -3}, GRID, ValueError, "^guidance is -3"),
     "text length": ({"max_sequence_length": 513}, GRID, ValueError, "max_sequence_length is 513"),
 }
 
@@ -257,6 +257,21 @@ def test_the_memory_for_texts_is_bounded():
         for number in range(60):
             pipe.upsampling_pipe.encode_prompt(f"{number} red circle", max_sequence_length=64)
     assert len(pipe.text_cache) <= 32
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_a_trace_changes_nothing(random_pipe, strength):
+    grid = Grid(rows(2, 3, size=(80, 48), targets=(1, 2)), task="a red circle")
+    seen = []
+    options = {"seed": 3, "steps": 2, "strength": strength, "progress": False}
+    plain = random_pipe.fill(grid, **options)
+    traced = random_pipe.fill(grid, **options, trace=True, on_step=lambda *step: seen.append(step))
+    assert plain.trace is None and len(traced.trace) == len(seen) == (4 if strength else 2)
+    assert seen[0] == (1, len(seen), 1)
+    for one, other in zip(plain.images + plain.stage1, traced.images + traced.stage1, strict=True):
+        assert same(one, other)
+    with pytest.raises(ValueError, match="trace cannot be had with sigmas"):
+        random_pipe.fill(grid, trace=True, sigmas=[1.0, 0.5])
 
 
 def test_steps_lay_the_run_open(random_pipe):

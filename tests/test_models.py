@@ -75,6 +75,25 @@ def test_too_little_memory_is_said_before_loading(on):
         load("384", plan="quick")
 
 
+def test_a_forced_plan_is_tried(on, folder):
+    on(Machine(1e6, 0, 1))
+    with pytest.warns(UserWarning, match="does not fit this machine as cpu: it lacks .* tried all the same"):
+        assert load(folder, plan="cpu").plan.missing
+    on(Machine(64 * GB, 500 * GB, 8, "a GPU", 24 * GB, bf16=True, four_bit=False))
+    with pytest.raises(ModelError, match="bitsandbytes"):
+        load("384", plan="nf4")
+
+
+def test_what_was_downloaded_needs_no_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "HF_HUB_CACHE", str(tmp_path))
+    assert plan("384", machine=BIG).disk == pytest.approx(33.7e9, rel=0.01)
+    blobs = tmp_path / "models--VisualCloze--VisualClozePipeline-384" / "blobs"
+    blobs.mkdir(parents=True)
+    with (blobs / "weights").open("wb") as file:
+        file.truncate(30_000_000_000)  # sparse: takes no room
+    assert plan("384", machine=BIG).disk == pytest.approx(3.7e9, rel=0.05)
+
+
 def test_no_network(on, monkeypatch):
     on(BIG)
     monkeypatch.setenv("HF_TOKEN", "")

@@ -183,7 +183,7 @@ def test_6_a_query_without_any_picture(random_pipe, stock_pipe):
 def test_7_a_bad_strength_is_noticed_too_late(random_pipe, stock_pipe, strength):
     with transformer_calls(stock_pipe) as calls, pytest.raises(ValueError):
         stock_pipe(**CALL, **SIZE, image=rows(), generator=seeded(), upsampling_strength=strength)
-    stock_still(len(calls) == 2, 7, "check_numbers in VisualClozePipeline.__call__")
+    stock_still(len(calls) == 2, 7, "checks.real in VisualClozePipeline.__call__")
     with no_model_runs(random_pipe), pytest.raises(ValueError, match="upsampling_strength is"):
         random_pipe(**CALL, image=rows(), upsampling_strength=strength)
 

@@ -8,12 +8,8 @@ from __future__ import annotations
 import numbers
 import secrets
 import warnings
-from collections.abc import Sequence
 
 import torch
-
-from visualcloze_nb.grid import Grid, GridError
-from visualcloze_nb.images import ImageError
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 LONGEST_TEXT = 512  # tokens; what FLUX was trained with
@@ -24,118 +20,39 @@ class SizeWarning(UserWarning):
     """A size was changed to what the model can make; the message says to what."""
 
 
-def read_samples(image, task_prompt, content_prompt, *, embedded: bool = False) -> list[Grid]:
-    """Turn the documented `image`, `task_prompt` and `content_prompt` into grids, one for each sample.
-
-    Args:
-        image: rows of pictures with None at the targets; or a Grid, whose texts hold where none are given; or
-            a list of either (a batch).
-        task_prompt: a text; for a batch a list of texts.
-        content_prompt: a text or None; for a batch a list of them, or None.
-        embedded: True if embeddings are given, so that no text is needed.
-
-    Returns:
-        grids that have something to fill in.
-
-    Raises:
-        GridError: what is wrong, with the sample's number for a batch.
-    """
-    if embedded and task_prompt is not None:
-        raise GridError("both task_prompt and prompt_embeds are given: leave one out")
-    if image is None:
-        raise GridError("image is missing: give the rows of the grid, with None at the targets")
-    batch = isinstance(image, (list, tuple)) and len(image) > 0 and _is_sample(image[0])
-    if not batch:
-        for name, value in (("task_prompt", task_prompt), ("content_prompt", content_prompt)):
-            if isinstance(value, (list, tuple)):
-                raise GridError(f"{name} is a list but image is a single grid: nest image one level deeper")
-        return [_sample(image, task_prompt, content_prompt, embedded)]
-    tasks = _per_sample("task_prompt", task_prompt, len(image))
-    contents = _per_sample("content_prompt", content_prompt, len(image))
-    samples = []
-    for number, texts in enumerate(zip(image, tasks, contents, strict=True), start=1):
-        try:
-            samples.append(_sample(*texts, embedded))
-        except (GridError, ImageError) as error:
-            raise type(error)(f"sample {number}: {error}") from error
-    return samples
-
-
-def one_grid(grid) -> Grid:
-    """Return the grid if it is one and has something to fill in.
-
-    Raises:
-        GridError: if not.
-    """
-    if not isinstance(grid, Grid):
-        raise GridError(f"grid is a {type(grid).__name__}: make a Grid of the rows first")
-    return grid.require_targets()
-
-
-def _is_sample(item) -> bool:
-    """Tell a grid (rows of cells) from a row (cells)."""
-    if isinstance(item, Grid):
-        return True
-    return isinstance(item, (list, tuple)) and len(item) > 0 and isinstance(item[0], (list, tuple))
-
-
-def _per_sample(name: str, texts, count: int) -> Sequence:
-    if texts is None:
-        return [None] * count
-    if not isinstance(texts, (list, tuple)):
-        raise GridError(f"{name} is a single text for a batch of {count}: give a list, one for each sample")
-    if len(texts) != count:
-        raise GridError(f"{name} has {len(texts)} texts for {count} samples: give one for each")
-    return texts
-
-
-def _sample(rows, task, content, embedded: bool) -> Grid:
-    if isinstance(rows, Grid):
-        given = {"task": task, "content": content}
-        grid = rows.replace(**{name: text for name, text in given.items() if text is not None})
-    elif task is None and not embedded:
-        raise GridError('task_prompt is missing: say what a row does, or "" for nothing')
-    else:
-        grid = Grid(rows, task="" if task is None else task, content=content)
-    return grid.require_targets()
-
-
-def check_numbers(
-    *, num_inference_steps, guidance_scale, num_images_per_prompt=1, strength=None, sigmas=None
-) -> None:
-    """Refuse numbers that cannot work.
-
-    Args:
-        num_inference_steps: 1 or more.
-        guidance_scale: 0 or more.
-        num_images_per_prompt: 1 or more.
-        strength: from 0 to 1; None if there is no such argument.
-        sigmas: noise levels from 1 down to above 0, or None.
+def whole(name: str, value) -> None:
+    """Refuse what is not a whole number of 1 or more.
 
     Raises:
         ValueError: naming the argument.
     """
-    _whole("num_inference_steps", num_inference_steps)
-    _whole("num_images_per_prompt", num_images_per_prompt)
-    _real("guidance_scale", guidance_scale, 0, float("inf"))
-    if strength is not None:
-        _real("upsampling_strength", strength, 0, 1)
-    if sigmas is not None:
-        levels = [float(sigma) for sigma in sigmas]
-        falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
-        if not levels or not falling or not 0 < levels[-1] <= levels[0] <= 1:
-            raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
-
-
-def _whole(name: str, value) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} is {value!r}: give a whole number, 1 or more")
 
 
-def _real(name: str, value, low: float, high: float) -> None:
+def real(name: str, value, low: float = 0.0, high: float = float("inf")) -> None:
+    """Refuse what is not a number from `low` to `high`.
+
+    Raises:
+        ValueError: naming the argument.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
         raise ValueError(f"{name} is {value!r}: give a number {limits}")
+
+
+def check_sigmas(sigmas) -> None:
+    """Refuse noise levels that do not fall from at most 1 to above 0; None is allowed.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if sigmas is None:
+        return
+    levels = [float(sigma) for sigma in sigmas]
+    falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
+    if not levels or not falling or not 0 < levels[-1] <= levels[0] <= 1:
+        raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
 
 
 def check_names(output_type: str, callback_tensors, known_tensors) -> None:
@@ -169,7 +86,7 @@ def text_length(max_sequence_length: int | None, tokenizer_2) -> int:
     """
     if max_sequence_length is None:
         return min(getattr(tokenizer_2, "model_max_length", LONGEST_TEXT), LONGEST_TEXT)
-    _whole("max_sequence_length", max_sequence_length)
+    whole("max_sequence_length", max_sequence_length)
     if max_sequence_length > LONGEST_TEXT:
         raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {LONGEST_TEXT}")
     return max_sequence_length
@@ -273,7 +190,12 @@ def check_latents(latents, tokens: list[int], channels: int) -> list[torch.Tenso
 
 
 def stage2_size(
-    width: int, height: int, new_width: int | None = None, new_height: int | None = None, multiple: int = 16
+    width: int,
+    height: int,
+    new_width: int | None = None,
+    new_height: int | None = None,
+    multiple: int = 16,
+    prefix: str = "",
 ) -> tuple[int, int]:
     """Say how large stage 2 makes a target.
 
@@ -283,6 +205,7 @@ def stage2_size(
             either both sides grow by three.
         multiple: sides are made multiples of this: a given side is cut down as in diffusers, a derived one
             goes to the nearest.
+        prefix: of the arguments' names in messages, `upsampling_` for the two-stage call.
 
     Returns:
         `(width, height)` in pixels.
@@ -293,11 +216,11 @@ def stage2_size(
     Warns:
         SizeWarning: if a given side had to be changed.
     """
-    for name, side in (("upsampling_width", new_width), ("upsampling_height", new_height)):
+    for name, side in (("width", new_width), ("height", new_height)):
         if side is not None:
-            _whole(name, side)
+            whole(prefix + name, side)
             if side < multiple:
-                raise ValueError(f"{name} is {side}: the smallest side is {multiple}")
+                raise ValueError(f"{prefix}{name} is {side}: the smallest side is {multiple}")
     if new_width is None and new_height is None:
         return width * UPSCALING, height * UPSCALING
     given = new_width, new_height

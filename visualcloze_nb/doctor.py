@@ -7,8 +7,8 @@ import importlib.metadata
 import platform
 
 from visualcloze_nb.machine import probe
-from visualcloze_nb.models import HUB, TINY, describe_machine, plan, token
-from visualcloze_nb.plan import Machine
+from visualcloze_nb.models import HUB, TINY, plan, token
+from visualcloze_nb.plan import Machine, gb
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "Pillow")
 OPTIONAL = {
@@ -34,6 +34,15 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name}:", report(name, machine), "", sep="\n")
     print("\n".join(f"- {line}" for line in advice(machine)))
     return 0 if (TINY / "model_index.json").is_file() else 1
+
+
+def describe_machine(machine: Machine) -> str:
+    """Put a machine in words."""
+    gpu = f"{machine.gpu}, {gb(machine.gpu_memory)}" if machine.gpu else "none"
+    bf16 = ", bf16" if machine.bf16 else ", no bf16" if machine.gpu else ""
+    return (
+        f"CPU cores {machine.cores}, free RAM {gb(machine.ram)}, free disk {gb(machine.disk)}\nGPU: {gpu}{bf16}"
+    )
 
 
 def report(name: str, machine: Machine) -> str:

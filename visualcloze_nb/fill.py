@@ -14,8 +14,9 @@ from visualcloze_nb.flow import Step, schedule, walk
 from visualcloze_nb.grid import Grid
 from visualcloze_nb.latents import prepare, read_targets
 from visualcloze_nb.result import Result
+from visualcloze_nb.samples import one_grid
 from visualcloze_nb.sdedit import prepare_large, read_large
-from visualcloze_nb.shared import GUIDANCE, STEPS, STRENGTH
+from visualcloze_nb.shared import STEPS, STRENGTH
 from visualcloze_nb.text import encode_text
 from visualcloze_nb.watch import Clock, Watch, timed
 
@@ -51,10 +52,11 @@ class Fills:
         Raises:
             ValueError: naming the argument or the cell, before any model runs.
         """
-        guidance = GUIDANCE if guidance is None else guidance
-        checks.check_numbers(num_inference_steps=steps, guidance_scale=guidance, strength=strength)
+        checks.whole("steps", steps)
+        checks.real("strength", strength, 0, 1)
+        guidance = self._guidance("guidance", guidance)
         length = checks.text_length(max_sequence_length, self.tokenizer_2)
-        size = self._size(checks.one_grid(grid), width, height)
+        size = self._size(one_grid(grid), width, height)
         generator = checks.seeded(seed, generator)[1]
         return self._walk(grid, steps, strength, guidance, size, length, generator)
 
@@ -78,6 +80,19 @@ class Fills:
             for step in walk(self.transformer, *start, stage=2, target=target):
                 step.layout = large.layout
                 yield step
+
+    def _watched(self, steps: Iterator[Step], watch: Watch) -> list[Step]:
+        kept = []
+        for step in steps:
+            kept.append(step)
+            watch.step(step.stage)
+        return kept
+
+    def _pictures(self, steps: list[Step]) -> tuple[list, list]:
+        """Decode the last step of each stage: the final pictures, and those of stage 1."""
+        last = [step for step in steps if step.index == step.total - 1]
+        stage1 = self.read(last[0])
+        return [image for step in last[1:] for image in self.read(step)] or stage1, stage1
 
     @torch.no_grad()
     def read(self, step: Step, tokens: torch.Tensor | None = None) -> list:
@@ -111,6 +126,7 @@ class Fills:
         on_step: Callable[[int, int, int], None] | None = None,
         sigmas: list[float] | None = None,
         joint_attention_kwargs: dict | None = None,
+        trace: bool = False,
     ) -> Result:
         """Fill the empty cells of a grid.
 
@@ -127,6 +143,7 @@ class Fills:
             on_step: called as `f(done, total, stage)` after each step; steps are counted over both stages.
             sigmas: noise levels from 1 downwards in place of the even ones.
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
+            trace: run laid open, as `steps` does, and keep every step in the result.
 
         Returns:
             the pictures, the filled grid, what stage 1 gave, seconds, and all settings.
@@ -134,44 +151,53 @@ class Fills:
         Raises:
             ValueError: naming the argument or the cell, before any model runs.
         """
+        length = checks.text_length(max_sequence_length, self.tokenizer_2)
+        checks.whole("steps", steps)
+        checks.real("strength", strength, 0, 1)
+        checks.check_sigmas(sigmas)
+        size = self._size(one_grid(grid), width, height)
+        scale = self._guidance("guidance", guidance)
         seed, generator = checks.seeded(seed, generator)
-        checks.check_numbers(
-            num_inference_steps=steps,
-            guidance_scale=GUIDANCE if guidance is None else guidance,
-            strength=strength,
-            sigmas=sigmas,
-        )
-        count = steps if sigmas is None else len(sigmas)
         clock = Clock()
-        watch = Watch(self, checks.one_grid(grid), count, strength, progress, on_step)
-        with watch, timed(self, clock):
-            output = self(
-                image=grid,
-                num_inference_steps=steps,
-                sigmas=sigmas,
-                upsampling_strength=strength,
-                guidance_scale=guidance,
-                upsampling_height=height,
-                upsampling_width=width,
-                max_sequence_length=max_sequence_length,
-                generator=generator,
-                joint_attention_kwargs=joint_attention_kwargs,
-                callback_on_step_end=watch.step,
-            )
-        width, height = output.images[0][0].size
+        watch = Watch(self, grid, steps if sigmas is None else len(sigmas), strength, progress, on_step)
+        kept = None
+        if trace:
+            if sigmas is not None or joint_attention_kwargs is not None:
+                raise ValueError("trace cannot be had with sigmas or joint_attention_kwargs: leave them out")
+            with watch:
+                kept = self._watched(self._walk(grid, steps, strength, scale, size, length, generator), watch)
+            images, stage1 = self._pictures(kept)
+            clock.lap("both stages")
+        else:
+            with watch, timed(self, clock):
+                output = self(
+                    image=grid,
+                    num_inference_steps=steps,
+                    sigmas=sigmas,
+                    upsampling_strength=strength,
+                    guidance_scale=scale if self.transformer.config.guidance_embeds else None,
+                    upsampling_width=size[0],
+                    upsampling_height=size[1],
+                    max_sequence_length=length,
+                    generator=generator,
+                    joint_attention_kwargs=joint_attention_kwargs,
+                    callback_on_step_end=watch.callback,
+                )
+            images, stage1 = output.images[0], output.stage1[0]
         return Result(
-            images=output.images[0],
-            stage1=output.stage1[0],
+            images=images,
+            stage1=stage1,
             query=grid,
+            trace=kept,
             seed=seed,
             settings={
                 "steps": steps,
                 "sigmas": sigmas,
                 "strength": strength,
                 "guidance": guidance,
-                "height": height,
-                "width": width,
-                "max_sequence_length": checks.text_length(max_sequence_length, self.tokenizer_2),
+                "height": images[0].height,
+                "width": images[0].width,
+                "max_sequence_length": length,
                 "resolution": self.resolution,
                 "joint_attention_kwargs": joint_attention_kwargs,
             },

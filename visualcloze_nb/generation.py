@@ -11,7 +11,8 @@ from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
 from visualcloze_nb import checks
 from visualcloze_nb.embeddings import forgets_text
 from visualcloze_nb.processor import GridProcessor
-from visualcloze_nb.shared import GUIDANCE, CountsOn, Shared
+from visualcloze_nb.samples import read_samples
+from visualcloze_nb.shared import CountsOn, Shared
 
 
 @forgets_text
@@ -118,15 +119,13 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
         Raises:
             ValueError: naming the argument, before any model runs.
         """
-        samples = checks.read_samples(
+        guidance_scale = self._guidance("guidance_scale", guidance_scale)
+        samples = read_samples(
             image, task_prompt, content_prompt, embedded=prompt_embeds is not None
         )
-        checks.check_numbers(
-            num_inference_steps=num_inference_steps,
-            guidance_scale=GUIDANCE if guidance_scale is None else guidance_scale,
-            num_images_per_prompt=num_images_per_prompt,
-            sigmas=sigmas,
-        )
+        checks.whole("num_inference_steps", num_inference_steps)
+        checks.whole("num_images_per_prompt", num_images_per_prompt)
+        checks.check_sigmas(sigmas)
         checks.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         checks.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
         max_sequence_length = checks.text_length(max_sequence_length, self.tokenizer_2)
@@ -134,7 +133,6 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
         generators = checks.one_generator_each(generator, len(pictures))
         tokens = [samples[n].layout(self.resolution, self.vae_scale_factor).total for n in pictures]
         starts = checks.check_latents(latents, tokens, 4 * self.latent_channels)
-        guidance_scale = self._guidance(guidance_scale)
         self.image_processor.resolution = self.resolution
 
         encoded = [None] * len(samples)

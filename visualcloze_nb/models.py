@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import PipelineQuantizationConfig
 from huggingface_hub import errors as hub
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from visualcloze_nb.embeddings import TextSource
 from visualcloze_nb.machine import limit_threads, probe
 from visualcloze_nb.pipeline import VisualClozePipeline
-from visualcloze_nb.plan import TEXT, Machine, Plan, folder_model, full_model, gb
+from visualcloze_nb.plan import TEXT, Model, Plan, folder_model, full_model, gb
 from visualcloze_nb.plan import plan as choose
 
 TINY = Path(__file__).parent / "tiny"
@@ -73,7 +75,8 @@ def load(
         name: `tiny` (bundled; on the CPU unless `plan` or `device` says otherwise); `384`, `512` or
             `384-lora` (released, 34 GB, for a GPU); the path of a folder that a pipeline was saved in; or the
             id of a hub repository.
-        plan: `auto`, or the way to run: `resident`, `encode-then-free`, `nf4`, `offload`, `cpu`.
+        plan: `auto`, or the way to run, also if it may not fit: `resident`, `encode-then-free`, `nf4`,
+            `offload`, `cpu`.
         device: where to run, such as `cuda:1`, in place of what the plan says.
         dtype: precision of the computation, in place of what the plan says.
         revision: commit, tag or branch on the hub.
@@ -91,7 +94,10 @@ def load(
         plan = "cpu"  # the lessons are written for it, and it takes seconds
     way = choose(_describe(str(name)), probe(), plan)
     if way.missing:
-        raise ModelError(f"{name} does not fit this machine as {way.name}: it lacks {'; '.join(way.missing)}")
+        message = f"{name} does not fit this machine as {way.name}: it lacks {'; '.join(way.missing)}"
+        if plan == "auto" or any("bitsandbytes" in what for what in way.missing):
+            raise ModelError(f"{message}. `python -m visualcloze_nb doctor` says more")
+        warnings.warn(f"{message}. It is tried all the same, since you asked for it", UserWarning, stacklevel=2)
     place = _place(str(name))
     options = {"dtype": dtype or getattr(torch, DTYPES[way.precision]), "use_safetensors": True}
     if not Path(place).is_dir():
@@ -171,10 +177,17 @@ def _describe(name: str):
     if Path(_place(name)).is_dir() or name == "tiny":
         return folder_model(checkpoint_folder(name), name)
     if name in HUB:
-        return full_model(name)
+        return _less_what_is_here(full_model(name), HUB[name])
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return full_model(name)  # another checkpoint of the same size, most likely
+        return _less_what_is_here(full_model(name), name)  # most likely another checkpoint of the same size
     raise ModelError(f"{name!r} is no model: give tiny, {', '.join(HUB)}, an existing folder or a hub id")
+
+
+def _less_what_is_here(model: Model, repository: str) -> Model:
+    """Take what the hub's cache already holds off what has to be fetched."""
+    blobs = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "blobs"
+    here = sum(file.stat().st_size for file in blobs.glob("*")) if blobs.is_dir() else 0
+    return replace(model, download=max(model.download - here, 0.0))
 
 
 def token() -> str | None:
@@ -244,12 +257,3 @@ def _reason(place, error: BaseException) -> str | None:
                 "HF_HUB_OFFLINE, or give the path of a folder that you copied here"
             )
     return None
-
-
-def describe_machine(machine: Machine) -> str:
-    """Put a machine in words."""
-    gpu = f"{machine.gpu}, {gb(machine.gpu_memory)}" if machine.gpu else "none"
-    bf16 = ", bf16" if machine.bf16 else ", no bf16" if machine.gpu else ""
-    return (
-        f"CPU cores {machine.cores}, free RAM {gb(machine.ram)}, free disk {gb(machine.disk)}\nGPU: {gpu}{bf16}"
-    )

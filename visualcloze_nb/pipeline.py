@@ -20,7 +20,8 @@ from visualcloze_nb import checks
 from visualcloze_nb.embeddings import forgets_text
 from visualcloze_nb.fill import Fills
 from visualcloze_nb.generation import VisualClozeGenerationPipeline
-from visualcloze_nb.shared import GUIDANCE, STRENGTH, CountsOn, Shared
+from visualcloze_nb.samples import read_samples
+from visualcloze_nb.shared import STRENGTH, CountsOn, Shared
 from visualcloze_nb.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
 
 __all__ = ["VisualClozeGenerationPipeline", "VisualClozePipeline", "VisualClozeUpsamplingPipeline"]
@@ -164,21 +165,17 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         Raises:
             ValueError: naming the argument, before any model runs.
         """
-        samples = checks.read_samples(
+        samples = read_samples(
             image, task_prompt, content_prompt, embedded=prompt_embeds is not None
         )
-        checks.check_numbers(
-            num_inference_steps=num_inference_steps,
-            guidance_scale=GUIDANCE if guidance_scale is None else guidance_scale,
-            num_images_per_prompt=num_images_per_prompt,
-            strength=upsampling_strength,
-            sigmas=sigmas,
-        )
+        checks.whole("num_inference_steps", num_inference_steps)
+        checks.whole("num_images_per_prompt", num_images_per_prompt)
+        checks.real("upsampling_strength", upsampling_strength, 0, 1)
         checks.check_names(output_type, (), ())
         second_embeds = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
         checks.check_embeds("upsampling_prompt_embeds", *second_embeds, len(samples))
         generators = checks.one_generator_each(generator, len(samples) * num_images_per_prompt)
-        sizes = [self._size(grid, upsampling_width, upsampling_height) for grid in samples]
+        sizes = [self._size(grid, upsampling_width, upsampling_height, "upsampling_") for grid in samples]
         both = {
             "num_inference_steps": num_inference_steps,
             "sigmas": sigmas,
@@ -250,10 +247,10 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
                 break
         return larger
 
-    def _size(self, grid, width: int | None, height: int | None) -> tuple[int, int]:
+    def _size(self, grid, width: int | None, height: int | None, prefix: str = "") -> tuple[int, int]:
         """Say how large stage 2 makes the targets of a grid."""
         layout = grid.layout(self.resolution, self.vae_scale_factor)
-        return checks.stage2_size(*layout.sizes[-1], width, height, layout.multiple)
+        return checks.stage2_size(*layout.sizes[-1], width, height, layout.multiple, prefix)
 
     def _target_tokens(self, grid, tokens: torch.Tensor) -> list[torch.Tensor]:
         """Cut the targets' packed latents out of a whole grid's (1, L, 64)."""

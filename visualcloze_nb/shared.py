@@ -36,12 +36,14 @@ class Shared(RemembersText):
         self.text_cache.clear()
         return super().to(*args, **kwargs)
 
-    def _guidance(self, guidance_scale: float | None) -> float:
-        if guidance_scale is None:
+    def _guidance(self, name: str, scale: float | None) -> float:
+        """Give the guidance scale, checked; say once if asking for one is in vain."""
+        if scale is None:
             return GUIDANCE
+        checks.real(name, scale)
         if not self.transformer.config.guidance_embeds:
-            checks.warn_once(self, "guidance_scale has no effect: this model has no guidance input")
-        return guidance_scale
+            checks.warn_once(self, f"{name} has no effect: this model has no guidance input")
+        return scale
 
     def _lap(self, part: str) -> None:
         if self.clock is not None:

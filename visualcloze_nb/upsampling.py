@@ -8,7 +8,7 @@ from PIL import Image
 
 from visualcloze_nb import checks
 from visualcloze_nb.embeddings import forgets_text
-from visualcloze_nb.shared import GUIDANCE, STRENGTH, CountsOn, Shared
+from visualcloze_nb.shared import STRENGTH, CountsOn, Shared
 
 
 @forgets_text
@@ -65,12 +65,10 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
         Raises:
             ValueError: naming the argument, before any model runs.
         """
-        checks.check_numbers(
-            num_inference_steps=num_inference_steps,
-            guidance_scale=GUIDANCE if guidance_scale is None else guidance_scale,
-            strength=strength,
-            sigmas=sigmas,
-        )
+        checks.whole("num_inference_steps", num_inference_steps)
+        checks.real("strength", strength, 0, 1)
+        checks.check_sigmas(sigmas)
+        guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
             raise ValueError("strength is 0: there is nothing to do; give more than 0, or keep the picture")
         if isinstance(image, Image.Image):
@@ -91,7 +89,7 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
             strength=strength,
             num_inference_steps=num_inference_steps,
             sigmas=sigmas,
-            guidance_scale=self._guidance(guidance_scale),
+            guidance_scale=guidance_scale,
             max_sequence_length=checks.text_length(max_sequence_length, self.tokenizer_2),
             callback_on_step_end=CountsOn(callback_on_step_end),
             **stock,

@@ -57,20 +57,25 @@ class Watch:
     def __enter__(self):
         self.kept = [dict(getattr(pipe, "_progress_bar_config", {})) for pipe in self.inner]
         hidden = not self.progress or any(config.get("disable") for config in self.kept)
-        self.stage = 1
+        self.stage, self.done = 1, 0
         self.bar = tqdm(total=self.total, disable=hidden, leave=False, desc="stage 1")
         for pipe in self.inner:
             pipe.set_progress_bar_config(disable=True)
         return self
 
-    def step(self, pipe, step, timestep, tensors):
-        """Diffusers' step callback."""
-        if pipe.stage != self.stage:
-            self.stage = pipe.stage
-            self.bar.set_description(f"stage {self.stage}")
+    def step(self, stage: int) -> None:
+        """Count one step."""
+        if stage != self.stage:
+            self.stage = stage
+            self.bar.set_description(f"stage {stage}")
+        self.done += 1
         self.bar.update()
         if self.on_step is not None:
-            self.on_step(step + 1, self.total, pipe.stage)
+            self.on_step(self.done, self.total, stage)
+
+    def callback(self, pipe, step, timestep, tensors) -> dict:
+        """Count one step, as diffusers' step callback."""
+        self.step(pipe.stage)
         return {}
 
     def __exit__(self, *error):
