@@ -188,6 +188,15 @@ def test_a_callback_can_stop_the_call(pipe):
     images = pipe(**{**QUICK, "num_inference_steps": 5}, image=rows(), callback_on_step_end=stop).images
     assert steps == [0] and images[0][0].size == (pipe.resolution, pipe.resolution)
 
+    def stop_in_stage_2(pipeline, step, timestep, tensors):
+        steps.append(step)
+        pipeline._interrupt = pipeline.stage == 2
+        return tensors
+
+    steps.clear()
+    images = pipe(**QUICK, image=rows(2, 3, targets=(1, 2)), callback_on_step_end=stop_in_stage_2).images
+    assert steps == [0, 1, 2] and images[0][0].width == 3 * images[0][1].width
+
 
 def test_several_targets(pipe):
     images = pipe(**QUICK, image=rows(2, 3, size=(84, 48), targets=(1, 2)), generator=seeded()).images
@@ -364,6 +373,17 @@ def test_bad_numbers_are_refused_before_any_model_runs(pipe):
             pipe(**{**call, **texts})
     with pytest.raises(ValueError, match="task_prompt is a single text for a batch of 2"):
         pipe(task_prompt="", image=[rows(), rows()])
+
+
+def test_text_encoders_may_be_more_precise_than_the_rest(pipe):
+    own = fresh_copy(pipe)
+    own.transformer.to(torch.bfloat16)
+    own.vae.to(torch.bfloat16)
+    assert own.text_encoder_2.dtype == torch.float32
+    images = own(**QUICK, image=rows(), num_images_per_prompt=2, generator=seeded()).images
+    close = pipe(**QUICK, image=rows(), num_images_per_prompt=2, generator=seeded()).images
+    for (one,), (other,) in zip(images, close, strict=True):
+        assert np.abs(pixels(one) - pixels(other)).mean() < 20
 
 
 def test_guidance_is_said_to_have_no_effect():

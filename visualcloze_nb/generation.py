@@ -59,13 +59,13 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
     def _prepare_latents(self, *args, **kwargs):
         return super()._prepare_latents(*args, **kwargs) if self._encoded is None else self._encoded
 
-    def _encode_first(self, samples, generators, dtype) -> list:
+    def _encode_first(self, samples, generators) -> list:
         """Encode all grids before any noise is drawn: the order of a batch in diffusers."""
         encoded = []
+        place = self.vae_scale_factor, self._execution_device, self.transformer.dtype
         for grid, generator in zip(samples, generators, strict=True):
             cells, _, targets = self.image_processor.preprocess_image(grid.to_lists(), self.vae_scale_factor)
             masks = self.image_processor.preprocess_mask(cells, targets)
-            place = self.vae_scale_factor, self._execution_device, dtype
             encoded.append(super()._prepare_latents(cells, masks, generator, *place))
         return encoded
 
@@ -120,9 +120,7 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
             ValueError: naming the argument, before any model runs.
         """
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
-        samples = read_samples(
-            image, task_prompt, content_prompt, embedded=prompt_embeds is not None
-        )
+        samples = read_samples(image, task_prompt, content_prompt, embedded=prompt_embeds is not None)
         checks.whole("num_inference_steps", num_inference_steps)
         checks.whole("num_images_per_prompt", num_images_per_prompt)
         checks.check_sigmas(sigmas)
@@ -137,9 +135,7 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
 
         encoded = [None] * len(samples)
         if len(pictures) > 1:
-            text = self.text_encoder_2 if prompt_embeds is None else None
-            dtype = self.transformer.dtype if text is None else text.dtype
-            encoded = self._encode_first(samples, generators[::num_images_per_prompt], dtype)
+            encoded = self._encode_first(samples, generators[::num_images_per_prompt])
 
         images = []
         callback = CountsOn(callback_on_step_end)
@@ -167,11 +163,10 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
             finally:
                 self._given_latents = self._encoded = None
             self._lap("decode")
-            images.append(
-                output.images[0] if output_type == "pil"
-                else output.images if output_type == "latent"
-                else list(output.images)
-            )
+            if output_type == "latent":
+                images.append(output.images)
+            else:  # diffusers nests PIL pictures by sample, but not arrays and tensors
+                images.append(output.images[0] if output_type == "pil" else list(output.images))
             if self.interrupt:
                 break
         if output_type == "latent" and len({part.shape for part in images}) == 1:

@@ -150,7 +150,7 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
             callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step. `step`
                 counts on through the whole call; `pipeline.stage` is 1 or 2. Setting
-                `pipeline._interrupt = True` ends the call with what there is.
+                `pipeline._interrupt = True` ends the call with what there is (after stage 1: PIL pictures).
             callback_on_step_end_tensor_inputs: which of `latents`, `prompt_embeds` it gets.
             max_sequence_length: tokens of text, 1 to 512; by default what the checkpoint was made for.
             upsampling_strength: from 0 to 1: how much noise stage 2 adds. 0 leaves stage 2 out, 1 leaves
@@ -165,9 +165,7 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         Raises:
             ValueError: naming the argument, before any model runs.
         """
-        samples = read_samples(
-            image, task_prompt, content_prompt, embedded=prompt_embeds is not None
-        )
+        samples = read_samples(image, task_prompt, content_prompt, embedded=prompt_embeds is not None)
         checks.whole("num_inference_steps", num_inference_steps)
         checks.whole("num_images_per_prompt", num_images_per_prompt)
         checks.real("upsampling_strength", upsampling_strength, 0, 1)
@@ -217,6 +215,8 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
                         generator=generators[number],
                         **both,
                     )
+                    if self.upsampling_pipe.interrupt:
+                        break
         finally:
             self.maybe_free_model_hooks()
         return VisualClozeOutput(images=images, stage1=stage1) if return_dict else (images,)

@@ -50,9 +50,15 @@ class Shared(RemembersText):
             self.clock.lap(f"stage {self.stage} {part}")
 
     def encode_prompt(self, *args, **kwargs):
-        encoded = super().encode_prompt(*args, **kwargs)
+        """Encode texts as in diffusers; embeddings come in the transformer's precision.
+
+        The text encoders may then be kept in float32 beside a transformer in float16 or bfloat16.
+        """
+        embeds, pooled, ids = super().encode_prompt(*args, **kwargs)
+        if self.transformer is not None:
+            embeds, pooled = embeds.to(self.transformer.dtype), pooled.to(self.transformer.dtype)
         self._lap("text")
-        return encoded
+        return embeds, pooled, ids
 
 
 class CountsOn:

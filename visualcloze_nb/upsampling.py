@@ -51,7 +51,7 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
 
         Args:
             prompt: what the picture shows; none unless given.
-            image: a PIL picture. (What else diffusers takes is passed on with diffusers' own defaults.)
+            image: a PIL picture, or a list of them of one size. (What else diffusers takes is passed on with diffusers' own defaults.)
             mask_image: white where the picture may change; everywhere unless given.
             height, width: of the result, pixels; three times the picture's unless given, and one side given
                 fixes the other. Cut down to multiples of 16.
@@ -60,7 +60,7 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
             max_sequence_length: tokens of text; by default what the checkpoint was made for.
 
         Returns:
-            `images`, a list of one picture.
+            `images`, a list.
 
         Raises:
             ValueError: naming the argument, before any model runs.
@@ -71,11 +71,12 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
             raise ValueError("strength is 0: there is nothing to do; give more than 0, or keep the picture")
-        if isinstance(image, Image.Image):
+        first = image[0] if isinstance(image, list) and image else image
+        if isinstance(first, Image.Image):
             multiple = 2 * self.vae_scale_factor
-            width, height = checks.stage2_size(image.width, image.height, width, height, multiple)
+            width, height = checks.stage2_size(first.width, first.height, width, height, multiple)
             if mask_image is None:
-                mask_image = Image.new("RGB", image.size, (255, 255, 255))
+                mask_image = Image.new("RGB", first.size, (255, 255, 255))
         if prompt is None and stock.get("prompt_embeds") is None:
             prompt = ""
         output = super().__call__(
