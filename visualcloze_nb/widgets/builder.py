@@ -30,6 +30,11 @@ SHOWN_CODE = 20_000  # letters; longer code is not put into the page
 STYLE = {"description_width": "initial"}
 
 
+def line(*widgets) -> HBox:
+    """Put widgets side by side, on as many lines as they need."""
+    return HBox(widgets, layout={"flex_flow": "row wrap"})
+
+
 class GridBuilder:
     """A form for grids.
 
@@ -56,16 +61,16 @@ class GridBuilder:
         self.box = VBox(
             [
                 self.guard.message,
-                HBox([self.ready, self.scene, self.examples, self.open]),
-                HBox([self.more_rows, self.fewer_rows, self.more_cols, self.fewer_cols, self.undo, self.redo]),
+                line(self.ready, self.scene, self.examples, self.open),
+                line(self.more_rows, self.fewer_rows, self.more_cols, self.fewer_cols, self.undo, self.redo),
                 self.cells.box,
                 self.cell_form,
                 self.names_box,
-                HBox([self.by_names, self.task]),
-                HBox([self.with_content, self.content]),
+                line(self.by_names, self.task),
+                line(self.with_content, self.content),
                 self.facts,
                 self.panel.box,
-                HBox([self.reverse, self.show_code]),
+                line(self.reverse, self.show_code),
                 self.python,
             ]
         )
@@ -147,19 +152,18 @@ class GridBuilder:
         self.moves = {name: button(f"Move {name}", f"arrow-{name}") for name in DIRECTIONS}
         self.other = Dropdown(description="Swap with", style=STYLE, layout={"width": "240px"})
         self.swap = button("Swap", "exchange")
-        from_file = [] if self.cells.takes_files else [HBox([self.file, self.file_note])]
+        from_file = [] if self.cells.takes_files else [line(self.file, self.file_note)]
         rows = [
             self.heading,
-            HBox([self.which, self.is_target, self.clear]),
+            line(self.which, self.is_target, self.clear),
             *from_file,
-            HBox([self.kind, self.toy_scene, self.put_toy]),
-            HBox([*self.moves.values()]),
-            HBox([self.other, self.swap]),
+            line(self.kind, self.toy_scene, self.put_toy),
+            line(*self.moves.values(), self.other, self.swap),
         ]
         self.cell_form = VBox(rows, layout={"border": "1px solid #767676", "padding": "4px 8px", "margin": "6px 0"})
 
-        wide = {"width": "620px"}
-        self.names_box, self.names = HBox(), []
+        wide = {"width": "auto", "flex": "1 1 320px"}
+        self.names_box, self.names = line(), []
         self.by_names = Checkbox(True, description="Written from the names", indent=False, layout={"width": "190px"})
         self.task = Textarea(description="Task", style=STYLE, continuous_update=False, layout=wide)
         self.with_content = Checkbox(False, description="Say what it shows", indent=False, layout={"width": "190px"})
@@ -190,7 +194,7 @@ class GridBuilder:
         wire("put toy picture", self.put_toy, "click", self._put_toy)
         for name, control in self.moves.items():
             wire(f"move {name}", control, "click", here(state.move, name))
-        wire("swap", self.swap, "click", lambda: state.swap(state.selected, self.other.value))
+        wire("swap", self.swap, "click", self._swap)
         wire("by names", self.by_names, "value", lambda on: state.write_task(None if on else state.draft.task_text))
         wire("task", self.task, "value", state.write_task)
         wire("with content", self.with_content, "value", self._with_content)
@@ -202,6 +206,7 @@ class GridBuilder:
 
     def _open(self) -> None:
         ready = self.ready.value
+        self.guard.say("Drawing the toy world … (the first time it takes some seconds)")
         self.state.open(gallery.open_ready(ready, self.scene.value, self.examples.value))
         last = self.state.n_rows - 1
         self.state.select(last, min(self.state.draft.targets))
@@ -222,6 +227,11 @@ class GridBuilder:
             raise GridError(f"{place(row, col)} is in an example: only the last row has targets")
         self.state.mark(col, target)
 
+    def _swap(self) -> None:
+        if self.other.value is None:
+            raise GridError(f"{place(*self.state.selected)}: choose the other cell to swap with")
+        self.state.swap(self.state.selected, self.other.value)
+
     def _put_file(self, files) -> None:
         row, col = self.state.selected
         for file in files:
@@ -237,8 +247,10 @@ class GridBuilder:
                     self.file.value = ()
 
     def _put_toy(self) -> None:
+        self.guard.say("Drawing … (the first time it takes some seconds)")
         cell = gallery.toy_cell(self.kind.value, self.toy_scene.value)
         self.state.put(*self.state.selected, cell.picture, cell.note, cell.origin)
+        self.guard.clear()
 
     def _with_content(self, on: bool) -> None:
         self.state.write_content(self.content.value if on else None)

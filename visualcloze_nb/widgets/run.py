@@ -86,7 +86,9 @@ class RunPanel:
         wire("other seed", self.other, "click", self._other_seed)
         for name in ("steps", "strength", "times", "draft"):
             wire(f"set {name}", getattr(self, name), "value", lambda _: self.refresh(), clears=False)
-        row = ipywidgets.HBox
+        def row(widgets):
+            return ipywidgets.HBox(widgets, layout={"flex_flow": "row wrap"})
+
         settings = [
             row([self.seed, self.other, self.steps]),
             row([self.strength, self.times]),

@@ -1,0 +1,453 @@
+"""The builder's controls: each does its work, and none loses an error. What a browser shows is in tests/browser."""
+
+import io
+import subprocess
+import sys
+import warnings
+from datetime import datetime
+
+import pytest
+from conftest import picture, rows
+from hypothesis import given, settings
+from PIL import Image
+from test_widgets_state import grids
+
+from visualcloze_nb import Grid
+from visualcloze_nb.widgets import GridBuilder, gallery, page
+from visualcloze_nb.widgets.drop import SENT_BYTES
+from visualcloze_nb.widgets.guard import Guard
+
+
+def png(shown: Image.Image) -> bytes:
+    data = io.BytesIO()
+    shown.save(data, "PNG")
+    return data.getvalue()
+
+
+def upload(name: str, data: bytes) -> tuple[dict]:
+    """What ipywidgets' FileUpload holds after a reader chose a file."""
+    sent = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
+    return ({**sent, "last_modified": datetime.now()},)
+
+
+@pytest.fixture(params=["plain", "drop"])
+def builder(request):
+    return GridBuilder(Grid(rows(2, 2)), drag_and_drop=request.param == "drop")
+
+
+def test_import_and_first_display_take_no_torch_and_under_a_second():
+    script = """
+import sys, time
+start = time.process_time()  # of this process alone: other work on the machine is not what is measured
+from visualcloze_nb.widgets import GridBuilder
+builder = GridBuilder()
+builder.show()
+seconds = time.process_time() - start
+heavy = [name for name in ("torch", "diffusers", "transformers", "matplotlib") if name in sys.modules]
+print("measured", round(seconds, 2), heavy, file=sys.stderr)
+"""
+    lines = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines.append(done.stderr.strip().split("\n")[-1].split(maxsplit=2))
+        assert lines[-1][2] == "[]", f"imported {lines[-1][2]}"
+    assert min(float(line[1]) for line in lines) < 1.0
+
+
+@given(grids())
+@settings(max_examples=15, deadline=None)
+def test_the_builder_gives_back_its_grid_and_its_code_makes_it(grid):
+    builder = GridBuilder(grid, drag_and_drop=False)
+    assert builder.grid == grid
+    namespace = {}
+    exec(builder.code(), namespace)
+    assert namespace["grid"] == grid
+
+
+# No error is lost ------------------------------------------------------------------------------------------
+
+
+def set_off(wire):
+    """Do to a widget what the browser does."""
+    widget = wire.widget
+    if wire.event == "click":
+        widget.click()
+    elif wire.event == "msg":
+        widget._handle_custom_msg({"kind": "swap", "row": 0, "col": 0}, [])
+    else:
+        old = getattr(widget, wire.event)
+        widget.notify_change({"name": wire.event, "old": old, "new": old, "owner": widget, "type": "change"})
+
+
+def test_an_error_in_any_handler_is_shown(builder):
+    """Each handler in turn is made to fail, and set off through its own widget."""
+    wires = builder.guard.wires
+    assert len(wires) > 25 and len({wire.name for wire in wires}) == len(wires)
+    for wire in wires:
+        builder.guard.clear()
+
+        def fail(*args, name=wire.name):
+            raise RuntimeError(f"<boom> in {name}")
+
+        builder.guard.handlers[wire.name] = fail
+        set_off(wire)
+        shown = builder.guard.message.value
+        assert f"&lt;boom&gt; in {wire.name}" in shown and 'role="alert"' in shown, wire.name
+        assert "RuntimeError" in shown and "<pre>" in shown, "the traceback is there to be opened"
+
+
+def test_every_control_is_wired(builder):
+    """A control that nothing hears would be an error of its own."""
+    wired = {id(wire.widget) for wire in builder.guard.wires}
+    controls = [widget for widget in everything(builder.box) if hasattr(widget, "disabled")]
+    asked_later = {builder.ready, builder.scene, builder.examples, builder.kind, builder.toy_scene, builder.other}
+    asked_later |= {builder.panel.seed}
+    assert len(controls) > 25
+    for control in controls:
+        assert id(control) in wired or control in asked_later, f"{control.description} does nothing"
+
+
+def everything(box):
+    for child in getattr(box, "children", ()):
+        yield child
+        yield from everything(child)
+
+
+def test_our_refusals_are_shown_in_their_words_without_a_traceback(builder):
+    builder.state.select(0, 0)
+    builder.moves["left"].click()
+    assert "row 1, column 1 is at the edge" in builder.guard.message.value
+    assert "<pre>" not in builder.guard.message.value
+
+
+def test_warnings_are_shown_too(builder):
+    def warn(*_):
+        warnings.warn("only <half> of it is used", stacklevel=1)
+
+    builder.guard.handlers["undo"] = warn
+    builder.undo.click()
+    assert "only &lt;half&gt; of it is used" in builder.guard.message.value
+
+
+def test_choosing_a_cell_does_not_take_a_message_away(builder):
+    builder.guard.say("read me")
+    builder.which.value = (1, 0)
+    assert "read me" in builder.guard.message.value and builder.state.selected == (1, 0)
+    builder.more_rows.click()
+    assert "read me" not in builder.guard.message.value
+
+
+def test_a_guard_that_changes_widgets_sets_off_nothing():
+    import ipywidgets
+
+    guard, box, heard = Guard(), ipywidgets.Text(), []
+    guard.wire("text", box, "value", heard.append)
+    with guard.quietly():
+        box.value = "ours"
+    box.value = "theirs"
+    assert heard == ["theirs"]
+
+
+# Each control ----------------------------------------------------------------------------------------------
+
+
+def test_rows_and_columns_come_and_go(builder):
+    builder.more_rows.click()
+    builder.more_cols.click()
+    assert (builder.state.n_rows, builder.state.n_cols) == (3, 3) and len(builder.names) == 3
+    for _ in range(3):
+        builder.more_rows.click()
+    assert builder.state.n_rows == 5 and builder.more_rows.disabled and not builder.fewer_rows.disabled
+    for _ in range(4):
+        builder.fewer_rows.click()
+    assert builder.state.n_rows == 1 and builder.fewer_rows.disabled
+    assert builder.guard.message.value == ""
+
+
+def test_a_target_is_marked_and_unmarked(builder):
+    builder.state.select(1, 0)
+    assert not builder.is_target.disabled
+    builder.is_target.value = True
+    assert builder.state.draft.targets == {0, 1}
+    builder.is_target.value = False
+    assert builder.grid.targets == (1,)
+    builder.state.select(0, 0)
+    assert builder.is_target.disabled and not builder.is_target.value
+
+
+def test_cells_are_swapped_moved_and_emptied(builder):
+    first, second = builder.state.draft.rows[0]
+    builder.state.select(0, 0)
+    builder.moves["right"].click()
+    assert builder.state.draft.rows[0] == (second, first) and builder.state.selected == (0, 1)
+    builder.other.value = (0, 0)
+    builder.swap.click()
+    assert builder.state.draft.rows[0] == (first, second)
+    builder.clear.click()
+    assert builder.state.problems == {(0, 1): "row 1, column 2 is empty: put a picture in"}
+    builder.undo.click()
+    assert not builder.state.problems
+    builder.redo.click()
+    assert builder.state.problems
+
+
+def test_swap_without_a_partner_is_said(builder):
+    builder.other.value = None
+    builder.swap.click()
+    assert 'role="alert"' in builder.guard.message.value and "choose the other cell" in builder.guard.message.value
+
+
+def test_texts(builder):
+    for text, name in zip(builder.names, ("a picture", "a depth map"), strict=True):
+        text.value = name
+    assert "[IMAGE2] a depth map based on [IMAGE1] a picture" in builder.grid.task and builder.task.disabled
+    builder.by_names.value = False
+    builder.task.value = "by hand"
+    assert builder.grid.task == "by hand" and not builder.task.disabled
+    builder.by_names.value = True
+    assert "[IMAGE2]" in builder.grid.task
+    assert builder.grid.content is None
+    builder.with_content.value = True
+    builder.content.value = "a cat"
+    assert builder.grid.content == "a cat"
+    builder.with_content.value = False
+    assert builder.grid.content is None
+
+
+def test_layout_prompt_tokens_and_seconds_are_live(builder):
+    assert "3 rows" not in builder.facts.value and "✓ Ready to run." in builder.facts.value
+    assert "64 image tokens, in stage 2 144" in builder.panel.facts.value and "About" in builder.panel.facts.value
+    builder.more_rows.click()
+    assert "with 3 rows and 2 columns" in builder.facts.value
+    assert "Not ready: row 2, column 1 is empty" in builder.facts.value
+    assert "once the grid is complete" in builder.panel.facts.value
+
+
+def test_a_file_is_put_into_the_chosen_cell():
+    builder = GridBuilder(drag_and_drop=False)
+    builder.state.select(1, 1)
+    builder.file.value = upload("cat.png", png(picture(30, 20)))
+    cell = builder.state.draft.rows[1][1]
+    assert cell.picture.size == (30, 20) and cell.note == "cat.png, 30 x 20" and builder.guard.message.value == ""
+    assert builder.file.value == ()
+    shown = builder.cells._cells[1, 1][0].value
+    assert 'alt="row 2, column 2: cat.png, 30 x 20"' in shown and "data:image/png;base64" in shown
+
+
+@pytest.mark.parametrize(
+    "data, said", [(b"broken", "not a picture that can be read"), (bytes(5_000_001), "5.0 MB, over the limit of 5 MB")]
+)
+def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
+    builder = GridBuilder(drag_and_drop=False)
+    builder.state.select(0, 1)
+    builder.file.value = upload("bad.png", data)
+    assert said in builder.state.refused[0, 1] and said in builder.guard.message.value
+    assert said in builder.cells._cells[0, 1][0].value and 'role="alert"' in builder.cells._cells[0, 1][0].value
+    assert said not in builder.cells._cells[0, 0][0].value and said in builder.heading.value
+    assert builder.state.draft.rows[0][1].picture is None and not builder.state.can_undo
+
+
+def test_a_gif_s_first_frame_is_used_and_that_is_said():
+    builder, data = GridBuilder(drag_and_drop=False), io.BytesIO()
+    frames = [picture(9, 9, seed=n) for n in range(3)]
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
+    builder.file.value = upload("moving.gif", data.getvalue())
+    assert "holds 3 frames: the first is used" in builder.guard.message.value
+
+
+# Drag and drop ---------------------------------------------------------------------------------------------
+
+
+def drop():
+    builder = GridBuilder(Grid(rows(2, 3, targets=(2,))), drag_and_drop=True)
+    return builder, lambda buffers=(), **said: builder.cells.box._handle_custom_msg(said, list(buffers))
+
+
+def test_a_dropped_file_lands_in_its_cell():
+    builder, send = drop()
+    data = png(picture(40, 30))
+    send([memoryview(data)], kind="put", row=0, col=1, name="photo.jpg", **{"from": [4000, 3000]})
+    assert builder.state.draft.rows[0][1].note == "photo.jpg (4000 x 3000, shrunk), 40 x 30"
+    assert builder.state.selected == (0, 1)
+    sent = builder.cells.box.cells[0][1]
+    assert sent["kind"] == "picture" and sent["mime"] == "image/png" and sent["image"][:4] == b"\x89PNG"
+
+
+def test_dropped_files_that_cannot_be_used_are_refused_at_their_cell():
+    builder, send = drop()
+    send([b"not a picture"], kind="put", row=0, col=1, name="x.png", **{"from": None})
+    assert "not a picture" in builder.cells.box.cells[0][1]["problem"] and builder.cells.box.cells[0][1]["refused"]
+    send(kind="refuse", row=1, col=0, name="huge.tif", why="is 61 MB, over the limit of 50 MB: save a smaller version")
+    assert builder.cells.box.cells[1][0]["problem"].startswith("row 2, column 1: huge.tif is 61 MB")
+    send([bytes(1_000_001)], kind="put", row=1, col=1, name="y.png", **{"from": None})
+    assert "over the limit of a million" in builder.guard.message.value and SENT_BYTES < 1_000_000
+
+
+def test_cells_are_dragged_marked_and_emptied():
+    builder, send = drop()
+    first, second = builder.state.draft.rows[0][:2]
+    send(kind="swap", row=0, col=0, to_row=0, to_col=1)
+    assert builder.state.draft.rows[0][:2] == (second, first) and builder.cells.box.selected == [0, 1]
+    send(kind="mark", row=1, col=1)
+    assert builder.state.draft.targets == {1, 2}
+    send(kind="mark", row=1, col=2)
+    assert builder.state.draft.targets == {1}
+    send(kind="mark", row=0, col=0)
+    assert "only the last row has targets" in builder.guard.message.value
+    send(kind="clear", row=0, col=2)
+    assert "row 1, column 3 is empty" in builder.state.problem
+    send(kind="undo", row=0, col=0)
+    assert (0, 2) not in builder.state.problems
+    send(kind="dance", row=0, col=0)
+    assert "dance" in builder.guard.message.value
+    send(kind="swap")
+    assert "KeyError" in builder.guard.message.value
+
+
+def test_choosing_a_cell_in_the_browser_moves_the_form():
+    builder, _ = drop()
+    builder.cells.box.selected = [1, 2]
+    assert builder.state.selected == (1, 2) and "row 2, column 3 (target)" in builder.heading.value
+
+
+def test_without_anywidget_the_plain_form_is_there(monkeypatch):
+    from visualcloze_nb.widgets import drop as module
+
+    module.widget_class.cache_clear()
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    builder = GridBuilder(Grid(rows()))
+    assert not builder.cells.takes_files and builder.file in list(everything(builder.box))
+    with pytest.raises(ImportError):
+        GridBuilder(drag_and_drop=True)
+    module.widget_class.cache_clear()
+
+
+def test_the_files_of_the_front_end_are_part_of_the_package():
+    from visualcloze_nb.widgets import drop as module
+
+    script = (module.HERE / "drop.js").read_text()
+    assert "http" not in script and "import(" not in script, "no build step and nothing from elsewhere"
+    assert (module.HERE / "drop.css").is_file()
+
+
+# The toy world ---------------------------------------------------------------------------------------------
+
+
+def test_the_toy_world_has_every_kind_and_family():
+    from visualcloze_nb.toyworld import KINDS, words
+
+    for kind in gallery.KINDS:
+        words(kind)
+    families = {kind.partition(" ")[0] for kind in KINDS}
+    assert {kind.partition(" ")[0] for kind in gallery.KINDS} == families
+    of_the_paper = {"Conditional generation", "Dense prediction", "Restoration", "Style transfer", "Subject extraction"}
+    of_the_paper |= {"Reference to image", "Reverse generation", "Several targets", "Unseen task"}
+    of_the_paper |= {f"Conditional generation with {more}" for more in ("a subject", "a style", "subject and style")}
+    of_the_paper |= {"Editing, background kept", "Editing with a reference", "Restoration with a reference"}
+    of_the_paper |= {"Style transfer with a condition"}
+    assert {ready.family for ready in gallery.GALLERY} == of_the_paper
+    practised = [ready for ready in gallery.GALLERY if gallery.practised(ready)]
+    assert 10 <= len(practised) < len(gallery.GALLERY)
+
+
+@pytest.mark.parametrize("ready", gallery.GALLERY, ids=lambda ready: ready.label)
+def test_a_ready_task_opens_as_a_grid_whose_code_makes_it(ready, builder):
+    builder.ready.value = ready
+    builder.scene.value, builder.examples.value = 3, 1
+    builder.open.click()
+    assert 'role="status"' in builder.guard.message.value and ready.label in builder.guard.message.value
+    assert builder.state.selected == (1, builder.grid.targets[0])
+    text = builder.code()
+    assert "base64" not in text and "sample(" in text
+    namespace = {}
+    exec(text, namespace)
+    assert namespace["grid"] == builder.grid
+    for target in builder.grid.targets:
+        builder.state.mark(target, False)  # the answers lie under the targets
+    exec(builder.code(), namespace)
+    assert namespace["grid"] == builder.grid and not builder.grid.targets
+
+
+@pytest.mark.parametrize("kind", ["picture", "noisy", "hue 120", "turn 1"])
+def test_a_toy_picture_is_put_and_made_again_by_the_code(kind):
+    builder = GridBuilder(Grid(rows()), drag_and_drop=False)
+    builder.state.select(0, 1)
+    builder.kind.value, builder.toy_scene.value = kind, 7
+    builder.put_toy.click()
+    assert builder.guard.message.value == "" and builder.state.draft.rows[0][1].note.startswith(f"toy world, {kind}")
+    text = builder.code()
+    assert f"toy_picture({kind!r}, 7)" in text
+    namespace = {}
+    exec(text, namespace)
+    assert namespace["grid"] == builder.grid
+
+
+def test_show_code(builder):
+    builder.show_code.click()
+    assert "base64.b64decode" in builder.python.value or "Too long" in builder.python.value
+    builder.state.clear(0, 0)
+    assert builder.python.value == "", "code of another grid does not stay"
+    builder.show_code.click()
+    assert "row 1, column 1 is empty" in builder.guard.message.value
+
+
+# On the page -----------------------------------------------------------------------------------------------
+
+
+def shown_by(thing, monkeypatch) -> list:
+    """What `display` was given, as media types."""
+    import IPython.display
+
+    given_ = []
+
+    class Handle:
+        def update(self, shown):
+            given_.append(("update", shown))
+
+    def display(shown, **options):
+        given_.append((options, shown))
+        return Handle()
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    thing._ipython_display_()
+    return given_
+
+
+def test_a_static_picture_comes_first_and_is_kept_up_to_date(builder, monkeypatch):
+    shown = shown_by(builder, monkeypatch)
+    (first, still), (second, live) = shown
+    data, metadata = still._repr_mimebundle_()
+    assert first == {"display_id": True} and data["image/png"][:4] == b"\x89PNG"
+    assert "row 2, column 2: target" in metadata["image/png"]["alt"]
+    assert second == {"raw": True} and "application/vnd.jupyter.widget-view+json" in live
+    assert len(live["text/plain"]) < 80, "a page without a kernel would print it"
+    builder.state.select(1, 1)
+    assert len(shown) == 2
+    builder.state.mark(0)
+    assert shown[-1][0] == "update" and "row 2, column 1: target" in shown[-1][1].alt
+
+
+def test_static_mode_shows_the_picture_alone(builder, monkeypatch):
+    monkeypatch.setenv(page.STATIC, "1")
+    assert len(shown_by(builder, monkeypatch)) == 1
+
+
+def test_an_unfinished_grid_has_a_picture_too():
+    shown = GridBuilder()._shown()
+    assert shown.picture.width > 200 and "row 1, column 1: empty" in shown.alt
+
+
+def test_pictures_for_the_browser_are_small():
+    for size in ((4000, 3000), (64, 64), (5000, 3)):
+        data, kind = page.thumb(picture(*size))
+        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= page.THUMB
+        assert kind == f"image/{Image.open(io.BytesIO(data)).format.lower()}"
+
+
+def test_what_readers_write_is_not_run_as_html():
+    builder = GridBuilder(Grid(rows(), task="<b>", content="<i>"), drag_and_drop=False)
+    builder.state.select(0, 0)
+    builder.file.value = upload("<img onerror=x>.png", png(picture()))
+    values = [widget.value for widget in everything(builder.box) if hasattr(widget, "value")]
+    assert not any("<img onerror" in value for value in values if isinstance(value, str))

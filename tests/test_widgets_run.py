@@ -1,0 +1,312 @@
+"""The run panel and the explorers, on a pipeline with random weights."""
+
+import re
+import threading
+
+import numpy as np
+import pytest
+from conftest import build_random_pipe, picture, rows
+from PIL import Image
+
+from visualcloze_nb import Grid
+from visualcloze_nb.widgets import GreyOutExplorer, GridBuilder, RunPanel, StepExplorer, StrengthExplorer, pace, page
+from visualcloze_nb.widgets.explore import Moment, difference, grey_out, moments_of
+
+
+@pytest.fixture
+def grid():
+    return Grid(rows(2, 3, targets=(1, 2)), "a picture of a depth map", "red circle")
+
+
+def panel_of(grid, pipe, **settings):
+    panel = RunPanel(grid, pipe)
+    panel.steps.value = settings.pop("steps", 4)
+    for name, value in settings.items():
+        getattr(panel, name).value = value
+    return panel
+
+
+def pixels(pictures):
+    return [np.asarray(one).tolist() for one in pictures]
+
+
+def test_a_run_gives_what_fill_gives_and_watching_changes_nothing(grid, random_pipe):
+    panel = panel_of(grid, random_pipe, seed=3, strength=0.6)
+    panel.start.click()
+    panel.wait(60)
+    expected = random_pipe.fill(grid, seed=3, steps=4, strength=0.6, progress=False)
+    assert pixels(panel.result.images) == pixels(expected.images)
+    assert pixels(panel.result.stage1) == pixels(expected.stage1)
+    assert panel.guard.message.value == "" and "Done in" in panel.status.value
+    assert panel.bar.value == panel.bar.max == 4 + 2 * 3
+    assert not panel.start.disabled and panel.cancel.disabled
+    assert not random_pipe.transformer._forward_hooks and not random_pipe.transformer._forward_pre_hooks
+
+
+def test_the_guesses_are_those_of_the_laid_open_run(grid, random_pipe, monkeypatch):
+    from visualcloze_nb.widgets import tap
+
+    monkeypatch.setattr(tap, "SHARE", 1.0)  # show every step
+    seen = []
+    panel = panel_of(grid, random_pipe, seed=3, strength=0.6)
+    panel.on_guess = lambda number, shown: seen.append((number, np.asarray(shown)))
+    panel.run()
+    panel.wait(60)
+    expected = []
+    for step in random_pipe.steps(grid, seed=3, steps=4, strength=0.6):
+        for number, shown in enumerate(random_pipe.read(step, step.guess), start=step.target or 0):
+            expected.append((number, np.asarray(shown)))
+    assert [number for number, _ in seen] == [number for number, _ in expected] == [0, 1] * 4 + [0] * 3 + [1] * 3
+    for (_, one), (_, other) in zip(seen, expected, strict=True):
+        assert one.shape == other.shape and np.abs(one.astype(int) - other).max() <= 2
+    assert len({one.tobytes() for _, one in seen}) > 8, "the guess forms"
+
+
+@pytest.mark.parametrize("times, size", [(1.0, (32, 32)), (2.0, (64, 64)), (4.0, (128, 128))])
+def test_size_and_draft(times, size, grid, random_pipe):
+    panel = panel_of(grid, random_pipe, steps=2, times=times)
+    panel.run()
+    panel.wait(60)
+    assert panel.result.image.size == size
+    panel.draft.value = True
+    assert panel.steps.disabled and panel.settings["strength"] == 0
+    panel.run()
+    panel.wait(60)
+    assert panel.result.image.size == (32, 32) and panel.result.settings["steps"] == 10
+
+
+def test_cancel_is_heard_within_a_step(grid):
+    """A block is made to wait; the run must end at the next block, long before the step is over."""
+    pipe = build_random_pipe()
+    entered, go_on, after = threading.Event(), threading.Event(), []
+
+    def wait(*_):
+        entered.set()
+        go_on.wait(20)
+
+    pipe.transformer.transformer_blocks[0].register_forward_hook(wait)
+    pipe.transformer.single_transformer_blocks[0].register_forward_hook(lambda *_: after.append(1))
+    panel = panel_of(grid, pipe, steps=50)
+    panel.run()
+    assert entered.wait(20) and panel.running and panel.start.disabled and not panel.cancel.disabled
+    panel.cancel.click()
+    go_on.set()
+    panel.wait(20)
+    assert not panel.running and after == [], "the next block was not begun"
+    assert "Cancelled" in panel.status.value and panel.result is None and panel.guard.message.value == ""
+    assert not panel.start.disabled and panel.cancel.disabled
+    panel.steps.value = 2
+    panel.run()
+    panel.wait(60)
+    assert panel.result is not None, "it can be run again"
+
+
+def test_an_error_in_the_thread_is_shown_and_the_panel_can_be_used_again(grid, random_pipe):
+    panel = panel_of(grid, "no/such-model-anywhere")
+    panel.start.click()
+    panel.wait(60)
+    assert 'role="alert"' in panel.guard.message.value and "no/such-model-anywhere" in panel.guard.message.value
+    assert "Failed" in panel.status.value and not panel.start.disabled
+    panel.pipe = random_pipe
+    panel.on_guess = lambda *_: 1 / 0
+    panel.start.click()
+    panel.wait(60)
+    assert "ZeroDivisionError" in panel.guard.message.value
+    panel.on_guess, panel.on_result = None, lambda _: {}["lost"]
+    panel.start.click()
+    panel.wait(60)
+    assert "KeyError" in panel.guard.message.value and not panel.start.disabled
+
+
+def test_a_second_run_and_a_grid_without_target_are_refused(grid, random_pipe):
+    panel = panel_of(grid.fill([picture()] * 2), random_pipe)
+    panel.start.click()
+    assert "has no empty cell to fill" in panel.guard.message.value and not panel.running
+    pipe, entered, go_on = build_random_pipe(), threading.Event(), threading.Event()
+    pipe.transformer.register_forward_pre_hook(lambda *_: (entered.set(), go_on.wait(20))[:0] or None)
+    one, other = panel_of(grid, pipe), panel_of(grid, pipe)
+    one.start.click()
+    assert entered.wait(20)
+    for panel in (one, other):
+        panel.start.click()
+        assert "a run is under way" in panel.guard.message.value
+        assert one.running and one.start.disabled
+    one.cancel.click()
+    go_on.set()
+    one.wait(20)
+
+
+def test_the_outlook_counts_what_is_done_and_learns_its_pace(grid, random_pipe, monkeypatch):
+    monkeypatch.setattr(pace, "_measured", {})
+    panel = panel_of(grid, random_pipe, steps=10, strength=0.5)
+    ahead = panel.work(grid)
+    assert (ahead.tokens, ahead.large, ahead.steps, ahead.large_steps, ahead.targets) == (24, 36, 10, 5, 2)
+    assert "24 image tokens, in stage 2 36 for each of 2. Seconds: known after the first run." in panel.facts.value
+    steps = list(random_pipe.steps(grid, steps=10, strength=0.5, seed=0))
+    assert sum(step.before.shape[1] for step in steps) == 10 * 24 + 2 * 5 * 36
+    panel.run()
+    panel.wait(60)
+    assert re.search(r"About \d+\.\d s \(by the pace of the last run\)", panel.facts.value)
+    pace.measure("some model", ahead, 7.0)
+    assert pace.expect("some model", ahead) == (pytest.approx(7.0), True)
+
+
+@pytest.mark.parametrize("steps, strength", [(30, 0.4), (7, 0.3), (10, 1.0), (1, 1.0), (3, 0.34), (30, 0.05)])
+def test_stage_2_steps_are_counted_as_sdedit_counts_them(steps, strength, grid):
+    from visualcloze_nb.sdedit import skipped
+
+    assert pace.work(grid, 64, steps, strength).large_steps == steps - skipped(steps, strength)
+
+
+def test_resolutions_are_known_without_loading(tmp_path):
+    assert pace.resolution_of("tiny") == 64 and pace.resolution_of("512") == 512
+    assert pace.resolution_of("somebody/else") is None
+    (tmp_path / "model_index.json").write_text('{"resolution": 48}')
+    assert pace.resolution_of(str(tmp_path)) == 48
+
+
+# In the builder --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drag_and_drop", [False, True])
+def test_built_run_and_turned_around(drag_and_drop, grid, random_pipe):
+    builder = GridBuilder(grid, random_pipe, drag_and_drop=drag_and_drop)
+    guesses = []
+    show = builder.cells.show_guess
+    builder.cells.show_guess = lambda col, shown: (guesses.append(col), show(col, shown))
+    builder.panel.steps.value = 3
+    assert builder.reverse.disabled
+    builder.panel.start.click()
+    builder.panel.wait(60)
+    assert builder.guard.message.value == "" and {1, 2} == set(guesses)
+    answers = builder.state.draft.answers
+    assert [answers[col].picture for col in (1, 2)] == builder.result.images and builder.grid == grid
+    assert "from the model, seed 0" in builder.state.shown(1, 1).note
+    builder.reverse.click()
+    assert builder.grid.targets == (0,) and builder.reverse.disabled
+    assert builder.grid.rows[1][1].tobytes() == builder.result.images[0].tobytes()
+    builder.panel.start.click()
+    builder.panel.wait(60)
+    assert set(builder.state.draft.answers) == {0} and builder.guard.message.value == ""
+
+
+def test_a_grid_that_changed_during_the_run_is_left_alone(grid, random_pipe):
+    builder = GridBuilder(grid, random_pipe)
+    builder.panel.steps.value = 2
+    fill = type(random_pipe).fill
+
+    class Slow:
+        """A pipeline during whose run the reader changes the grid."""
+
+        def __getattr__(self, name):
+            return getattr(random_pipe, name)
+
+        def fill(self, *args, **kwargs):
+            builder.state.write_content("changed")
+            return fill(random_pipe, *args, **kwargs)
+
+    builder.panel.pipe = Slow()
+    builder.panel.start.click()
+    builder.panel.wait(60)
+    assert "was changed during the run" in builder.guard.message.value
+    assert not builder.state.draft.answers and builder.result is not None and builder.grid.content == "changed"
+
+
+# Explorers -------------------------------------------------------------------------------------------------
+
+
+def test_every_step_can_be_looked_at(grid, random_pipe):
+    explorer = StepExplorer.of(random_pipe, grid, seed=1, steps=5, strength=0, target=1)
+    steps = list(random_pipe.steps(grid, seed=1, steps=5, strength=0))
+    assert len(explorer.moments) == 5 == explorer.control.max
+    for moment, step in zip(explorer.moments, steps, strict=True):
+        assert pixels([moment.state]) == pixels([random_pipe.read(step)[1]])
+        assert pixels([moment.guess]) == pixels([random_pipe.read(step, step.guess)[1]])
+    first = explorer.view.value
+    explorer.control.value = 5
+    assert explorer.view.value != first and "step 5 of 5" in explorer.view.value
+    assert explorer.view.value.count("<img") == 3
+    assert explorer.changes(0)[1] == 0 and explorer.changes(4)[1] > 0
+    assert explorer.sheet()._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_stage_2_can_be_stepped_through(grid, random_pipe):
+    moments = moments_of(random_pipe, random_pipe.steps(grid, seed=1, steps=4, strength=0.5), stage=2, target=1)
+    assert len(moments) == 2 and moments[0].state.size == (96, 96)
+
+
+def test_strengths_go_from_a_copy_to_a_new_picture(random_pipe):
+    grid = Grid(rows())
+    explorer = StrengthExplorer.of(random_pipe, grid, strengths=(1.0, 0.25), steps=4)
+    assert list(explorer.results) == [0.25, 1.0]
+    same = random_pipe.fill(grid, seed=0, steps=4, strength=0.25, progress=False)
+    assert pixels([explorer.results[0.25]]) == pixels([same.image])
+    first = explorer.view.value
+    explorer.control.value = 1.0
+    assert "strength 1.00" in explorer.view.value and explorer.view.value != first
+    assert explorer.sheet()._repr_png_()[:4] == b"\x89PNG" and "0.25" in explorer.sheet().alt
+
+
+def test_greying_out_a_cell_shows_its_effect(random_pipe):
+    grid = Grid(rows(3, 2))
+    explorer = GreyOutExplorer.of(random_pipe, grid, steps=3)
+    assert list(explorer.without) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    without = grey_out(grid, 1, 0)
+    assert without.rows[1][0].getcolors() == [(48 * 48, (128, 128, 128))] and without.rows[1][1] == grid.rows[1][1]
+    expected = random_pipe.fill(without, seed=0, steps=3, strength=0, progress=False).image
+    assert pixels([explorer.without[1, 0]]) == pixels([expected])
+    explorer.control.value = (1, 0)
+    assert "without row 2, column 1" in explorer.view.value and explorer.view.value.count("<img") == 4
+    assert "without 2,1" in explorer.sheet().alt
+    with pytest.raises(ValueError, match="row 3, column 2 is a target"):
+        grey_out(grid, 2, 1)
+    with pytest.raises(ValueError, match="there is no row 9"):
+        grey_out(grid, 8, 0)
+
+
+def explorers():
+    one, other = picture(seed=1), picture(seed=2)
+    yield StepExplorer([Moment("a", one, other), Moment("b", other, one)])
+    yield StrengthExplorer({0.1: one, 0.9: other}, one)
+    yield GreyOutExplorer(Grid(rows()), one, {(0, 0): other})
+
+
+@pytest.mark.parametrize("explorer", [*explorers()], ids=lambda explorer: type(explorer).__name__)
+def test_explorers_show_a_sheet_first_and_lose_no_error(explorer, monkeypatch):
+    from test_widgets import shown_by
+
+    shown = shown_by(explorer, monkeypatch)
+    assert len(shown) == 2 and shown[0][1]._repr_png_()[:4] == b"\x89PNG"
+    monkeypatch.setenv(page.STATIC, "1")
+    assert len(shown_by(explorer, monkeypatch)) == 1
+    explorer.guard.handlers["show"] = lambda _: 1 / 0
+    choices = [value for _, value in explorer.control.options] if hasattr(explorer.control, "options") else [1, 2]
+    explorer.control.value = choices[-1]
+    assert "ZeroDivisionError" in explorer.guard.message.value
+
+
+def test_nothing_to_explore_is_said():
+    with pytest.raises(ValueError, match="no steps"):
+        StepExplorer([])
+    with pytest.raises(ValueError, match="no strengths"):
+        StrengthExplorer({}, picture())
+
+
+def test_difference_says_how_far_two_pictures_are():
+    black, white = Image.new("RGB", (4, 4), "black"), Image.new("RGB", (4, 4), "white")
+    assert difference(black, black)[1] == 0 and difference(black, white)[1] == 255
+    half = white.copy()
+    half.paste("black", (0, 0, 4, 2))
+    shown, mean = difference(black, half)
+    assert mean == 127.5 and shown.getpixel((0, 0)) == (0, 0, 0) and shown.getpixel((0, 3)) == (255, 255, 255)
+
+
+def test_a_panel_alone_shows_its_grid_and_then_its_result(grid, random_pipe, monkeypatch):
+    from test_widgets import shown_by
+
+    panel = panel_of(grid, random_pipe, steps=2)
+    shown = shown_by(panel, monkeypatch)
+    assert shown[0][1] is grid and len(shown) == 2
+    panel.run()
+    panel.wait(60)
+    assert shown[-1][0] == "update" and shown[-1][1] is panel.result
