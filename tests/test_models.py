@@ -82,6 +82,9 @@ def test_a_forced_plan_is_tried(on, folder):
     on(Machine(64 * GB, 500 * GB, 8, "a GPU", 24 * GB, bf16=True, four_bit=False))
     with pytest.raises(ModelError, match="bitsandbytes"):
         load("384", plan="nf4")
+    on(Machine(64 * GB, 500 * GB, 8))
+    with pytest.raises(ModelError, match="it lacks a GPU"):
+        load(folder, plan="resident")
 
 
 def test_what_was_downloaded_needs_no_disk(monkeypatch, tmp_path):
@@ -201,13 +204,17 @@ def recorded(monkeypatch, folder):
 
 def test_released_models_are_asked_for_safely(on, recorded, monkeypatch):
     on(BIG)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setenv("HF_TOKEN", "secret")
     load("512", revision="abc")
     asked = recorded.asked
     assert asked["place"] == "VisualCloze/VisualClozePipeline-512" and asked["revision"] == "abc"
     assert asked["use_safetensors"] is True and asked["token"] == "secret" and "trust_remote_code" not in asked
     assert asked["dtype"] == torch.bfloat16 and "quantization_config" not in asked
-    assert recorded.done == [("to", ("cuda",), {})]
+    assert asked["device_map"] == "cuda" and not recorded.done, "weights go straight to the GPU"
+    load("512", device="cuda:1")
+    assert "device_map" not in recorded.asked and recorded.done == [("to", ("cuda:1",), {})]
 
 
 def test_the_lora_goes_onto_flux_fill(on, recorded):
@@ -224,10 +231,12 @@ def test_four_bits_and_offload(on, recorded, monkeypatch):
     monkeypatch.setattr(models, "four_bits", lambda dtype: ("packed", dtype))
     load("384", plan="offload")
     assert recorded.asked["quantization_config"] == ("packed", torch.bfloat16)
+    assert recorded.asked["transformer"] is recorded.pipe.transformer, "packed on its own before"
     assert recorded.done == [("enable_model_cpu_offload", (), {"device": "cuda"})]
     on(Machine(64 * GB, 500 * GB, 8, "T4", 15.8 * GB, bf16=False, four_bit=True))
     pipe = load("384")
-    assert pipe.plan.visits and recorded.asked["dtype"] == torch.float16
+    assert pipe.plan.visits and recorded.asked["dtype"]["default"] == torch.float16
+    assert recorded.asked["dtype"]["text_encoder_2"] == torch.float32
     assert recorded.asked["text_encoder_2"] is None and isinstance(pipe.text_source, TextSource)
 
 

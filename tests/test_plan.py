@@ -115,8 +115,8 @@ def test_weights_are_counted_right(full_size, name):
 def test_four_bits():
     part = Part(1000, linear=900, wide=100)
     assert part.bytes("bf16", packed=True) == 800 * NF4 + 200 * 2
-    assert part.bytes("fp16", packed=True) == 800 * NF4 + 100 * 4 + 100 * 2
-    assert part.bytes("fp16") == 100 * 4 + 900 * 2
+    assert part.bytes("fp32", packed=True) == 800 * NF4 + 200 * 4
+    assert part.bytes("fp16") == 1000 * 2
     assert 6.5 * GB < FULL_PARTS["transformer"].bytes("bf16", packed=True) < 6.8 * GB  # 6.7 GB are reported
 
 
@@ -197,6 +197,8 @@ def test_the_usual_machines(gpu, bf16, name, visits):
     found = plan(full_model("384"), machine(gpu, 64, bf16=bf16))
     assert (found.name, found.visits) == (name, visits) and not found.missing
     assert found.precision == ("bf16" if bf16 else "fp16")
+    t5 = FULL_PARTS["text_encoder_2"].bytes("bf16" if bf16 else "fp32", found.packed)
+    assert found.parts["text_encoder_2"] == t5, "T5 overflows in float16: it stays in float32"
 
 
 def test_a_larger_task_needs_more():

@@ -15,7 +15,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from visualcloze_nb.embeddings import TextSource
 from visualcloze_nb.machine import limit_threads, probe
 from visualcloze_nb.pipeline import VisualClozePipeline
-from visualcloze_nb.plan import TEXT, Model, Plan, folder_model, full_model, gb
+from visualcloze_nb.plan import BITSANDBYTES, TEXT, Model, Plan, folder_model, full_model, gb, text_precision
 from visualcloze_nb.plan import plan as choose
 
 TINY = Path(__file__).parent / "tiny"
@@ -95,24 +95,28 @@ def load(
     way = choose(_describe(str(name)), probe(), plan)
     if way.missing:
         message = f"{name} does not fit this machine as {way.name}: it lacks {'; '.join(way.missing)}"
-        if plan == "auto" or any("bitsandbytes" in what for what in way.missing):
+        if plan == "auto" or {"a GPU", BITSANDBYTES} & set(way.missing) and device is None:
             raise ModelError(f"{message}. `python -m visualcloze_nb doctor` says more")
         warnings.warn(f"{message}. It is tried all the same, since you asked for it", UserWarning, stacklevel=2)
     place = _place(str(name))
-    options = {"dtype": dtype or getattr(torch, DTYPES[way.precision]), "use_safetensors": True}
+    dtypes = dtype or dtypes_of(way.precision)
+    options = {"dtype": dtypes, "use_safetensors": True}
     if not Path(place).is_dir():
         warn_of_licence()
         options |= {"revision": revision or REVISIONS.get(place), "token": token()}
     if way.packed:
-        options["quantization_config"] = four_bits(options["dtype"])
+        options["quantization_config"] = four_bits(dtypes)
     device = device or way.device
+    if device == "cuda" and not way.offload and torch.cuda.is_available():
+        options["device_map"] = device  # weights go straight there, without a stay in RAM
     absent = dict.fromkeys(TEXT) if way.visits else {}
-    pipe = explained(VisualClozePipeline.from_pretrained, place, **options, **absent)
+    ready = _one_by_one(place, options) if way.packed and way.offload else {}
+    pipe = explained(VisualClozePipeline.from_pretrained, place, **{**options, **absent, **ready})
     if name == "384-lora":
         pipe = _with_lora(pipe)
     if way.offload:
         pipe.enable_model_cpu_offload(device=device)
-    else:
+    elif "device_map" not in options:
         pipe.to(device)
     if way.visits:
         pipe.text_source = TextSource(pipe, lambda: load_text_encoders(place, device, options))
@@ -122,7 +126,25 @@ def load(
     return pipe
 
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+def dtypes_of(precision: str) -> torch.dtype | dict[str, torch.dtype]:
+    """Give the precision of the components, as diffusers' `dtype` takes it."""
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    text = types[text_precision(precision)]
+    if text == types[precision]:
+        return text
+    return {"default": types[precision], **dict.fromkeys(TEXT, text)}
+
+
+def _one_by_one(place: str, options: dict) -> dict[str, torch.nn.Module]:
+    """Pack the large components one after the other: the GPU need not hold both."""
+    names = ("text_encoder_2", "transformer")
+    models = (*TEXT, "transformer", "vae")
+    ready = {}
+    for name in names:
+        absent = {other: None for other in models if other != name}
+        pipe = explained(VisualClozePipeline.from_pretrained, place, **{**options, **absent})
+        ready[name] = getattr(pipe, name).to("cpu")
+    return ready
 
 
 def load_text_encoders(place: str, device: str, options: dict) -> dict[str, torch.nn.Module]:
@@ -132,16 +154,18 @@ def load_text_encoders(place: str, device: str, options: dict) -> dict[str, torc
     return {name: getattr(pipe, name).to(device) for name in TEXT}
 
 
-def four_bits(dtype: torch.dtype) -> PipelineQuantizationConfig:
-    """Pack transformer and T5 in 4 bits (nf4) and compute in `dtype`."""
+def four_bits(dtypes: torch.dtype | dict) -> PipelineQuantizationConfig:
+    """Pack transformer and T5 in 4 bits (nf4), and compute in the given precision."""
     from diffusers import BitsAndBytesConfig
     from transformers import BitsAndBytesConfig as TransformersConfig
 
-    settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
+    if not isinstance(dtypes, dict):
+        dtypes = {"default": dtypes, "text_encoder_2": dtypes}
+    settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     return PipelineQuantizationConfig(
         quant_mapping={
-            "transformer": BitsAndBytesConfig(**settings),
-            "text_encoder_2": TransformersConfig(**settings),
+            "transformer": BitsAndBytesConfig(**settings, bnb_4bit_compute_dtype=dtypes["default"]),
+            "text_encoder_2": TransformersConfig(**settings, bnb_4bit_compute_dtype=dtypes["text_encoder_2"]),
         }
     )
 

@@ -16,8 +16,9 @@ BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
 NF4 = 0.5 + 4 / 64  # bytes a weight: 4 bits, and a 32-bit scale for each 64 weights
 LIVE = 18  # activations of a FLUX block alive at once, as multiples of (tokens x width)
 RESERVE = 1.0 * GB  # driver context, fragments, other programs
-STREAMING = 6.0 * GB  # RAM while loading part by part: Python, torch, one file's worth of weights
+STREAMING = 6.0 * GB  # RAM while weights go straight to the GPU: Python, torch, a piece of a file
 SMALL = 100_000_000  # a model of fewer parameters runs in float32 everywhere: it is not worth less
+BITSANDBYTES = "bitsandbytes (pip install bitsandbytes)"
 TEXT_TOKENS = 512
 TEXT_WORK = 0.2 * GB  # T5-XXL's activations at 512 tokens, and some
 
@@ -29,8 +30,7 @@ class Part:
     Attributes:
         parameters: how many.
         linear: how many of them lie in linear layers, which 4-bit quantisation packs.
-        wide: how many of those transformers leaves unpacked, and keeps in float32 when computing in float16
-            (T5's `wo`).
+        wide: how many of those are left unpacked (T5's `wo`).
     """
 
     parameters: int
@@ -39,10 +39,8 @@ class Part:
 
     def bytes(self, precision: str, packed: bool = False) -> float:
         """Size in memory, `packed` in 4 bits or not."""
-        wide = 4.0 if precision == "fp16" else BYTES[precision]
         four_bit = self.linear - self.wide if packed else 0
-        rest = self.parameters - self.wide - four_bit
-        return four_bit * NF4 + self.wide * wide + rest * BYTES[precision]
+        return four_bit * NF4 + (self.parameters - four_bit) * BYTES[precision]
 
 
 @dataclass(frozen=True)
@@ -267,7 +265,10 @@ def _measured(way: Plan, model: Model, machine: Machine, rows: int, cols: int, s
     precision = "bf16" if machine.bf16 or way.name == "cpu" else "fp16"
     if sum(part.parameters for part in model.parts.values()) < SMALL:
         precision = "fp32"
-    parts = {name: part.bytes(precision, way.packed) for name, part in model.parts.items()}
+    parts = {
+        name: part.bytes(text_precision(precision) if name in TEXT else precision, way.packed)
+        for name, part in model.parts.items()
+    }
     total = sum(parts.values())
     text = sum(parts[name] for name in TEXT)
     stays = total - text
@@ -280,7 +281,7 @@ def _measured(way: Plan, model: Model, machine: Machine, rows: int, cols: int, s
         gpu, ram = max(turns) + RESERVE, total + STREAMING
     else:
         gpu = stays + (max(most, text + TEXT_WORK) if way.visits else text + most) + RESERVE
-        ram = STREAMING if way.packed else max(parts.values()) + STREAMING
+        ram = STREAMING
     needs = {"gpu": gpu, "ram": ram, "disk": model.download}
     lacks = []
     if way.name != "cpu" and machine.gpu is None:
@@ -288,12 +289,17 @@ def _measured(way: Plan, model: Model, machine: Machine, rows: int, cols: int, s
     elif gpu > machine.gpu_memory:
         lacks.append(f"{gb(gpu)} of GPU memory (there are {gb(machine.gpu_memory)})")
     if way.packed and machine.gpu is not None and not machine.four_bit:
-        lacks.append("bitsandbytes (pip install bitsandbytes)")
+        lacks.append(BITSANDBYTES)
     if ram > machine.ram:
         lacks.append(f"{gb(ram)} of RAM (there are {gb(machine.ram)})")
     if model.download > machine.disk:
         lacks.append(f"{gb(model.download)} of disk (there are {gb(machine.disk)})")
     return replace(way, precision=precision, parts=parts, missing=tuple(lacks), **needs)
+
+
+def text_precision(precision: str) -> str:
+    """Give the precision of the text encoders: float32 beside float16, in which T5's numbers grow too large."""
+    return "fp32" if precision == "fp16" else precision
 
 
 def gb(size: float) -> str:

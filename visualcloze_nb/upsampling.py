@@ -51,7 +51,8 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
 
         Args:
             prompt: what the picture shows; none unless given.
-            image: a PIL picture, or a list of them of one size. (What else diffusers takes is passed on with diffusers' own defaults.)
+            image: a PIL picture, or a list of them of one size. (What else diffusers takes is passed on with
+                diffusers' own defaults.)
             mask_image: white where the picture may change; everywhere unless given.
             height, width: of the result, pixels; three times the picture's unless given, and one side given
                 fixes the other. Cut down to multiples of 16.
