@@ -4,6 +4,7 @@
 #   make lab           open the lessons in JupyterLab
 #   make test          what CI runs: ruff, pytest, and every lesson executed and compared
 #   make test-lessons  the lessons only
+#   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
 #   make clean         remove .venv and what the targets above made
 #
@@ -16,14 +17,14 @@ TORCH_INDEX ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo lab test test-lessons notebooks constraints clean
+.PHONY: demo lab test test-lessons test-browser notebooks constraints clean
 
 RUN := .venv/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 # The lessons' printed numbers are compared: no downloads, and the same number of threads everywhere.
-LESSON_ENV := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 PYTHONHASHSEED=0
+LESSON_ENV := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 PYTHONHASHSEED=0 VISUALCLOZE_NB_STATIC=1
 
 demo: .venv/installed
 	@$(RUN) -m visualcloze_nb demo
@@ -38,6 +39,11 @@ test: .venv/installed-test
 
 test-lessons: .venv/installed-test
 	$(LESSON_ENV) $(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
+
+test-browser: .venv/installed-browser
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null \
+	    || { echo "No Chromium here. On Debian: apt install chromium. Or: make test-browser CHROMIUM=/path/to/it"; exit 1; }
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -p no:cacheprovider tests/browser
 
 notebooks: .venv/installed-test
 	$(LESSON_ENV) $(RUN) -m visualcloze_nb.lessons.build
@@ -74,10 +80,15 @@ endif
 	$(INSTALL) -c constraints.txt -e '.[lab]'
 	@touch $@
 
+.venv/installed-browser: .venv/installed
+	@echo "Installing JupyterLab, Notebook and what drives the browser"
+	$(INSTALL) -c constraints.txt -e '.[test,browser]'
+	@touch $@
+
 # Look for newer releases: install afresh without constraints and write down what came. Then run make test.
 constraints:
 	rm -rf .make/fresh && $(PYTHON) -m venv .make/fresh
-	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[test,train,lab]'
+	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[test,train,lab,browser]'
 	{ head -1 constraints.txt; .make/fresh/bin/python -m pip freeze --exclude-editable \
 	    | sed 's/+cpu$$//' | grep -v -i -E '^(nvidia-|cuda-|triton)'; } > .make/constraints.txt
 	mv .make/constraints.txt constraints.txt
