@@ -1,0 +1,239 @@
+# %% [markdown]
+# # 00 Start here
+# **What does it feel like to ask a model by showing, not by telling?**
+#
+# You know tests in which a series of pictures has a gap, and you say what belongs there. VisualCloze is a model that
+# takes such tests. In this lesson you give it some. At the end you will be able to
+#
+# - put pictures into a grid and let the model fill the empty cell,
+# - say in one number how good its answer is,
+# - change what it does without a word, by changing the examples,
+# - save the answer together with how it was made.
+#
+# 15 minutes, on a CPU. You need a little Python and nothing else.
+
+# %% tags=["setup"]
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from visualcloze_nb import Grid, load, show
+from visualcloze_nb.lessons import predict
+from visualcloze_nb.lessons import start_here as checks
+from visualcloze_nb.result import read_provenance
+from visualcloze_nb.toyworld import sample
+
+pipe = load("tiny")
+
+# %% [markdown]
+# The model is now in `pipe`. It is the tiny one: the same kind of model as the real VisualCloze, with a thousandth of
+# its size. It was trained on a toy world of simple shapes, and that world is all it knows. Lesson 10 runs the same
+# lines on the model with 17 billion parameters.
+#
+# ## What is a grid?
+# We take three scenes of the toy world. The model has seen none of them in training. Each scene has a picture, and a
+# *depth map* that says how near everything is: the brighter, the nearer.
+
+# %%
+SCENES = [17, 24, 33]
+depth = sample("picture > depth", scenes=SCENES, text=False)
+(picture_1, depth_1), (picture_2, depth_2), (query, _) = depth.grid.rows
+show.sheet([picture_1, depth_1, query], ["a picture", "its depth map", "another picture"], title="Pieces for a grid")
+
+# %% [markdown]
+# A grid is a list of rows, and a row is a list of pictures. `None` stands for the cell that is to be filled.
+
+# %%
+grid = Grid([[picture_1, depth_1], [picture_2, depth_2], [query, None]])
+show.show_grid(grid, "Two examples, and a query with a gap")
+
+# %% [markdown]
+# Three words are used in every lesson:
+#
+# - The upper rows are the **examples**. Each shows the same task, done.
+# - The last row is the **query**: the task, not done yet.
+# - The empty cell is the **target**, drawn with stripes.
+#
+# **Predict.** The grid holds no text. What will the model paint into the target?
+
+# %%
+KINDS = {"the query again": query, "the query's depth map": depth.truth[0], "the depth map above": depth_2}
+guess = predict("What will it paint?", ..., list(KINDS))
+
+# %%
+result = pipe.fill(grid, seed=0, progress=False)
+truth = depth.large()[0]
+show.show_result(result, truth, "The model's answer, and the right one")
+
+# %%
+def difference(one, other):
+    """Mean difference of two pictures of the same size, 0 to 255."""
+    return np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean()
+
+
+answer = result.stage1[0]
+guess.compare(min(KINDS, key=lambda kind: difference(answer, KINDS[kind])))
+
+# %% [markdown]
+# Nobody said "depth". The model saw two rows in which the right picture is the depth map of the left one, and it went
+# on in the same way. It worked in two stages: stage 1 fills the grid, small; stage 2 makes the answer three times
+# larger. Lesson 08 opens stage 2. Here we look at stage 1 alone, with `strength=0`: that is faster.
+#
+# In diffusers the same is `VisualClozePipeline`, called with `image=[[…], […, None]]`.
+#
+# ## How good is the answer?
+# Looking is good, a number is better. The toy world knows the right answer exactly, so we can measure the distance
+# of two pictures. Take the difference of all their numbers, square it, take the mean, take the root. That is the
+# *root mean square error*, RMSE. It is 0 for the same picture, and 1 for black against white.
+
+
+# %%
+def rmse(one, other):
+    """Root mean square error of two pictures of the same size, 0 to 1."""
+    difference = np.asarray(one) / 255 - np.asarray(other) / 255
+    return float(np.sqrt((difference**2).mean()))
+
+
+print(f"a picture and itself: {rmse(query, query):.2f}")
+print(f"the query and its depth map: {rmse(query, depth.truth[0]):.2f}")
+
+# %% [markdown]
+# A number alone says little. It needs something to compare with. What could one answer without any model? One could
+# hand in the query itself, or one of the depth maps of the examples.
+#
+# **Predict.** How large is the RMSE of the model's answer? Those two simple answers are in the table of the next cell;
+# write your number down first.
+
+# %%
+guess = predict("RMSE of the model's answer?", ...)
+
+# %%
+table = {"the model's answer": answer, "the query itself": query, "a depth map of an example": depth_1}
+for name, picture in table.items():
+    print(f"{name:26} {rmse(picture, depth.truth[0]):.2f}")
+guess.compare(round(rmse(answer, depth.truth[0]), 2), within=0.03)
+
+# %% [markdown]
+# The smaller, the better. So the model did not copy: neither the picture beside the gap nor the picture above it. It
+# did to the query what had been done in the examples.
+#
+# ## Do the examples decide?
+# Here are the same three scenes with another task: the right column holds white outlines. We keep the query exactly as
+# it is, and change nothing but the examples.
+
+# %%
+edges = sample("picture > edge", scenes=SCENES, text=False)
+show.show_grid(edges.grid, "The same scenes, another task")
+
+# %% [markdown]
+# **Exercise.** Write a function that puts the query of one grid below the examples of another. A `Grid` has what you
+# need:
+#
+# | | |
+# |---|---|
+# | `grid.examples` | the rows above the query |
+# | `grid.query` | the last row |
+# | `grid.with_examples(rows)` | a new grid: other examples, the same query, the same texts |
+
+
+# %%
+def with_examples_of(grid, other):
+    """The query and texts of `grid`, with the examples of `other`."""
+    ### BEGIN SOLUTION
+    return grid.with_examples(other.examples)
+    ### END SOLUTION
+
+
+# %%
+checks.with_examples_of.check(with_examples_of)
+
+# %% [markdown]
+# Whether or not you have solved it, the lesson goes on: the next cell uses `with_examples` directly.
+#
+# **Predict.** Same model, same query, same random numbers (`seed=0`), outlines in the examples. Which right answer will
+# the new answer be nearer to?
+
+# %%
+guess = predict("Nearer to which?", ..., ["the depth map", "the outlines"])
+
+# %%
+asked = {"depth": grid, "outlines": grid.with_examples(edges.grid.examples)}
+answers = {name: pipe.fill(one, seed=0, strength=0, progress=False).image for name, one in asked.items()}
+truths = {"depth": depth.truth[0], "outlines": edges.truth[0]}
+
+# %%
+shown = {"the query": query, **{f"examples: {name}": one for name, one in answers.items()}}
+shown |= {"": None, **{f"truth: {name}": one for name, one in truths.items()}}
+show.sheet(shown.values(), list(shown), cols=3, title="One query, two answers: only the examples differ")
+
+# %%
+print(f"{'':20} to the depth map   to the outlines")
+for name, one in answers.items():
+    print(f"examples: {name:10} {rmse(one, truths['depth']):16.2f} {rmse(one, truths['outlines']):17.2f}")
+
+new = answers["outlines"]
+nearer = rmse(new, truths["outlines"]) < rmse(new, truths["depth"])
+guess.compare("the outlines" if nearer else "the depth map")
+
+# %% [markdown]
+# Read the table line by line: in each line, the smaller number shows which right answer was met. Nothing in the
+# model changed between the lines, and nothing was trained. The task is *in the grid*. This is called **in-context
+# learning**, and lesson 04 measures how far it goes, also with examples that lie.
+#
+# A text can say the task as well. In `Grid(rows, task="…")`, and in diffusers' `task_prompt=`, it goes to the model
+# together with the pictures. Here it was empty all the time.
+#
+# ## Is there only one answer?
+# The model starts from random noise. The seed decides which noise, so the same seed gives the same answer.
+
+# %%
+again = [pipe.fill(grid, seed=seed, strength=0, progress=False).image for seed in (0, 1, 2)]
+print("seed 0 again, the same picture:", again[0] == answers["depth"])
+show.sheet(again, [f"seed {seed}" for seed in (0, 1, 2)], title="Three seeds: the same task, other details")
+
+# %% [markdown]
+# A depth map leaves little to choose, so the answers are close. From outlines to a picture there would be much more
+# freedom: nothing says which colours things have. Lesson 03 shows how a picture comes out of noise.
+#
+# ## How do I keep the answer?
+# `save` writes a PNG file, and into it how the picture was made: the model, the seed, the settings, the texts. With
+# these anybody can make the same picture again.
+
+# %%
+folder = Path(tempfile.mkdtemp())
+path = result.save(folder / "depth.png")
+record = read_provenance(path)
+print(path.name, path.exists())
+print({key: record[key] for key in ("seed", "rows", "columns", "targets", "task")})
+
+# %% [markdown]
+# A cell of a grid may be a file as well. Everything is made to fit: any size, any format that is a picture. So you can
+# build a grid from your own photographs. The tiny model will not understand them (it knows its toy world only), the
+# large one will.
+
+# %%
+from_files = Grid([[picture_1, depth_1], [query, path]])
+print(from_files.n_rows, "rows, finished:", from_files.targets == ())
+
+# %% [markdown]
+# **Your turn.** Change the scenes, the seed or the task, and run the cell again. Scenes have numbers from 0 to 99,999.
+# Tasks to try: `"picture > mask"`, `"picture > grey"`, `"pixelated > picture"`, `"picture > edge"`.
+
+# %%
+mine = sample("picture > mask", scenes=[5, 6, 7], text=True)
+result = pipe.fill(mine.grid, seed=0, strength=0, progress=False)
+print(f"RMSE {rmse(result.image, mine.truth[0]):.2f}")
+show.show_result(result, mine.truth[0], "Your grid")
+
+# %% [markdown]
+# ## What we saw
+# - A task is shown, not described: finished rows, and one row with a gap.
+# - The model fills the gap as the examples do it. With other examples the same query gets another answer.
+# - Because the toy world knows the right answer, we can give each answer a number.
+# - An answer is kept with everything that is needed to make it again.
+#
+# How can a grid of pictures be *one* input of a model that was made to paint one picture? Lesson 01 puts the cells
+# together.
+#
+# One question to keep: what would the model do if one example showed depth and the other showed outlines?
