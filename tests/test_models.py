@@ -309,3 +309,12 @@ def test_advice(monkeypatch):
     lines = advice(Machine(64 * GB, 500 * GB, 8, "T4", 15.8 * GB, bf16=False, four_bit=False))
     assert any("bitsandbytes" in line for line in lines) and any("no bf16" in line for line in lines)
     assert any("HF_TOKEN" in line for line in lines)
+
+
+def test_a_flux_fill_folder_loads_as_visualcloze(random_pipe, tmp_path):
+    """The LoRA route: FLUX.1-Fill-dev's folder names another pipeline class and no resolution."""
+    random_pipe.upsampling_pipe.save_pretrained(tmp_path)
+    pipe = quiet(VisualClozePipeline.from_pretrained(tmp_path, resolution=32))
+    assert type(pipe) is VisualClozePipeline and pipe.resolution == 32
+    assert pipe.fill(Grid(rows()), steps=1, progress=False).image.size == (96, 96)
+    assert VisualClozePipeline.from_pretrained(tmp_path).resolution == 384
