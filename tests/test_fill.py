@@ -229,6 +229,15 @@ def test_texts_are_encoded_once_until_the_encoders_change(random_pipe):
     assert pipe.generation_pipe.text_encoder is random_pipe.text_encoder
 
 
+def test_offloading_does_not_forget_texts(random_pipe):
+    pipe = fresh_copy(random_pipe)
+    pipe.enable_model_cpu_offload(device="cpu")
+    counter = Counter(pipe)
+    first = pipe.fill(GRID, seed=0, steps=1, progress=False)
+    assert counter.new() == 4
+    assert same(pipe.fill(GRID, seed=0, steps=1, progress=False).image, first.image) and counter.new() == 0
+
+
 def test_a_lora_on_the_text_encoder_is_not_remembered(random_pipe):
     peft = pytest.importorskip("peft")
     pipe = fresh_copy(random_pipe)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from visualcloze_nb import checks
 from visualcloze_nb.embeddings import RemembersText
 
@@ -33,7 +35,8 @@ class Shared(RemembersText):
         """Move or cast all components, as in diffusers."""
         if kwargs.get("dtype") is KEEP:
             return self
-        self.text_cache.clear()
+        if any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values())):
+            self.text_cache.clear()  # a mere move changes no embedding, and offloading moves all the time
         return super().to(*args, **kwargs)
 
     def _guidance(self, name: str, scale: float | None) -> float:
