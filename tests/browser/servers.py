@@ -1,0 +1,190 @@
+"""A real JupyterLab, a real Notebook 7, a real browser: started on this machine by the tests, and ended by them.
+
+Needs Chromium (Debian: apt install chromium) and the `browser` extra. Without them the tests are skipped.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+
+FLAGS = """--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking
+--disable-component-update --disable-sync""".split()
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+ROOT = Path(__file__).parents[2]
+SHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / ".make" / "screenshots"))
+PATIENCE = int(os.environ.get("PATIENCE", 120))  # seconds: a busy machine starts a kernel slowly
+
+
+def missing() -> str:
+    """What keeps the browser tests from running here, or ""."""
+    for module in ("playwright", "notebook", "jupyterlab"):
+        try:
+            __import__(module)
+        except ImportError:
+            return f"{module} is not installed: pip install -e '.[browser]'"
+    return "" if CHROMIUM else "there is no chromium: apt install chromium"
+
+
+def until(true, what: str):
+    """Wait until `true()` is; fail with `what`."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if got := true():
+            return got
+        time.sleep(0.2)
+    raise AssertionError(f"waited in vain: {what}")
+
+
+class Server:
+    """JupyterLab (`lab`) or Notebook 7 (`notebook`), serving an empty folder, as a context."""
+
+    def __init__(self, kind: str, root: Path):
+        self.kind, self.folder, self.log = kind, root / "work", root / "log"
+        home = root / "home"
+        for folder in (self.folder, home):
+            folder.mkdir(parents=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        module = {"lab": "jupyterlab", "notebook": "notebook"}[kind]
+        self.command = [sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+        self.command += [f"--port={port}", f"--ServerApp.root_dir={self.folder}", "--expose-app-in-browser"]
+        self.command += ["--IdentityProvider.token=", "--ServerApp.password=",]
+        self.env = {**os.environ, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        self.env |= {f"JUPYTER_{part}_DIR": str(home / part) for part in ("CONFIG", "DATA", "RUNTIME")}
+        self.env |= {f"JUPYTERLAB_{part}_DIR": str(home / part) for part in ("SETTINGS", "WORKSPACES")}
+
+        news = home / "SETTINGS" / "@jupyterlab" / "apputils-extension"
+        news.mkdir(parents=True)
+        (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+
+    def __enter__(self):
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
+        until(self._answers, f"{self.kind} to start: {self.log}")
+        return self
+
+    def __exit__(self, *error):
+        os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _answers(self):
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        try:
+            return urllib.request.urlopen(f"{self.address}/api", timeout=5).read()
+        except OSError:
+            return b""
+
+    def write(self, name: str, *cells: str) -> None:
+        """Write a notebook."""
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        (self.folder / name).write_text(nbformat.writes(notebook))
+
+    def url(self, name: str) -> str:
+        """The address of a notebook; in JupyterLab in a workspace of its own, where nothing else is open."""
+        where = f"lab/workspaces/{name.removesuffix('.ipynb')}/tree" if self.kind == "lab" else "notebooks"
+        return f"{self.address}/{where}/{name}"
+
+
+KERNEL_IS_IDLE = """() => {
+  const context = window.jupyterapp?.shell?.currentWidget?.sessionContext;
+  return context?.session?.kernel?.status === "idle" && !!document.querySelector(".jp-Notebook .jp-CodeCell");
+}"""
+
+NAME_OF_FOCUS = """() => {
+  const at = document.activeElement;
+  if (!at) return "";
+  const text = at.getAttribute("aria-label") || at.labels?.[0]?.textContent || at.innerText || at.title || "";
+  return text.trim();
+}"""
+
+FOCUS_IS_SEEN = """() => {
+  const style = getComputedStyle(document.activeElement);
+  return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+}"""
+
+# Text whose contrast with what lies behind it is under WCAG's 4.5, disabled controls left out.
+FAINT = """() => {
+  const light = (c) => { c = c / 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+  const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+  const numbers = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const behind = (el) => {
+    for (; el; el = el.parentElement) {
+      const c = numbers(getComputedStyle(el).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const el of document.querySelectorAll(".vcnb *")) {
+    const own = [...el.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || el.closest(":disabled") || el.closest("style, option") || !el.getClientRects().length) continue;
+    const [a, b] = [luminance(numbers(getComputedStyle(el).color)), luminance(behind(el))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) faint.push(`${el.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}"""
+
+
+class Notebook:
+    """A notebook open in the browser, and what the builder in it says of its state."""
+
+    def __init__(self, page, server: Server, name: str):
+        self.page, self.server, self.name = page, server, name
+        self.state_file = server.folder / f"{name}.json"
+
+    def open(self):
+        self.page.goto(self.server.url(self.name))
+        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=PATIENCE * 1000)
+        return self
+
+    @property
+    def state(self) -> dict:
+        """What the kernel wrote down after the last change."""
+        try:
+            return json.loads(self.state_file.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def until(self, key: str, value):
+        """Wait until the state has this value, or one for which it is true."""
+        true = value if callable(value) else (lambda got: got == value)
+        until(lambda: key in self.state and true(self.state[key]), f"{key} to be {value}; it is {self.state}")
+
+    def until_text(self, text: str, inside: str = ".vcnb"):
+        """Wait until the widget shows a text."""
+        self.page.locator(inside, has_text=text).first.wait_for(timeout=PATIENCE * 1000)
+
+    def tab_to(self, name: str, most: int = 150, back: bool = False):
+        """Press Tab until the control of this name has the focus; check that the focus is seen and named there."""
+        passed = []
+        for _ in range(most):
+            self.page.keyboard.press("Shift+Tab" if back else "Tab")
+            passed.append(self.page.evaluate(NAME_OF_FOCUS))
+            if passed[-1].startswith(name):
+                assert self.page.evaluate(FOCUS_IS_SEEN), f"the focus on {name!r} cannot be seen"
+                return
+        raise AssertionError(f"no Tab leads to {name!r}, only to {passed}")
+
+    def shot(self, what: str):
+        """Keep a picture of the page, to be looked at."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{self.server.kind}-{what}.png")

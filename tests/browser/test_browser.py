@@ -1,0 +1,353 @@
+"""The builder in JupyterLab and Notebook 7, by mouse and by keyboard alone. Run by: make test-browser"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import build_random_pipe
+from PIL import Image
+from servers import CHROMIUM, FAINT, FLAGS, PATIENCE, SHOTS, Notebook, Server, missing, until
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
+
+BUILDER = """
+import json, pathlib
+from visualcloze_nb.widgets import GridBuilder
+builder = GridBuilder(pipe={model!r}, drag_and_drop={drag})
+def write_down():
+    state, draft = builder.state, builder.state.draft
+    said = dict(shape=[state.n_rows, state.n_cols], selected=list(state.selected), targets=sorted(draft.targets),
+                notes=[[cell.note for cell in row] for row in draft.rows], problem=state.problem,
+                refused={{str(list(cell)): why for cell, why in state.refused.items()}},
+                answers=sorted(draft.answers), task=draft.task_text)
+    pathlib.Path({file!r}).write_text(json.dumps(said))
+builder.state.watch(write_down)
+write_down()
+builder
+"""
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A folder with a pipeline of random weights."""
+    folder = tmp_path_factory.mktemp("model") / "random"
+    build_random_pipe(resolution=64).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["lab", "notebook"])
+def server(request, tmp_path_factory):
+    with Server(request.param, tmp_path_factory.mktemp(request.param)) as started:
+        yield started
+
+
+@pytest.fixture
+def notebook(server, browser, model, request):
+    """Gives `open(form)`: a notebook with a builder in it, run; its errors in the browser fail the test."""
+    opened, problems = [], []
+
+    def open_(form: str, code: str | None = None) -> Notebook:
+        name = f"{request.node.name.split('[')[0]}_{form}.ipynb"
+        code = code or BUILDER.format(model=str(model), drag=form == "drop", file=f"{name}.json")
+        server.write(name, code.strip(), "print('the end')")
+        page = browser.new_page(viewport={"width": 1180, "height": 1500})
+        page.set_default_timeout(PATIENCE * 1000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        opened.append(page)
+        made = Notebook(page, server, name).open()
+        page.keyboard.press("Escape")
+        page.keyboard.press("Control+Enter")
+        page.locator(".vcnb").first.wait_for(state="attached")
+        return made
+
+    yield open_
+    for number, page in enumerate(opened):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"last-{request.node.name}-{number}.png")
+        page.close()
+    assert not problems
+
+
+def press(nb: Notebook, name: str):
+    nb.page.locator(".vcnb .jupyter-button", has_text=name).first.click()
+
+
+def photo_file(folder, name="photo.png", size=(90, 60)):
+    Image.linear_gradient("L").resize(size).convert("RGB").save(folder / name)
+    return folder / name
+
+
+FORMS = ["drop", "plain"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_everything_by_mouse(form, notebook, tmp_path):
+    nb = notebook(form)
+    page = nb.page
+    nb.until("problem", "row 1, column 1 is empty: put a picture in")
+    nb.shot(f"mouse-{form}-1-empty")
+
+    press(nb, "Open task")
+    nb.until("problem", "")
+    assert nb.state["shape"] == [3, 2] and nb.state["targets"] == [1]
+
+    # A file into row 3, column 1, then the target moved there and back by its box.
+    if form == "drop":
+        page.locator('[role="gridcell"]').nth(4).click()
+        nb.until("selected", [2, 0])
+        with page.expect_file_chooser() as chooser:
+            page.locator(".vcnb-choose").click()
+    else:
+        press(nb, "row 3, column 1")
+        nb.until("selected", [2, 0])
+        with page.expect_file_chooser() as chooser:
+            press(nb, "Picture file")
+    chooser.value.set_files(photo_file(tmp_path))
+    nb.until("notes", lambda notes: notes[2][0] == "photo.png, 90 x 60")
+    page.get_by_label("Target: to be filled in").check()
+    nb.until("targets", [0, 1])
+    page.get_by_label("Target: to be filled in").uncheck()
+    nb.until("targets", [1])
+
+    if form == "drop":  # a cell dragged onto another
+        before = nb.state["notes"]
+        page.locator('[role="gridcell"]').nth(0).drag_to(page.locator('[role="gridcell"]').nth(2))
+        nb.until("notes", [before[1][:1] + before[0][1:], before[0][:1] + before[1][1:], before[2]])
+
+    page.get_by_role("spinbutton", name="Steps").fill("12")
+    page.keyboard.press("Tab")
+    press(nb, "Run")
+    nb.until_text("step")
+    nb.until("answers", [1])
+    nb.until_text("Done in")
+    nb.shot(f"mouse-{form}-2-run")
+
+    page.get_by_role("spinbutton", name="Steps").fill("100")
+    page.keyboard.press("Tab")
+    press(nb, "Run")
+    nb.until_text("forming", ".vcnb figure")
+    nb.shot(f"mouse-{form}-3-forming")
+    press(nb, "Cancel")
+    nb.until_text("Cancelled. The grid is as it was.")
+
+    press(nb, "Run it backwards")
+    nb.until("targets", [0])
+    assert nb.state["notes"][2][1].startswith("from the model")
+    assert "[IMAGE1] a picture based on [IMAGE2]" in nb.state["task"]
+    press(nb, "Undo")
+    nb.until("targets", [1])
+    press(nb, "Show the Python")
+    nb.until_text("grid = Grid([")
+    assert page.evaluate(FAINT) == []
+    nb.shot(f"mouse-{form}-4-end")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_everything_by_keyboard_alone(form, notebook, tmp_path):
+    nb = notebook(form)
+    page, keys = nb.page, nb.page.keyboard
+    nb.until("shape", [3, 2])
+    nb.tab_to("Ready task")
+    keys.press("ArrowDown")  # edges
+    nb.tab_to("Open task")
+    keys.press("Enter")
+    nb.until("problem", "")
+    assert "white outlines" in nb.state["task"]
+    nb.tab_to("Add column")
+    keys.press("Space")
+    nb.until("shape", [3, 3])
+    nb.tab_to("Remove column")
+    keys.press("Space")
+    nb.until("shape", [3, 2])
+
+    if form == "drop":
+        nb.tab_to("row ")
+        keys.press("Home")
+        for key in ("ArrowUp", "ArrowUp", "ArrowDown", "ArrowRight"):
+            keys.press(key)
+        nb.until("selected", [1, 1])
+        before = nb.state["notes"]
+        keys.press("Shift+ArrowUp")
+        nb.until("notes", [before[0][:1] + before[1][1:], before[1][:1] + before[0][1:], before[2]])
+        nb.until("selected", [0, 1])
+        keys.press("Control+z")
+        nb.until("notes", before)
+        keys.press("ArrowDown")
+        keys.press("ArrowDown")
+        keys.press("ArrowLeft")
+        nb.until("selected", [2, 0])
+        keys.press("Delete")
+        nb.until("problem", "row 3, column 1 is empty: put a picture in or mark it as a target")
+        with page.expect_file_chooser() as chooser:
+            keys.press("Enter")
+        chooser.value.set_files(photo_file(tmp_path))
+        nb.until("notes", lambda notes: notes[2][0] == "photo.png, 90 x 60")
+        page.wait_for_function("() => document.activeElement.getAttribute('role') === 'gridcell'")
+        keys.press("Space")
+        nb.until("targets", [0, 1])
+        keys.press("Space")
+        nb.until("targets", [1])
+        nb.shot(f"keys-{form}-1-cells")
+    else:
+        nb.tab_to("row 3, column 1")
+        keys.press("Enter")
+        nb.until("selected", [2, 0])
+        nb.tab_to("Target: to be filled in")
+        keys.press("Space")
+        nb.until("targets", [0, 1])
+        keys.press("Space")
+        nb.until("targets", [1])
+        nb.tab_to("Picture file")
+        with page.expect_file_chooser() as chooser:
+            keys.press("Enter")
+        chooser.value.set_files(photo_file(tmp_path))
+        nb.until("notes", lambda notes: notes[2][0] == "photo.png, 90 x 60")
+        nb.tab_to("Move right")
+        keys.press("Enter")
+        nb.until("selected", [2, 1])
+        nb.shot(f"keys-{form}-1-cells")
+        nb.tab_to("Undo", back=True)
+        keys.press("Enter")
+        nb.until("targets", [1])
+
+    nb.tab_to("Steps")
+    keys.press("Control+a")
+    keys.type("8")
+    nb.tab_to("Run")
+    keys.press("Enter")
+    nb.until("answers", [1])
+    nb.until_text("Done in")
+    nb.tab_to("Steps", back=True)
+    keys.press("Control+a")
+    keys.type("100")
+    nb.tab_to("Run")
+    keys.press("Space")
+    nb.until_text("forming", ".vcnb figure")
+    nb.tab_to("Cancel")
+    keys.press("Enter")
+    nb.until_text("Cancelled. The grid is as it was.")
+    nb.tab_to("Run it backwards")
+    keys.press("Enter")
+    nb.until("targets", [0])
+    nb.shot(f"keys-{form}-2-reversed")
+    assert page.locator(".jp-CodeCell").count() == 2, "no key was taken for a command of the notebook"
+
+
+def big_photo(folder):
+    """A photograph as a camera makes it: 4,000 x 3,000, several megabytes."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 255, (60, 80, 3), dtype=np.uint8)).resize((4000, 3000))
+    grain = rng.integers(-12, 13, (3000, 4000, 3), dtype=np.int16)
+    noisy = np.clip(np.asarray(coarse).astype(np.int16) + grain, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(folder / "photo.jpg", quality=92)
+    assert (folder / "photo.jpg").stat().st_size > 4e6
+    return folder / "photo.jpg"
+
+
+def drop_file(nb: Notebook, path, cell: int):
+    """Drag a file from outside the browser onto a cell."""
+    box = nb.page.locator('[role="gridcell"]').nth(cell).bounding_box()
+    session = nb.page.context.new_cdp_session(nb.page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **at})
+
+
+def test_a_large_photo_arrives_small_and_bad_files_are_refused_at_their_cell(notebook, tmp_path, server):
+    nb, sent = notebook("drop"), []
+    nb.until("shape", [3, 2])
+    nb.page.reload()  # with an ear on what the browser sends
+    nb.page.on("websocket", lambda socket: socket.on("framesent", lambda payload: sent.append(len(payload))))
+    nb.page.reload()
+    nb.open()
+    nb.page.keyboard.press("Escape")
+    nb.page.keyboard.press("Control+Enter")
+    nb.page.locator('[role="gridcell"]').first.wait_for()
+
+    drop_file(nb, big_photo(tmp_path), 0)
+    nb.until("notes", lambda notes: notes[0][0].startswith("photo.jpg (4000 x 3000, shrunk), "))
+    width = int(nb.state["notes"][0][0].split(", ")[-1].split(" x ")[0])
+    assert 1000 <= width <= 2048
+    assert 100_000 < max(sent) < 1_000_000, "the photograph came in one message, under a megabyte"
+    print(f"largest message {max(sent)} bytes, note {nb.state['notes'][0][0]}")
+
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no picture")
+    drop_file(nb, tmp_path / "broken.jpg", 1)
+    nb.until("refused", lambda refused: "[0, 1]" in refused)
+    cut = (tmp_path / "photo.jpg").read_bytes()[:2_000]
+    (tmp_path / "cut.jpg").write_bytes(cut)
+    drop_file(nb, tmp_path / "cut.jpg", 2)
+    nb.until("refused", lambda refused: "[1, 0]" in refused)
+    with (tmp_path / "huge.png").open("wb") as huge:
+        huge.truncate(51_000_000)
+    drop_file(nb, tmp_path / "huge.png", 3)
+    nb.until("refused", lambda refused: "[1, 1]" in refused)
+    (tmp_path / "broken_large.png").write_bytes(bytes(2_000_000))
+    drop_file(nb, tmp_path / "broken_large.png", 4)
+    nb.until("refused", lambda refused: "[2, 0]" in refused)
+
+    said = [nb.page.locator('[role="gridcell"]').nth(cell).inner_text() for cell in range(5)]
+    assert "⚠" not in said[0] and "row 1, column 2 is not a picture that can be read" in said[1]
+    assert "row 2, column 1" in said[2] and "⚠" in said[2]
+    assert "row 2, column 2: huge.png is 51 MB, over the limit of 50 MB" in said[3]
+    assert "row 3, column 1: broken_large.png is not a picture that a browser can read" in said[4]
+    assert nb.state["notes"][0][1] == nb.state["notes"][1][1] == ""
+    assert max(sent) < 1_000_000
+    nb.shot("refused")
+
+
+def test_the_saved_notebook_reads_well_without_a_kernel(notebook, server, browser):
+    nb = notebook("drop")
+    press(nb, "Open task")
+    nb.until("problem", "")
+    nb.page.wait_for_timeout(1000)
+    still = nb.page.locator('.jp-OutputArea-child img[alt^="Grid builder."]')
+    assert still.count() == 1 and not still.is_visible(), "while the form lives, its still picture is hidden"
+    nb.page.keyboard.press("Control+s")
+    saved = server.folder / nb.name
+    until(lambda: "row 1, column 1: picture, 64 x 64" in saved.read_text(), "the notebook to be saved")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(saved)]
+    subprocess.run(command, check=True, capture_output=True)
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.goto(saved.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
+    image = page.locator('img[alt^="Grid builder. row 1, column 1: picture, 64 x 64"]')
+    image.wait_for()
+    assert image.is_visible() and image.bounding_box()["width"] > 200
+    text = page.inner_text("body")
+    assert "VBox(" not in text and "Live controls appear here in a running notebook" in text
+    Notebook(page, server, "page").shot("nbconvert")
+    page.close()
+
+
+EXPLORER = """
+from visualcloze_nb import VisualClozePipeline
+from visualcloze_nb.toyworld import sample
+from visualcloze_nb.widgets import StepExplorer
+pipe = VisualClozePipeline.from_pretrained({model!r})
+explorer = StepExplorer.of(pipe, sample("picture > depth").grid, seed=0, steps=8)
+explorer
+"""
+
+
+def test_a_slider_over_the_steps(notebook, model):
+    nb = notebook("explorer", EXPLORER.format(model=str(model)))
+    nb.until_text("step 1 of 8")
+    nb.tab_to("Step")
+    for _ in range(4):
+        nb.page.keyboard.press("ArrowRight")
+    nb.until_text("step 5 of 8")
+    nb.until_text("change of the guess:")
+    assert nb.page.locator(".vcnb figure img").count() == 3
+    nb.shot("explorer")
