@@ -4,7 +4,7 @@
     gallery.py   pictures and ready tasks of the toy world
     code.py      a grid as Python
     guard.py     no error of a widget is lost
-    page.py      a static picture first, the live widget after it
+    page.py      a static picture first, the live widget after it (shield.js keeps its keys from Jupyter)
     cells.py     the grid on the page, from ipywidgets alone
     drop.py      the same with drag and drop (drop.js, drop.css)
     builder.py   the form around it

@@ -3,7 +3,8 @@
 
 class Refused extends Error {}
 
-const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB";
+const megabytes = (bytes) =>
+  bytes < 1e5 ? Math.ceil(bytes / 1e3) + " kB" : (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB";
 
 // A file to at most `limits.sent` bytes: as it is where it is small, else redrawn as JPEG on white.
 export async function shrink(file, limits) {
@@ -66,7 +67,7 @@ function render({ model, el }) {
   const choose = element("button", { type: "button", class: "vcnb-choose" });
   const said = element("div", { role: "status", "aria-live": "polite", class: "vcnb-said" });
   const help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, SUMMARY));
-  // JupyterLab would otherwise take arrow keys and Enter for the notebook.
+  // JupyterLab would otherwise take arrow keys and Ctrl+Z for the notebook (see shield.js).
   const root = element("div", { class: "vcnb-drop", "data-lm-suppress-shortcuts": "true" }, table, choose, file, said, help);
   el.append(root);
 

@@ -11,6 +11,8 @@ import html
 import io
 import itertools
 import os
+from functools import cache
+from pathlib import Path
 
 import ipywidgets
 from PIL import Image
@@ -33,7 +35,7 @@ STYLE = """
 .vcnb .vcnb-facts { line-height: 1.45; overflow-wrap: anywhere; }
 .vcnb h4 { margin: 6px 0 2px; font-size: 1em; }
 .vcnb figure { margin: 0; text-align: center; line-height: 1.3; font-size: 0.86em; }
-.vcnb figure img { display: block; margin: 0 auto 2px; max-width: 128px; max-height: 128px; min-width: 48px;
+.vcnb figure img { display: block; margin: 0 auto 2px; width: 112px; max-height: 128px; object-fit: contain;
   border: 1px solid #767676; }
 .vcnb figure.vcnb-big img { width: 192px; max-width: 192px; max-height: 260px; }
 .vcnb figure.vcnb-target img { border: 3px dashed #b34700; }
@@ -59,7 +61,7 @@ class Page:
         self.shown, self.handle = shown, None
         mark = f"vcnb-live-{os.getpid()}-{next(_numbers)}"
         hide = f".jp-OutputArea-child:has(+ .jp-OutputArea-child .{mark}) {{ display: none; }}"
-        self.box = ipywidgets.VBox([ipywidgets.HTML(f"<style>{STYLE}{hide}</style>"), box])
+        self.box = ipywidgets.VBox([ipywidgets.HTML(f"<style>{STYLE}{hide}</style>"), *shield(), box])
         self.box.add_class("vcnb").add_class(mark)
 
     def show(self) -> None:
@@ -76,6 +78,24 @@ class Page:
         """Bring the picture that will be saved up to date."""
         if self.handle is not None:
             self.handle.update(self.shown())
+
+
+@cache
+def _shield_class():
+    import anywidget
+
+    class Shield(anywidget.AnyWidget):
+        _esm = Path(__file__).parent / "shield.js"
+
+    return Shield
+
+
+def shield() -> list[ipywidgets.DOMWidget]:
+    """A widget that keeps Jupyter's shortcuts from taking a form's keys; none without anywidget."""
+    try:
+        return [_shield_class()()]
+    except ImportError:
+        return []
 
 
 class Picture:
