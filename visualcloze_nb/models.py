@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import PipelineQuantizationConfig
+from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import errors as hub
 from huggingface_hub.constants import HF_HUB_CACHE
+from transformers.utils import logging as transformers_logging
 
 from visualcloze_nb.embeddings import TextSource
 from visualcloze_nb.machine import limit_threads, probe
@@ -97,7 +101,7 @@ def load(
         message = f"{name} does not fit this machine as {way.name}: it lacks {'; '.join(way.missing)}"
         if plan == "auto" or {"a GPU", BITSANDBYTES} & set(way.missing) and device is None:
             raise ModelError(f"{message}. `python -m visualcloze_nb doctor` says more")
-        warnings.warn(f"{message}. It is tried all the same, since you asked for it", UserWarning, stacklevel=2)
+        warnings.warn(f"{message}. It is tried all the same", UserWarning, stacklevel=2)
     place = _place(str(name))
     dtypes = dtype or dtypes_of(way.precision)
     options = {"dtype": dtypes, "use_safetensors": True}
@@ -111,7 +115,8 @@ def load(
         options["device_map"] = device  # weights go straight there, without a stay in RAM
     absent = dict.fromkeys(TEXT) if way.visits else {}
     ready = _one_by_one(place, options) if way.packed and way.offload else {}
-    pipe = explained(VisualClozePipeline.from_pretrained, place, **{**options, **absent, **ready})
+    with loading_bars(shown=not Path(place).is_dir()):
+        pipe = explained(VisualClozePipeline.from_pretrained, place, **{**options, **absent, **ready})
     if name == "384-lora":
         pipe = _with_lora(pipe)
     if way.offload:
@@ -123,7 +128,21 @@ def load(
     if compile:
         pipe.transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
     pipe.plan = way
+    pipe.register_to_config(_name_or_path=str(name))  # what a result says it was made with
     return pipe
+
+
+@contextmanager
+def loading_bars(shown: bool) -> Iterator[None]:
+    """Hide diffusers' and transformers' loading bars for a folder on disk, which takes no time to speak of."""
+    hidden = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled() and not shown]
+    for log in hidden:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in hidden:
+            log.enable_progress_bar()
 
 
 def dtypes_of(precision: str) -> torch.dtype | dict[str, torch.dtype]:
