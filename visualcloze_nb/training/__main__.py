@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m visualcloze_nb.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     vae = commands.add_parser("vae", help="train the tiny VAE on rows of the toy world")
@@ -16,11 +18,21 @@ def main() -> None:
     export.add_argument("--run", type=Path, default=Path("runs/transformer"))
     export.add_argument("--vae-run", type=Path, default=Path("runs/vae"))
     export.add_argument("--to", type=Path, default=Path("visualcloze_nb/tiny"))
+    judge = commands.add_parser("evaluate", help="score a checkpoint on scenes it has never seen")
+    judge.add_argument("--model", default="tiny", help="what load() takes: a name or a folder; else the bundled one")
+    judge.add_argument("--tasks", nargs="*", default=[], metavar="TASK", help="such as 'picture > edge'")
+    judge.add_argument("--scenes", type=int, default=24, help="held-out queries a task")
+    judge.add_argument("--examples", type=int, default=2)
+    judge.add_argument("--steps", type=int, default=20, help="Euler steps of stage 1")
+    judge.add_argument("--seed", type=int, default=0)
+    judge.add_argument("--quick", action="store_true", help="leave out the comparison of text and examples")
+    judge.add_argument("--out", type=Path, help="write the figures and how they came about, as JSON")
+    judge.add_argument("--sheet", type=Path, help="write a contact sheet of conditions, answers and truth, as PNG")
     for command, steps in ((vae, 4500), (transformer, 12_000)):
         command.add_argument("--out", type=Path, default=Path("runs") / command.prog.split()[-1])
         command.add_argument("--steps", type=int, default=steps, help="in all; the same command resumes")
         command.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.command == "vae":
         from .vae import train
 
@@ -33,7 +45,14 @@ def main() -> None:
         from .export import export as write
 
         print(f"{write(arguments.run, arguments.vae_run, arguments.to) / 1e6:.1f} MB in {arguments.to}")
+    if arguments.command == "evaluate":
+        from .report import run
+
+        given = {name: getattr(arguments, name) for name in ("scenes", "examples", "steps", "seed")}
+        model, compare = arguments.model, not arguments.quick
+        return run(model, arguments.tasks, arguments.out, arguments.sheet, compare=compare, **given)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
@@ -136,13 +137,24 @@ def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
     )
 
 
-def build_pipeline(vae: AutoencoderKL, seed: int = 0):
+def build_tokenizers(kept: Path | None = None) -> tuple[CLIPTokenizer, T5Tokenizer]:
+    """Both tokenizers, built; or read back from the folders `tokenizer` and `tokenizer_2` in `kept`.
+
+    Text encoders are worth nothing without the tokenizers they were trained with, and byte pairs come out in
+    another order each time they are learned. So a run keeps its tokenizers.
+    """
+    if kept is not None:
+        return CLIPTokenizer.from_pretrained(kept / "tokenizer"), T5Tokenizer.from_pretrained(kept / "tokenizer_2")
+    texts = corpus()
+    return build_clip_tokenizer(texts), build_t5_tokenizer(texts)
+
+
+def build_pipeline(vae: AutoencoderKL, seed: int = 0, kept: Path | None = None):
     """All parts together as a `diffusers.VisualClozePipeline` of resolution 64; the rest untrained."""
     from diffusers import VisualClozePipeline
 
     torch.manual_seed(seed)
-    texts = corpus()
-    tokenizer, tokenizer_2 = build_clip_tokenizer(texts), build_t5_tokenizer(texts)
+    tokenizer, tokenizer_2 = build_tokenizers(kept)
     text_encoder, text_encoder_2 = build_text_encoders(tokenizer, tokenizer_2)
     return VisualClozePipeline(
         scheduler=build_scheduler(),

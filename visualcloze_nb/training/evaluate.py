@@ -1,6 +1,6 @@
 """Measure what a checkpoint can do, on scenes it has never seen.
 
-    python -m visualcloze_nb.training evaluate [--model FOLDER] [--scenes 24]
+    python -m visualcloze_nb.training evaluate [--model FOLDER] [--scenes 24] [--out FILE] [--sheet FILE]
 
 A score of 0 is the best answer that needs no model: copying a condition, or the mean picture of the kind that
 is asked for (whichever has the smaller error over all scenes). A score of 1 is the VAE's own reconstruction of
@@ -111,36 +111,68 @@ def fill_batch(
     return torch.stack([strips[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
 
 
+@dataclass
+class Attempt:
+    """What a model made of one task, beside what it should have made; pictures `(B, 3, 64, 64)` in 0..1, on the CPU.
+
+    Attributes:
+        conditions: one tensor a given column.
+        answer: what the model painted.
+        truth: what belongs there.
+        rebuilt: the VAE's reconstruction of the truth.
+    """
+
+    conditions: list[torch.Tensor]
+    answer: torch.Tensor
+    truth: torch.Tensor
+    rebuilt: torch.Tensor
+
+
 @torch.no_grad()
-def score_task(
+def attempt(
     pipe, task: Task, scenes: int = 24, examples: int = 2, steps: int = 20, text: bool = True, seed: int = 0
-) -> Score:
-    """Score one task, its last column the target, on held-out scenes.
+) -> Attempt:
+    """Let a model do one task, its last column the target, on held-out scenes.
 
     Args:
         task: any task of the toy world.
-        scenes: held-out queries; the examples are other held-out scenes.
+        scenes: held-out queries, 1 to 1000; the examples are other held-out scenes.
         examples: in-context examples above the query.
         steps: Euler steps of stage 1.
         text: give the task prompt, or leave it out.
+        seed: of all chance: noise, and the kinds of picture with chance in them.
+
+    Raises:
+        ValueError: more than 1000 scenes, or none: examples and queries must differ.
     """
+    if not 1 <= scenes <= 1000:
+        raise ValueError(f"scenes is {scenes}, but must lie between 1 and 1000")
     device, columns = pipe.vae.device, task.columns
     chance = torch.Generator().manual_seed(seed)
     seeds = [[row * 1000 + i for i in range(scenes)] for row in range(examples + 1)]  # all below 100,000
     all_scenes = [[make_scene(s) for s in row] for row in seeds]
-    rows = [draw_columns([columns] * scenes, row, (SIDE, SIDE), chance, device) for row in all_scenes]
+    rows = [draw_columns([columns] * scenes, row, (SIDE, SIDE), chance, "cpu").to(device) for row in all_scenes]
     target = len(columns) - 1
     words_ = column_prompt([words(k) for k in columns], [target]) if text else ""
     prompt = full_prompt(examples + 1, len(columns), words_, None)
-    got = fill_batch(pipe, rows, [target], [prompt] * scenes, steps, seed)[:, 0].cpu()
+    answer = fill_batch(pipe, rows, [target], [prompt] * scenes, steps, seed)[:, 0].cpu()
 
     cells = (rows[-1] * 0.5 + 0.5).unflatten(3, (len(columns), SIDE)).unbind(3)
-    truth = cells[target].cpu()
     rebuilt = decode(pipe.vae, encode(pipe.vae, rows[-1], chance))[..., target * SIDE :]
     rebuilt = (rebuilt * 0.5 + 0.5).clamp(0, 1).cpu()
-    trivial = [rmse(mean_picture(columns[target]), truth)] + [rmse(c.cpu(), truth) for c in cells[:target]]
+    return Attempt([c.cpu() for c in cells[:target]], answer, cells[target].cpu(), rebuilt)
+
+
+def score_attempt(made: Attempt, kind: str) -> Score:
+    """Score an attempt at a picture of this kind; the trivial answer is the best of the conditions and the mean."""
+    trivial = [rmse(mean_picture(kind), made.truth)] + [rmse(c, made.truth) for c in made.conditions]
     best = min(trivial, key=lambda errors: errors.mean())
-    return summarise(rmse(got, truth), best, rmse(rebuilt, truth))
+    return summarise(rmse(made.answer, made.truth), best, rmse(made.rebuilt, made.truth))
+
+
+def score_task(pipe, task: Task, **settings) -> Score:
+    """Score one task; the settings are those of `attempt`."""
+    return score_attempt(attempt(pipe, task, **settings), task.columns[-1])
 
 
 def score_tasks(pipe, tasks: Sequence[Task] = SPINE, **settings) -> dict[Task, Score]:

@@ -24,7 +24,7 @@ from ..text import encode_ids, tokenize
 from ..toyworld import TRAINED_TASKS, Task
 from .batches import Batch, grids, large
 from .build import TEXT_TOKENS, build_pipeline
-from .evaluate import SPINE, score_tasks
+from .evaluate import score_tasks
 from .loop import Average, Log, save_atomically
 
 COPYING = {
@@ -32,8 +32,8 @@ COPYING = {
     for text in ("picture > grey", "picture > negative", "picture > hue 120", "picture > hue 240",
                  "blurred > picture", "picture > depth", "picture > background")
 }  # fmt: skip
-COPYING_STEPS = 700
-POOL, REUSE = 24, 3  # encoded batches are kept and used again with other noise: encoding is not free
+COPYING_STEPS = 500
+POOL, REUSE = 24, 4  # encoded batches are kept and used again with other noise: encoding is not free
 NOISE_SHIFT = 3.0
 
 
@@ -108,21 +108,31 @@ def loss_of(model, batch: Batch, pipe, rng: random.Random) -> tuple[torch.Tensor
     return (error * weight).sum() / weight.sum(), each.detach(), sigma
 
 
+def kept_tokenizers(out: Path) -> Path | None:
+    """Where a run that began earlier has kept its tokenizers; None if it is only beginning."""
+    return next((place for place in (out, out / "pipeline") if (place / "tokenizer_2").is_dir()), None)
+
+
 def train(
     vae_folder: Path,
     out: Path,
     steps: int = 12_000,
-    batch_size: int = 16,
+    batch_size: int = 24,
     seed: int = 0,
     learning_rate: float = 1e-3,
-    save_every: int = 1000,
+    save_every: int = 250,
+    measure_every: int = 1000,
 ) -> None:
     """Train, resume, finish; the result is `out/pipeline`, averaged weights in diffusers' layout."""
     out.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision="bf16")
     device = accelerator.device
     vae = AutoencoderKL.from_pretrained(vae_folder).to(device).requires_grad_(False)
-    pipe = build_pipeline(vae, seed).to(device)
+    with accelerator.main_process_first():  # the others then read what the first has kept
+        pipe = build_pipeline(vae, seed, kept_tokenizers(out)).to(device)
+        if accelerator.is_main_process:
+            pipe.tokenizer.save_pretrained(out / "tokenizer")
+            pipe.tokenizer_2.save_pretrained(out / "tokenizer_2")
     model = Model(pipe)
     tuned = optimisers(model, learning_rate)
     average, log = Average(model), Log(out / "log.csv")
@@ -165,17 +175,18 @@ def train(
         done = step + 1
         if done % 50 == 0:
             progress.set_postfix(high=mean(high[-400:]), low=mean(low[-200:]))
-        if (done % save_every == 0 or done == steps) and accelerator.is_main_process:
+        if not accelerator.is_main_process:
+            continue
+        if done % save_every == 0 or done == steps:
             state = {"model": model.state_dict(), "average": average.state_dict(), "step": done}
             state |= {"optimisers": [o.state_dict() for o in tuned], "seconds": time.time() - began}
             save_atomically(state, out / "state.pt")
+        if done % measure_every == 0 or done == steps:
             live = {k: v.clone() for k, v in model.state_dict().items()}
             model.load_state_dict(average.weights)
-            row = {"step": done, "seconds": time.time() - began}
-            row |= {"high": mean(high), "low": mean(low)}
-            scores = score_tasks(pipe, scenes=8, steps=8) if done >= COPYING_STEPS else {}
-            log.write(**row, **{str(task): scores[task].score if scores else 0.0 for task in SPINE})
-            if done % (4 * save_every) == 0 or done == steps:
-                pipe.save_pretrained(out / "pipeline")
+            scores = score_tasks(pipe, scenes=8, steps=8)
+            row = {"step": done, "seconds": time.time() - began, "high": mean(high), "low": mean(low)}
+            log.write(**row, **{str(task): score.score for task, score in scores.items()})
+            pipe.save_pretrained(out / "pipeline")
             model.load_state_dict(live)
             high, low = [], []

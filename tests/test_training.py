@@ -1,0 +1,597 @@
+"""Training feeds the transformer what the pipeline feeds it; runs survive a kill; scores mean what they say."""
+
+import copy
+import csv
+import dataclasses
+import functools
+import json
+import random
+import shutil
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from conftest import build_random_pipe, quiet
+from test_latents import hear
+from transformers import CLIPTokenizer
+
+from visualcloze_nb import sdedit
+from visualcloze_nb.flow import noised, schedule
+from visualcloze_nb.grid import Grid
+from visualcloze_nb.latents import pack, prepare
+from visualcloze_nb.pipeline import VisualClozePipeline
+from visualcloze_nb.prompts import column_prompt, full_prompt
+from visualcloze_nb.text import encode_ids, encode_text, tokenize
+from visualcloze_nb.toyworld import (
+    FIRST_TRAINING_SEED,
+    HELD_OUT_TASKS,
+    TRAINED_TASKS,
+    Task,
+    make_scene,
+    to_picture,
+    words,
+)
+from visualcloze_nb.training import __main__ as command
+from visualcloze_nb.training import batches, build, evaluate, loop, report, transformer
+from visualcloze_nb.training import vae as vae_training
+
+ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
+
+
+def sure_vae(bias=-30.0):
+    """A random VAE that leaves nothing to chance (or, with `bias` 0, a lot).
+
+    It reads all pictures in one memory layout. The pipeline's are channels-last, where PyTorch's norms are less
+    exact, and random weights make a third digit of that.
+    """
+    vae = build_random_pipe().vae
+    vae.encoder.conv_out.bias.data[16:] = bias
+    encode = vae.encode
+    vae.encode = lambda pictures: encode(pictures.contiguous())
+    return vae
+
+
+def small_transformer():
+    """The tiny model's interface at its smallest."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return diffusers.FluxTransformer2DModel(
+            in_channels=384, out_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=16,
+            num_attention_heads=2, joint_attention_dim=128, pooled_projection_dim=64, axes_dims_rope=(4, 6, 6),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """The tiny model's tokenizers and text encoders, untrained, with a smaller transformer and a sure VAE."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(build, "build_transformer", small_transformer)
+    parts = build.build_pipeline(sure_vae()).components
+    patch.undo()
+    pipe = quiet(VisualClozePipeline(**parts, resolution=64))
+    for part in (pipe.transformer, pipe.text_encoder, pipe.text_encoder_2, pipe.vae):
+        part.eval().requires_grad_(False)
+    return pipe
+
+
+def picture_of(values):
+    """A training picture, (3, H, W) in -1..1, as the picture file it stands for."""
+    return to_picture((values + 1) / 2)
+
+
+# what training feeds is what the pipeline feeds
+
+
+@pytest.fixture
+def draws(monkeypatch):
+    """Note what `grids` and `large` drew: pixels, targets, texts and the state of chance."""
+    seen = {}
+    assemble, columns, join = batches.assemble, batches.draw_columns, batches.full_prompt
+
+    def see_assemble(vae, rows, targets, size, generator=None):
+        seen.update(rows=rows, targets=targets, size=size, chance=generator.get_state())
+        return assemble(vae, rows, targets, size, generator)
+
+    def see_columns(*args):
+        seen["pictures"] = columns(*args)
+        return seen["pictures"]
+
+    def see_prompt(rows, cols, task, content):
+        seen["texts"] = task, content
+        return join(rows, cols, task, content)
+
+    monkeypatch.setattr(batches, "assemble", see_assemble)
+    monkeypatch.setattr(batches, "draw_columns", see_columns)
+    monkeypatch.setattr(batches, "full_prompt", see_prompt)
+    return seen
+
+
+SHAPES = {
+    "2 x 2": ("picture > edge", (0, 1), (64, 64)),
+    "3 x 2": ("picture > depth", (0, 0, 1), (64, 64)),
+    "no example": ("picture > grey", (1,), (64, 64)),
+    "three columns": ("subject + depth > picture", (0, 1), (64, 64)),
+    "landscape": ("picture > mask", (0, 0, 1), (80, 48)),
+    "portrait, three columns": ("edge + depth > picture", (0, 1), (48, 64)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkeypatch, name, seed):
+    task, examples, size = SHAPES[name]
+    monkeypatch.setattr(batches, "SIZES", (size,) * 2)
+    batch = batches.grids(tiny.vae, random.Random(seed), {Task.parse(task): 1.0}, 1, examples=examples)
+    width, height = size
+    cells = [[picture_of(cell) for cell in row[0].split(width, dim=2)] for row in draws["rows"]]
+    assert cells[0][0].size == size
+    (target,) = draws["targets"][0]
+    answer, cells[-1][target] = cells[-1][target], None
+    grid = Grid(cells, task=draws["texts"][0], content=draws["texts"][1])
+    assert grid.n_rows == len(examples)
+    assert batch.prompts == [grid.prompt]
+
+    def seeded():
+        generator = torch.Generator()
+        generator.set_state(draws["chance"])
+        return generator
+
+    heard = hear(tiny, lambda: tiny.fill(grid, generator=seeded(), steps=1, strength=0, progress=False))
+    ready = prepare(grid, tiny.vae, 64, seeded())
+    for known in (heard["hidden_states"][..., 64:], ready.condition):
+        assert torch.allclose(batch.condition, known, atol=ROUNDING)
+    for ids in (heard["img_ids"], ready.ids):
+        assert torch.equal(batch.ids, ids)
+    text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, build.TEXT_TOKENS))
+    assert torch.allclose(heard["encoder_hidden_states"], text.states, atol=1e-5)
+    assert torch.allclose(heard["pooled_projections"], text.pooled, atol=1e-5)
+    assert torch.equal(heard["txt_ids"], text.ids)
+    assert heard["timestep"].tolist() == [1.0]
+    # The answer: the clean tokens are those of the finished grid, and the targets are where the blanks were.
+    assert torch.equal(batch.targets[0], torch.from_numpy(ready.layout.target_tokens))
+    finished = Grid([*grid.fill([answer]).rows, cells[-1]])  # the finished rows as examples of another grid
+    there = prepare(finished, tiny.vae, 64, seeded()).condition[:, : batch.clean.shape[1], :64]
+    assert torch.allclose(batch.clean, there, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
+    batch = batches.large(tiny.vae, random.Random(seed), 1)
+    large = picture_of(draws["pictures"][0])
+    assert large.size in ((192, 192), (192, 144), (144, 192))
+    call = dict(image=large, width=large.width, height=large.height, strength=0.5, num_inference_steps=4)
+
+    def seeded():
+        return torch.Generator().manual_seed(9)
+
+    heard = hear(tiny, lambda: tiny.upsampling_pipe(prompt=batch.prompts[0], generator=seeded(), **call))
+    ready = sdedit.prepare_large(large, large.size, tiny.vae, tiny.scheduler.config, 4, 0.5, seeded())
+    sigma = schedule(4, batch.clean.shape[1], tiny.scheduler.config)[2]
+    shape = 1, 16, large.height // 8, large.width // 8
+    chance = seeded()
+    _, noise = torch.randn(shape, generator=chance), torch.randn(shape, generator=chance)  # latents, then noise
+    for z, known, ids in (
+        (heard["hidden_states"][..., :64], heard["hidden_states"][..., 64:], heard["img_ids"]),
+        (ready.z, ready.condition, ready.ids),
+    ):
+        assert torch.allclose(batch.condition, known, atol=ROUNDING)
+        assert torch.allclose(noised(batch.clean, pack(noise), sigma), z, atol=ROUNDING)
+        assert torch.equal(batch.ids, ids)
+    text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, build.TEXT_TOKENS))
+    assert torch.allclose(heard["encoder_hidden_states"], text.states, atol=1e-5)
+    assert torch.allclose(heard["pooled_projections"], text.pooled, atol=1e-5)
+    assert batch.targets.all()
+
+
+def test_training_samples_latents_as_the_pipeline_does(draws):
+    """With an unsure encoder: same chance, same latents; other chance, others."""
+    vae = sure_vae(bias=0.0)
+    batch = batches.grids(vae, random.Random(3), {Task.parse("picture > edge"): 1.0}, 1, examples=(0, 1))
+    cells = [[picture_of(cell) for cell in row[0].split(draws["size"][0], dim=2)] for row in draws["rows"]]
+    cells[-1][draws["targets"][0][0]] = None
+    generator = torch.Generator()
+    generator.set_state(draws["chance"])
+    same, other = (prepare(Grid(cells), vae, 64, g).condition for g in (generator, torch.Generator()))
+    assert torch.allclose(batch.condition, same, atol=ROUNDING)
+    assert (batch.condition - other).abs().max() > 0.1
+
+
+def test_every_grid_of_a_batch_has_its_own_task_targets_and_text(tiny):
+    rng = random.Random(0)
+    batch = batches.grids(tiny.vae, rng, TRAINED_TASKS, 9)
+    assert len(batch.prompts) == 9 and len(set(batch.prompts)) > 2
+    cell = batch.targets.sum(1)
+    assert (cell == cell[0]).all()  # one target each, all of one size
+    assert any(not torch.equal(batch.targets[0], other) for other in batch.targets)
+    per_token = batch.condition[..., 64:].mean(-1)
+    assert torch.equal(per_token > 0.5, batch.targets)
+
+
+def test_batches_draw_training_scenes_only(tiny, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(batches, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    for i in range(3):
+        batches.grids(tiny.vae, random.Random(i), TRAINED_TASKS, 4)
+        batches.large(tiny.vae, random.Random(i), 1)
+    monkeypatch.setattr(vae_training, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    for i in range(6):
+        vae_training.batch(random.Random(i))
+    assert len(seeds) > 60 and min(seeds) >= FIRST_TRAINING_SEED
+
+    class Lowest(random.Random):
+        def randrange(self, start, stop=None, step=1):
+            return start
+
+    assert batches._scene(Lowest()).seed == FIRST_TRAINING_SEED
+
+
+def test_the_loss_is_zero_for_the_true_velocity_and_only_looks_at_targets(tiny):
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(0, 1))
+
+    def oracle(z, condition, sigma, clip_ids, t5_ids, ids):
+        v = (z - batch.clean) / sigma[:, None, None]  # noise - picture
+        return torch.where(batch.targets[..., None], v, 100.0)
+
+    torch.manual_seed(0)
+    loss, each, sigma = transformer.loss_of(oracle, batch, tiny, random.Random(0))
+    assert loss < 1e-6 and each.shape == sigma.shape == (4,) and 0 < sigma.min() and sigma.max() < 1
+    wrong = transformer.loss_of(lambda *given: -oracle(*given), batch, tiny, random.Random(0))[0]
+    assert wrong > 1
+
+
+# texts
+
+
+def long_prompts():
+    """Prompts of scenes and grids that the tokenizers were not built from."""
+    rng = random.Random(5)
+    for i, task in enumerate([*TRAINED_TASKS, *HELD_OUT_TASKS] * 4):
+        columns = [words(kind) for kind in task.columns]
+        caption = make_scene(50_000 + i).caption()
+        n_rows = 1 + i % 5
+        yield full_prompt(n_rows, len(columns), column_prompt(columns, [rng.randrange(len(columns))]), caption)
+        yield caption
+    for rows in range(1, 6):
+        for cols in range(1, 6):
+            yield full_prompt(rows, cols, "", None)
+
+
+def test_the_tokenizers_know_every_word_and_every_prompt_fits(tiny):
+    unknown = tiny.tokenizer_2.unk_token_id
+    for prompt in long_prompts():
+        t5 = tiny.tokenizer_2(prompt).input_ids
+        assert unknown not in t5, prompt
+        assert len(t5) <= build.TEXT_TOKENS, prompt
+        assert len(tiny.tokenizer(prompt).input_ids) <= 77, prompt
+    assert unknown in tiny.tokenizer_2("a zebra").input_ids
+    assert tiny.tokenizer_2.model_max_length == build.TEXT_TOKENS and tiny.tokenizer.model_max_length == 77
+    assert tiny.text_encoder_2.config.vocab_size == len(tiny.tokenizer_2)
+
+
+def test_tokenizers_survive_a_folder(tiny, tmp_path):
+    tiny.tokenizer.save_pretrained(tmp_path / "1")
+    tiny.tokenizer_2.save_pretrained(tmp_path / "2")
+    clip, t5 = tiny.tokenizer, tiny.tokenizer_2
+    loaded = type(clip).from_pretrained(tmp_path / "1"), type(t5).from_pretrained(tmp_path / "2")
+    for prompt in [*long_prompts()][:20]:
+        assert loaded[0](prompt).input_ids == clip(prompt).input_ids
+        assert loaded[1](prompt).input_ids == t5(prompt).input_ids
+    assert loaded[1].model_max_length == build.TEXT_TOKENS
+
+
+@pytest.mark.parametrize("length", [8, 64, 512])
+def test_texts_that_differ_are_read_differently_at_any_pad_length(tiny, length):
+    one, other = (encode_text(tiny, prompt, length) for prompt in ("a red circle on sand.", "a blue star on mint."))
+    assert one.states.shape == (1, length, 128) and one.pooled.shape == (1, 64)
+    assert (one.states - other.states).abs().max() > 1e-3
+    assert (one.pooled - other.pooled).abs().max() > 1e-3
+
+
+# runs
+
+
+@pytest.fixture
+def quick_run(monkeypatch, tmp_path):
+    """A run of seconds: the real loop on a small transformer, one fresh batch a step."""
+    monkeypatch.setattr(build, "build_transformer", small_transformer)
+    monkeypatch.setattr(build, "corpus", functools.partial(build.corpus, texts=200))
+    monkeypatch.setattr(transformer, "COPYING_STEPS", 2)
+    monkeypatch.setattr(transformer, "POOL", 1)
+    monkeypatch.setattr(transformer, "REUSE", 1)
+    score = evaluate.score_tasks
+    tasks = evaluate.SPINE[:1]
+    monkeypatch.setattr(transformer, "score_tasks", lambda pipe, **_: score(pipe, tasks, scenes=2, steps=1))
+    sure_vae().save_pretrained(tmp_path / "vae")
+
+    def run(out, **settings):
+        settings = dict(steps=5, batch_size=2, save_every=2, measure_every=5) | settings
+        transformer.train(tmp_path / "vae", out, **settings)
+        return torch.load(out / "state.pt", weights_only=False)
+
+    return run
+
+
+def same(one, other):
+    """Whether two nested states are equal bit for bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, tmp_path):
+    unbroken = quick_run(tmp_path / "a")
+    for name in ("tokenizer", "tokenizer_2"):  # built anew, they would differ from the first run's
+        shutil.copytree(tmp_path / "a" / name, tmp_path / "b" / name)
+    factor = transformer.learning_rate_factor
+
+    def killed(step, total, **settings):
+        if step == 3:
+            raise KeyboardInterrupt
+        return factor(step, total, **settings)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(transformer, "learning_rate_factor", killed)
+        quick_run(tmp_path / "b")
+    assert torch.load(tmp_path / "b" / "state.pt", weights_only=False)["step"] == 2
+    resumed = quick_run(tmp_path / "b")
+    assert resumed["step"] == unbroken["step"] == 5
+    assert resumed["average"]["updates"] == 5
+    for part in ("model", "average", "optimisers"):
+        assert same(resumed[part], unbroken[part]), part
+    assert not same(resumed["model"], resumed["average"]["weights"])
+    vocabularies = [
+        CLIPTokenizer.from_pretrained(tmp_path / place / "tokenizer").get_vocab()
+        for place in ("a", "b", "a/pipeline", "b/pipeline")
+    ]
+    assert all(vocabulary == vocabularies[0] for vocabulary in vocabularies), "texts would get other numbers"
+    # A finished run does nothing more.
+    assert same(quick_run(tmp_path / "b")["model"], resumed["model"])
+
+    # Stock diffusers loads what it leaves, which holds the averaged weights, and runs it.
+    pipe = quiet(diffusers.VisualClozePipeline.from_pretrained(tmp_path / "b" / "pipeline"))
+    weights = pipe.transformer.state_dict()
+    assert all(torch.equal(resumed["average"]["weights"][f"transformer.{k}"], v) for k, v in weights.items())
+    cell = to_picture(torch.rand(3, 64, 64))
+    call = dict(task_prompt="", content_prompt=None, image=[[cell, cell], [cell, None]], num_inference_steps=2)
+    call |= dict(upsampling_height=64, upsampling_width=64, max_sequence_length=64, upsampling_strength=0.5)
+    made = pipe(**call, generator=torch.Generator().manual_seed(0)).images[0][0]
+    assert made.size == (64, 64)
+    with (tmp_path / "b" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["5"] and str(evaluate.SPINE[0]) in rows[0]
+
+
+def test_a_kill_while_saving_leaves_the_old_state(monkeypatch, tmp_path):
+    path = tmp_path / "state.pt"
+    loop.save_atomically({"step": 1}, path)
+
+    def half(what, where):
+        where.write_bytes(b"half of")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        loop.save_atomically({"step": 2}, path)
+    assert torch.load(path) == {"step": 1}
+
+
+def test_the_average_forgets_the_start_and_follows_the_model():
+    model = torch.nn.Linear(2, 2)
+    average = loop.Average(model, decay=0.9)
+    with torch.no_grad():
+        model.weight.fill_(5.0)
+    for _ in range(3):
+        average.update(model)
+    # decays 2/11, 3/12, 4/13: what is left of the start is their product
+    assert average.updates == 3
+    with torch.no_grad():
+        model.weight.fill_(0.0)
+    before = average.weights["weight"].clone()
+    assert (before > 4.9).all()
+    for _ in range(300):
+        average.update(model)
+    assert average.weights["weight"].abs().max() < 1e-3
+    copy_ = loop.Average(model)
+    copy_.load_state_dict(copy.deepcopy(average.state_dict()))
+    assert copy_.updates == 303 and torch.equal(copy_.weights["weight"], average.weights["weight"])
+
+
+def test_learning_rates_warm_up_and_fall():
+    factors = [transformer.learning_rate_factor(step, 1000) for step in range(1000)]
+    assert factors[0] == 0.01 and factors[99:700] == [1.0] * 601 and factors[999] == 0.01
+    assert all(a >= b for a, b in zip(factors[700:], factors[701:], strict=False))
+    vae = [loop.cosine(step, 1000) for step in range(1000)]
+    assert vae[0] == 1 / 200 and max(vae) == 1.0 and vae[-1] == pytest.approx(0.02, abs=1e-3)
+
+
+def test_the_log_has_one_header(tmp_path):
+    for step in range(2):
+        loop.Log(tmp_path / "log.csv").write(step=step, loss=0.1234567)
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss", "0,0.12346", "1,0.12346"]
+
+
+def test_the_loss_falls_on_one_batch_shown_again_and_again(tiny):
+    pipe = copy.copy(tiny)
+    model = transformer.Model(pipe)
+    model = copy.deepcopy(model).requires_grad_(True)
+    tuned = transformer.optimisers(model, 3e-3)
+    batch = batches.grids(tiny.vae, random.Random(2), {Task.parse("picture > mask"): 1.0}, 4, examples=(0, 1))
+    losses = []
+    for _ in range(15):
+        torch.manual_seed(0)  # the same noise, so that only learning can lower the loss
+        loss = transformer.loss_of(model, batch, tiny, random.Random(1))[0]
+        loss.backward()
+        for optimiser in tuned:
+            optimiser.step()
+            optimiser.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0], losses
+
+
+def test_every_weight_is_trained_once():
+    pipe = build_random_pipe()
+    model = transformer.Model(pipe)
+    groups = [group for optimiser in transformer.optimisers(model, 1e-3) for group in optimiser.param_groups]
+    tuned = [p for group in groups for p in group["params"]]
+    assert len(tuned) == len({id(p) for p in tuned}) == len(list(model.parameters()))
+
+
+def test_vae_training_resumes_and_writes_its_latent_scale(monkeypatch, tmp_path):
+    monkeypatch.setattr(vae_training, "measure", lambda vae: {"picture": 0.0})
+    monkeypatch.setattr(vae_training, "batch", functools.partial(vae_training.batch, cells=2))
+    scale = vae_training.set_latent_scale
+    monkeypatch.setattr(vae_training, "set_latent_scale", lambda vae, rng: scale(vae, rng, batches=2))
+    vae_training.train(tmp_path, 2, save_every=2)
+    assert torch.load(tmp_path / "state.pt", weights_only=False)["step"] == 2
+    vae_training.train(tmp_path, 3, save_every=2)
+    assert torch.load(tmp_path / "state.pt", weights_only=False)["step"] == 3
+    vae = diffusers.AutoencoderKL.from_pretrained(tmp_path / "vae")
+    rng = random.Random(0)
+    with torch.no_grad():
+        latents = [vae.encode(vae_training.batch(rng)).latent_dist.sample().flatten() for _ in range(2)]
+    scaled = (torch.cat(latents) - vae.config.shift_factor) * vae.config.scaling_factor
+    assert scaled.mean().abs() < 0.05 and scaled.std() == pytest.approx(1, abs=0.05)
+
+
+# scores
+
+
+def test_a_score_is_0_for_the_trivial_answer_and_1_for_the_vaes():
+    trivial, vae = torch.rand(20) * 0.1 + 0.3, torch.rand(20) * 0.1
+    assert evaluate.summarise(trivial, trivial, vae).score == 0
+    assert evaluate.summarise(vae, trivial, vae).score == 1
+    middle = evaluate.summarise((trivial + vae) / 2, trivial, vae)
+    assert middle.score == pytest.approx(0.5) and middle.scenes == 20
+    assert evaluate.summarise(trivial * 2, trivial, vae).score < 0
+
+
+def test_the_interval_holds_the_score_and_narrows_with_scenes():
+    torch.manual_seed(0)
+
+    def interval(scenes):
+        model, trivial, vae = 0.2 + 0.1 * torch.rand(scenes), 0.4 + 0.1 * torch.rand(scenes), 0.05 * torch.rand(scenes)
+        got = evaluate.summarise(model, trivial, vae)
+        assert got.low < got.score < got.high
+        return got.high - got.low
+
+    assert interval(400) < 0.5 * interval(10)
+
+
+def give(monkeypatch, answer):
+    monkeypatch.setattr(evaluate, "fill_batch", lambda pipe, rows, *rest: answer(pipe, rows).clamp(0, 1)[:, None])
+
+
+@pytest.fixture(autouse=True)
+def few_scenes_for_the_mean(monkeypatch):
+    monkeypatch.setattr(evaluate, "mean_picture", functools.partial(evaluate.mean_picture, scenes=12))
+
+
+def half(strips, column):
+    return strips[..., column * 64 : (column + 1) * 64] * 0.5 + 0.5
+
+
+def test_answers_of_known_worth_get_their_scores(tiny, monkeypatch):
+    grey, edge = Task.parse("picture > grey"), Task.parse("picture > edge")
+    settings = dict(scenes=6, examples=1, steps=1)
+    give(monkeypatch, lambda pipe, rows: half(evaluate.decode(pipe.vae, evaluate.encode(pipe.vae, rows[-1])), 1))
+    assert evaluate.score_task(tiny, edge, **settings).score == pytest.approx(1, abs=1e-3)
+    give(monkeypatch, lambda pipe, rows: half(rows[-1], 0))  # a copy: the best trivial answer for grey
+    assert evaluate.score_task(tiny, grey, **settings).score == pytest.approx(0, abs=1e-6)
+    give(monkeypatch, lambda pipe, rows: evaluate.mean_picture("edge").expand(6, -1, -1, -1))  # and this one for edges
+    assert evaluate.score_task(tiny, edge, **settings).score == pytest.approx(0, abs=1e-6)
+    give(monkeypatch, lambda pipe, rows: half(rows[-1], 1))
+    assert evaluate.score_task(tiny, edge, **settings).rmse < 1e-6
+
+
+def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):
+    scenes = [make_scene(seed) for seed in (1, 2)]
+    rows = [batches.draw_columns([("picture", "depth")], [scene], (64, 64), None, "cpu") for scene in scenes]
+    cells = [[picture_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
+    grid = Grid([cells[0], [cells[1][0], None]], task="a depth map")
+    noise = torch.randn(1, grid.layout(64).total, 64, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(evaluate, "randn_tensor", lambda *args, **settings: noise)
+    ours = evaluate.fill_batch(tiny, rows, [1], [grid.prompt], 3)
+    stock = tiny.generation_pipe(
+        task_prompt=grid.task, image=grid.to_lists(), num_inference_steps=3, latents=noise,
+        generator=torch.Generator().manual_seed(0),
+    ).images[0][0]  # fmt: skip
+    assert ours.shape == (1, 1, 3, 64, 64) and np.asarray(stock).std() > 5
+    assert np.abs(np.asarray(to_picture(ours[0, 0])).astype(int) - np.asarray(stock)).max() <= 1
+
+
+def test_evaluation_scenes_are_held_out(tiny, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(evaluate, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    give(monkeypatch, lambda pipe, rows: half(rows[-1], 1))
+    evaluate.attempt(tiny, Task.parse("picture > edge"), scenes=5, examples=2)
+    assert len(seeds) == len(set(seeds)) == 15 and max(seeds) < FIRST_TRAINING_SEED
+    with pytest.raises(ValueError, match="between 1 and 1000"):
+        evaluate.attempt(tiny, Task.parse("picture > edge"), scenes=1001)
+
+
+# the command
+
+
+@pytest.fixture
+def evaluated(tiny, monkeypatch, tmp_path, capsys):
+    """Run `evaluate` with painted answers in place of a model; gives the exit status, the table, the record."""
+    monkeypatch.setattr("visualcloze_nb.models.load", lambda name: tiny)
+    monkeypatch.setattr(evaluate, "encode", lambda vae, strips, chance: strips)  # and a VAE that loses little
+    monkeypatch.setattr(evaluate, "decode", lambda vae, strips: strips + 0.04)
+
+    def run(answer, *arguments):
+        give(monkeypatch, answer)
+        paths = ["--out", str(tmp_path / "made" / "scores.json"), "--sheet", str(tmp_path / "sheet.png")]
+        status = command.main(["evaluate", "--scenes", "3", "--steps", "1", *paths, *arguments])
+        return status, capsys.readouterr().out, json.loads((tmp_path / "made" / "scores.json").read_text())
+
+    return run
+
+
+def test_evaluate_passes_a_good_model_and_writes_how_it_was_measured(evaluated, tmp_path):
+    status, printed, written = evaluated(lambda pipe, rows: half(rows[-1], 1))
+    assert status == 0 and "good enough" in printed and "not good" not in printed
+    # 5 tasks and their mean, asked in 4 ways, below 2 lines of heading
+    table = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 4 * 6
+    ways = {(row["examples"], row["text"]) for row in written["rows"]}
+    assert ways == {(2, True), (2, False), (0, True), (1, True)} and len(written["rows"]) == 20
+    assert written["settings"]["seed"] == 0 and written["settings"]["scenes"] == 3
+    assert len(written["revision"].rstrip("+")) in (40, 7) and "torch" in written["versions"]
+    row = written["rows"][0]["score"]
+    assert row["low"] <= row["score"] <= row["high"] and row["scenes"] == 3
+    from PIL import Image
+
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * 68 + 4, 5 * (16 + 3 * 68))
+        answer, truth = (np.asarray(sheet.crop((4, top, 68, top + 64))) for top in (16 + 68, 16 + 136))
+    assert np.array_equal(answer, truth) and truth.std() > 5
+
+
+def test_evaluate_fails_a_model_that_copies(evaluated):
+    status, printed, written = evaluated(lambda pipe, rows: half(rows[-1], 0), "--quick")
+    assert status == 1
+    assert "not good enough: picture > edge: " in printed and "is under 0.1" in printed
+    assert "is under 0.4" in printed
+    assert len(written["rows"]) == 5
+
+
+def rows_of(*scores):
+    blank = evaluate.Score(0, 0, 0, 0, 0, 0, 1)
+    return [
+        report.Row(str(task), 2, True, dataclasses.replace(blank, score=score))
+        for task, score in zip(evaluate.SPINE, scores, strict=False)
+    ]
+
+
+def test_the_floors():
+    assert report.misses(rows_of(0.1, 0.4, 0.5, 0.5, 0.51)) == []
+    assert len(report.misses(rows_of(0.09, 0.9, 0.9, 0.9, 0.9))) == 1
+    assert len(report.misses(rows_of(0.39, 0.39, 0.39, 0.39, 0.39))) == 1
+    # only the first way of asking counts, and only the tasks of the floor
+    worse = report.Row(str(evaluate.SPINE[0]), 0, True, rows_of(-1.0)[0].score)
+    other = report.Row("mask > depth", 2, True, rows_of(-1.0)[0].score)
+    assert report.misses([*rows_of(0.9, 0.9), worse, other]) == []
