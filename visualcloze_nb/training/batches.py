@@ -42,8 +42,10 @@ class Batch:
     stage: int
 
 
+@torch.autocast("cpu", enabled=False)
+@torch.autocast("cuda", enabled=False)
 def draw_columns(tasks: Sequence[tuple[str, ...]], scenes, size, chance, device) -> torch.Tensor:
-    """One row of each grid, `(B, 3, H, n W)` in -1..1; grids that share a task are drawn together."""
+    """One row of each grid, `(B, 3, H, n W)` float32 in -1..1; grids that share a task are drawn together."""
     width, height = size
     strips = torch.empty(len(tasks), 3, height, width * len(tasks[0]), device=device)
     for columns in set(tasks):
@@ -104,7 +106,7 @@ def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, 
         task = chosen[i % len(chosen)]
         inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
         row = (*inputs, *task.outputs)
-        target = rng.randrange(n_cols) if rng.random() < 0.35 else n_cols - 1
+        target = rng.randrange(n_cols) if rng.random() < 0.25 else n_cols - 1
         columns.append(row)
         targets.append((target,))
         wordless = rng.random() < 0.1
