@@ -86,7 +86,8 @@ def test_cancel_is_heard_within_a_step(grid):
 
     pipe.transformer.transformer_blocks[0].register_forward_hook(wait)
     pipe.transformer.single_transformer_blocks[0].register_forward_hook(lambda *_: after.append(1))
-    panel = panel_of(grid, pipe, steps=50)
+    panel, ended = panel_of(grid, pipe, steps=50), []
+    panel.on_end = lambda: ended.append(panel.status.value)
     panel.run()
     assert entered.wait(20) and panel.running and panel.start.disabled and not panel.cancel.disabled
     panel.cancel.click()
@@ -94,7 +95,7 @@ def test_cancel_is_heard_within_a_step(grid):
     panel.wait(20)
     assert not panel.running and after == [], "the next block was not begun"
     assert "Cancelled" in panel.status.value and panel.result is None and panel.guard.message.value == ""
-    assert not panel.start.disabled and panel.cancel.disabled
+    assert not panel.start.disabled and panel.cancel.disabled and "Cancelled" in ended[0]
     panel.steps.value = 2
     panel.run()
     panel.wait(60)

@@ -149,8 +149,6 @@ class Notebook:
 
     def __init__(self, page, server: Server, name: str):
         self.page, self.server, self.name = page, server, name
-        self.sent = []  # lengths of what the browser sends to the kernel
-        page.on("websocket", lambda socket: socket.on("framesent", lambda data: self.sent.append(len(data))))
         self.state_file = server.folder / f"{name}.json"
 
     def open(self):

@@ -51,9 +51,8 @@ class GridBuilder:
         self.state = BuilderState(grid)
         self.guard = Guard()
         self.cells = self._make_cells(drag_and_drop)
-        self.panel = RunPanel(
-            lambda: self.grid, pipe, guard=self.guard, on_guess=self._show_guess, on_result=self._take_result
-        )
+        heard = {"on_guess": self._show_guess, "on_result": self._take_result, "on_end": self.cells.forget_guess}
+        self.panel = RunPanel(lambda: self.grid, pipe, guard=self.guard, **heard)
         self._make_controls()
         self._wire()
         self._drawn = self.state.draft

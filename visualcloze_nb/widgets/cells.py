@@ -69,6 +69,10 @@ class PlainGrid:
         alt = f"{place(self.state.n_rows - 1, col)}: {words}"
         self._cells[self.state.n_rows - 1, col][0].value = figure(picture, alt, words, classes="vcnb-target")
 
+    def forget_guess(self) -> None:
+        """Show the state again in place of a guess."""
+        self.refresh()
+
     def _label(self, row: int) -> ipywidgets.HTML:
         text = "query" if row == self.state.n_rows - 1 else f"example {row + 1}"
         return ipywidgets.HTML(text, layout=ipywidgets.Layout(width="76px"))

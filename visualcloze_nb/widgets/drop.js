@@ -50,6 +50,9 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// JupyterLab would otherwise take the focused element's keys, Ctrl+Z too, for the notebook (see shield.js).
+const OURS = { "data-lm-suppress-shortcuts": "true" };
+
 const SUMMARY =
   "Arrow keys: go to a cell. Enter: choose a file for it. Space: mark or unmark a target in the query row. " +
   "Shift and an arrow key: swap with the neighbour. Delete: empty the cell. Ctrl+Z: undo. " +
@@ -64,11 +67,10 @@ function render({ model, el }) {
   const file = element("input", { type: "file", accept: "image/*", multiple: "", tabindex: "-1", "aria-hidden": "true" });
   file.style.display = "none";
   const table = element("div", { role: "grid", "aria-label": "Grid of pictures: examples above, query in the last row" });
-  const choose = element("button", { type: "button", class: "vcnb-choose" });
+  const choose = element("button", { type: "button", class: "vcnb-choose", ...OURS });
   const said = element("div", { role: "status", "aria-live": "polite", class: "vcnb-said" });
-  const help = element("details", {}, element("summary", {}, "Keys"), element("p", {}, SUMMARY));
-  // JupyterLab would otherwise take arrow keys and Ctrl+Z for the notebook (see shield.js).
-  const root = element("div", { class: "vcnb-drop", "data-lm-suppress-shortcuts": "true" }, table, choose, file, said, help);
+  const help = element("details", {}, element("summary", OURS, "Keys"), element("p", {}, SUMMARY));
+  const root = element("div", { class: "vcnb-drop" }, table, choose, file, said, help);
   el.append(root);
 
   const at = () => model.get("selected");
@@ -140,7 +142,7 @@ function render({ model, el }) {
     const image = element("img", { alt: "", draggable: "false" });
     const words = element("span", { class: "vcnb-words" });
     const problem = element("span", { class: "vcnb-problem" });
-    const box = element("div", { role: "gridcell", class: "vcnb-cell", draggable: "true" }, image, words, problem);
+    const box = element("div", { role: "gridcell", class: "vcnb-cell", draggable: "true", ...OURS }, image, words, problem);
     box.addEventListener("keydown", (event) => key(event, row, col));
     box.addEventListener("focus", () => go(row, col, false));
     box.addEventListener("click", () => go(row, col));
@@ -234,6 +236,7 @@ function render({ model, el }) {
   }
 
   function heard(message, buffers) {
+    if (message.kind === "draw") draw();
     if (message.kind !== "guess") return;
     const one = cells[message.row]?.[message.col];
     if (!one) return;

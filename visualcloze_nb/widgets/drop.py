@@ -78,6 +78,10 @@ class DropGrid:
         data, kind = thumb(picture)
         self.box.send({"kind": "guess", "row": self.state.n_rows - 1, "col": col, "mime": kind}, [data])
 
+    def forget_guess(self) -> None:
+        """Show the state again in place of a guess."""
+        self.box.send({"kind": "draw"})
+
     def _sent(self, row: int, col: int) -> dict:
         state = self.state
         kind, words = describe(state, row, col)

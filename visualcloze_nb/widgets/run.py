@@ -35,6 +35,7 @@ class RunPanel:
         guard: where messages are shown; the panel's own by default.
         on_guess: called as `on_guess(number, picture)` with what target `number` (from 0) looks like so far.
         on_result: called with the `Result`.
+        on_end: called when the run is over, also after an error or when it was cancelled.
 
     Attributes:
         result: of the last run that ended, or None.
@@ -50,9 +51,10 @@ class RunPanel:
         guard: Guard | None = None,
         on_guess: Callable | None = None,
         on_result: Callable | None = None,
+        on_end: Callable | None = None,
     ):
         self._grid = (lambda: grid) if isinstance(grid, Grid) else grid
-        self.pipe, self.on_guess, self.on_result = pipe, on_guess, on_result
+        self.pipe, self.on_guess, self.on_result, self.on_end = pipe, on_guess, on_result, on_end
         self.result, self.thread, self.asked = None, None, None
         self._stop = threading.Event()
         alone = guard is None
@@ -230,6 +232,8 @@ class RunPanel:
             with self.guard.lock:
                 self._set(False, said)
                 self.refresh()
+                if self.on_end is not None:
+                    self.on_end()
 
     def _ready(self):
         if isinstance(self.pipe, str):

@@ -4,10 +4,11 @@
 
 function render({ el }) {
   el.style.display = "none";
+  el.dataset.shield = "up";
   const heard = (event) => {
-    const form = el.closest(".vcnb");
-    if (!form?.contains(event.target)) return;
-    form.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
+    if (!el.closest(".vcnb")?.contains(event.target) || event.target.closest(".vcnb-drop")) return;
+    // The mark counts only on the focused element itself: JupyterLab's shortcuts ask for `:focus`.
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
   };
   // ipywidgets leaves the handle of a slider without a name.
   const name = (event) => {
