@@ -14,6 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     vae = commands.add_parser("vae", help="train the tiny VAE on rows of the toy world")
     transformer = commands.add_parser("transformer", help="train the tiny transformer and its text encoders")
     transformer.add_argument("--vae", type=Path, default=Path("runs/vae/vae"), help="folder of the trained VAE")
+    transformer.add_argument("--start", type=Path, help="a pipeline folder to begin from; else random weights")
     export = commands.add_parser("export", help="put a trained pipeline where load('tiny') finds it")
     export.add_argument("--run", type=Path, default=Path("runs/transformer"))
     export.add_argument("--vae-run", type=Path, default=Path("runs/vae"))
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command == "transformer":
         from .transformer import train
 
-        train(arguments.vae, arguments.out, arguments.steps, seed=arguments.seed)
+        train(arguments.vae, arguments.out, arguments.steps, seed=arguments.seed, start=arguments.start)
     if arguments.command == "export":
         from .export import export as write
 

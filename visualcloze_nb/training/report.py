@@ -148,7 +148,7 @@ def run(
     Args:
         model: what `load` takes: a name or a folder.
         tasks: such as `"picture > edge"`; `SPINE` unless given.
-        out: where to write the record, JSON.
+        out: where to write the record, JSON; the table goes beside it, Markdown.
         sheet_to: where to write the contact sheet, PNG.
         settings: of `measure`.
 
@@ -164,6 +164,7 @@ def run(
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(record(rows, model=str(model), **settings), indent=1) + "\n")
+        out.with_suffix(".md").write_text(table(rows) + "\n")
     if sheet_to:
         sheet_to.parent.mkdir(parents=True, exist_ok=True)
         sheet(attempts).save(sheet_to)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, VisualClozePipeline
 from tqdm.auto import tqdm
 
 from ..flow import noised, velocity
@@ -122,14 +122,30 @@ def train(
     learning_rate: float = 1e-3,
     save_every: int = 250,
     measure_every: int = 1000,
+    start: Path | None = None,
 ) -> None:
-    """Train, resume, finish; the result is `out/pipeline`, averaged weights in diffusers' layout."""
+    """Train, resume, finish; the result is `out/pipeline`, averaged weights in diffusers' layout.
+
+    Args:
+        vae_folder: the trained VAE.
+        out: folder of the run; if it holds a state, the run goes on from there.
+        steps: in all. The learning rate falls over the last 30 %: to train on, raise it before that.
+        batch_size: grids in a step.
+        seed: of weights and batches.
+        learning_rate: of AdamW; Muon's is twice that.
+        save_every, measure_every: steps between states, and between rows of the log.
+        start: a pipeline to begin from, such as the bundled one, in place of random weights.
+    """
     out.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision="bf16")
     device = accelerator.device
     vae = AutoencoderKL.from_pretrained(vae_folder).to(device).requires_grad_(False)
     with accelerator.main_process_first():  # the others then read what the first has kept
-        pipe = build_pipeline(vae, seed, kept_tokenizers(out)).to(device)
+        pipe = build_pipeline(vae, seed, kept_tokenizers(start or out))
+        if start:
+            begun = VisualClozePipeline.from_pretrained(start)
+            Model(pipe).load_state_dict(Model(begun).state_dict())
+        pipe = pipe.to(device)
         if accelerator.is_main_process:
             pipe.tokenizer.save_pretrained(out / "tokenizer")
             pipe.tokenizer_2.save_pretrained(out / "tokenizer_2")
