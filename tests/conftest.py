@@ -161,9 +161,17 @@ def stock_pipe():
 
 
 @pytest.fixture(scope="session")
-def pipe(random_pipe):
+def tiny():
+    """The bundled checkpoint."""
+    from visualcloze_nb.models import load
+
+    return quiet(load("tiny"))
+
+
+@pytest.fixture(scope="session")
+def pipe(tiny):
     """The pipeline that the documented calls run on."""
-    return random_pipe
+    return tiny
 
 
 def fresh_copy(pipe):

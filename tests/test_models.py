@@ -48,7 +48,8 @@ def test_a_folder(folder):
     pipe = quiet(load(folder))
     assert type(pipe) is VisualClozePipeline and pipe.transformer.dtype == torch.float32
     assert pipe.plan.name == "cpu" and pipe.resolution == 32
-    assert pipe.fill(Grid(rows()), steps=1, strength=0).image.size == (32, 32)
+    result = pipe.fill(Grid(rows()), steps=1, strength=0)
+    assert result.image.size == (32, 32) and result.model == str(folder)
     assert load(folder, dtype=torch.bfloat16).transformer.dtype == torch.bfloat16
 
 

@@ -16,6 +16,7 @@ BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
 NF4 = 0.5 + 4 / 64  # bytes a weight: 4 bits, and a 32-bit scale for each 64 weights
 LIVE = 18  # activations of a FLUX block alive at once, as multiples of (tokens x width)
 RESERVE = 1.0 * GB  # driver context, fragments, other programs
+LIBRARIES = 0.4 * GB  # Python with torch and diffusers
 STREAMING = 6.0 * GB  # RAM while weights go straight to the GPU: Python, torch, a piece of a file
 SMALL = 100_000_000  # a model of fewer parameters runs in float32 everywhere: it is not worth less
 BITSANDBYTES = "bitsandbytes (pip install bitsandbytes)"
@@ -275,7 +276,7 @@ def _measured(way: Plan, model: Model, machine: Machine, rows: int, cols: int, s
     work = model.work(precision, rows, cols, size)
     most = max(work.values())
     if way.name == "cpu":
-        gpu, ram = 0.0, total + most + RESERVE
+        gpu, ram = 0.0, total + most + LIBRARIES
     elif way.offload:
         turns = (stays - parts["vae"] + work["denoise"], text, parts["vae"] + work["decode"])
         gpu, ram = max(turns) + RESERVE, total + STREAMING
