@@ -15,7 +15,7 @@ from visualcloze_nb.grid import Grid
 RESOLUTIONS = {"tiny": 64, "384": 384, "384-lora": 384, "512": 512}
 TEXT_TOKENS = {"tiny": 64}  # of the others 512
 ENLARGED = 3  # stage 2 makes sides so many times as long
-ASSUMED = {"tiny": 1e-4}  # seconds a token and step, two cores; replaced by what the first run measures
+ASSUMED = {"tiny": 2e-4}  # seconds a token and step, two cores; replaced by what the first run measures
 _measured: dict[str, float] = {}
 
 
