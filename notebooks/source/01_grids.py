@@ -1,0 +1,330 @@
+# %% [markdown]
+# # 01 Grids
+# **How does a task become one picture?**
+#
+# VisualCloze gets pictures in rows and columns. The model behind it reads one long list of *tokens*, each a short
+# list of numbers. This lesson walks from one to the other. At the end you will be able to
+#
+# - say at what size the model sees each picture,
+# - count the tokens of any grid,
+# - give each token its place: row, y and x,
+# - say what a larger grid costs, having measured it.
+#
+# 30 minutes, on a CPU.
+
+# %% tags=["setup"]
+import time
+
+import numpy as np
+import torch
+from PIL import Image
+from diffusers import VisualClozeGenerationPipeline
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
+from einops import rearrange
+
+from visualcloze_nb import Grid, Layout, images, latents, load, prompts, show
+from visualcloze_nb.flow import velocity
+from visualcloze_nb.lessons import grids as checks
+from visualcloze_nb.lessons import predict
+from visualcloze_nb.text import encode_text
+from visualcloze_nb.toyworld import sample
+
+pipe = load("tiny")
+
+# %% [markdown]
+# Here is a task: one finished example, one question. To make it interesting, the example is wide and the question
+# is tall. Nobody has told the model in words what to do. The example shows it.
+
+# %%
+wide = sample("picture > depth", seed=15, examples=1, width=200, height=120).grid
+tall = sample("picture > depth", seed=4, examples=1, width=120, height=160).grid
+grid = Grid([wide.examples[0], tall.query], task=wide.task)
+show.show_grid(grid, "A task: the empty cell is to be filled", titles=["picture", "depth map"])
+
+# %% [markdown]
+# ## How large does each cell become?
+# Pictures come in all sizes. A model has one number, its `resolution`: 64 for the tiny model, 384 or 512 for the
+# released ones. It does not fix the width or the height. It fixes the *area*: a cell gets about `resolution`²
+# pixels, whatever its shape. Then both sides are cut down to multiples of 16. Why 16, we shall see below.
+
+
+# %%
+def cell_size(width, height, resolution):
+    """About resolution² pixels, the same aspect ratio, sides divisible by 16."""
+    aspect = width / height
+    new_height = int((resolution**2 / aspect) ** 0.5)  # width * height = resolution²
+    new_width = int(new_height * aspect)
+    return new_width // 16 * 16, new_height // 16 * 16
+
+
+for photo in [(200, 120), (120, 160), (1600, 900), (100, 1000)]:
+    print(f"{photo} becomes {cell_size(*photo, 64)} at 64, {cell_size(*photo, 384)} at 384")
+
+# %% [markdown]
+# **Predict.** At resolution 384, a square picture is cut into 24 x 24 = 576 squares of 16 x 16 pixels. How many such
+# squares does a wide photo of 1600 x 900 give? Put a number in place of the dots.
+
+# %%
+guess = predict("Squares of a 1600 x 900 photo at resolution 384?", ...)
+
+# %%
+width, height = cell_size(1600, 900, 384)
+guess.compare(width // 16 * (height // 16))
+
+# %% [markdown]
+# The shape changes, the area hardly does. So a cell costs about the same whatever its shape, and no picture is
+# squeezed. (Cutting down to multiples of 16 loses a little: most at low resolution.)
+#
+# All cells of one row must have one size, because they will lie side by side. The first picture of the row decides.
+# The others are scaled until they *cover* that size. What sticks out is cut off, equally on both sides.
+
+
+# %%
+def cover(picture, width, height):
+    """Scale to cover width x height, then cut out the middle."""
+    if width / height > picture.width / picture.height:
+        scaled = width, picture.height * width // picture.width
+    else:
+        scaled = picture.width * height // picture.height, height
+    left, top = scaled[0] // 2 - width // 2, scaled[1] // 2 - height // 2
+    picture = picture.resize(scaled, Image.Resampling.LANCZOS)
+    return picture.crop((left, top, left + width, top + height))
+
+
+# %%
+tall_picture = tall.examples[0][0]
+cut = cover(tall_picture, 80, 48)
+show.sheet([tall_picture, cut], ["as it came, 120 x 160", "in a row of 80 x 48"], title="A tall picture in a wide row")
+
+# %% [markdown]
+# The package and diffusers do the same, pixel for pixel. In diffusers it is
+# `VisualClozeProcessor.preprocess_image`, which calls `VaeImageProcessor._resize_and_crop`.
+
+# %%
+sizes = [(w, h) for w in range(40, 2000, 97) for h in range(40, 2000, 97)]
+print(all(cell_size(*size, 384) == images.fit_size(*size, 384) for size in sizes), len(sizes), "sizes")
+ours, stock = images.resize_and_crop(tall_picture, 80, 48), VaeImageProcessor()._resize_and_crop(tall_picture, 80, 48)
+print(np.array_equal(cut, ours), np.array_equal(cut, stock))
+
+# %% [markdown]
+# ## How do the cells become tokens?
+# Now the cells of each row are put side by side: one *strip* a row. The empty cell becomes black. The two strips are
+# not glued to each other. They could not be: they differ in width.
+
+
+# %%
+def strips_of(grid, resolution):
+    """One array (H, W, 3) a row: its cells side by side, blanks black."""
+    strips = []
+    for row in grid.rows:
+        first = next(cell for cell in row if cell is not None)
+        size = cell_size(*first.size, resolution)
+        cells = [Image.new("RGB", size) if cell is None else cover(cell, *size) for cell in row]
+        strips.append(np.concatenate([np.asarray(cell) for cell in cells], axis=1))
+    return strips
+
+
+strips = strips_of(grid, 64)
+print([strip.shape for strip in strips])
+
+# %% [markdown]
+# Each strip goes through the VAE, which makes it 8 times smaller along each side and gives 16 numbers for each place
+# that is left: the *latents*. FLUX then lays 2 x 2 neighbouring latents in one line. Those 4 x 16 = 64 numbers are one
+# token. A token therefore stands for 16 x 16 pixels.
+
+
+# %%
+def pack(z):
+    """Latents (B, 16, H, W) to tokens (B, H/2 * W/2, 64)."""
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
+
+
+with torch.no_grad():
+    z = [pipe.vae.encode(latents.pixels(strip)).latent_dist.mean for strip in strips]
+for number, one in enumerate(z):
+    print(strips[number].shape, "->", tuple(one.shape), "->", tuple(pack(one).shape))
+
+# %% [markdown]
+# `latents.pack` in the package and `VisualClozeGenerationPipeline._pack_latents` in diffusers agree:
+
+# %%
+stock_pack = VisualClozeGenerationPipeline._pack_latents
+print(all(torch.equal(pack(one), latents.pack(one)) for one in z))
+print(all(torch.equal(pack(one), stock_pack(one, *one.shape)) for one in z))
+
+# %% [markdown]
+# **Predict.** The tokens of the second strip follow those of the first, in one list. How many are there in all?
+# The next cell counts them, then draws where each one lies.
+
+# %%
+guess = predict("Tokens of this grid?", ...)
+
+# %%
+tokens = torch.cat([pack(one) for one in z], dim=1)
+guess.compare(tokens.shape[1])
+numbers = range(tokens.shape[1])
+words = "Two strips, black where the blank is, cut into squares that are numbered line by line from 0 to 53."
+checks.draw_tokens(strips, numbers, "All that the model gets: 54 tokens, in this order", words)
+
+# %% [markdown]
+# Follow the numbers. Token 4 belongs to the picture and token 5 to its depth map: a line runs through *all* cells of
+# a row. From here on there are no cells any more, only tokens. Cells will have to be found again by their places.
+#
+# ## How does the model know where a token lies?
+# Attention, the heart of a transformer, looks at a *set*: shuffle the tokens and it gives the same answers, shuffled.
+# So each token carries its place: three numbers, `row, y, x`.
+#
+# - `row` is the row of the grid, counted from **1**.
+# - `y` counts the tokens down, `x` the tokens across. Both start at 0 in each strip.
+#
+# **Exercise.** Write them down for all tokens, in the order of the drawing above.
+
+
+# %% tags=["exercise"]
+def position_ids(sizes, n_cols):
+    """Give each token its place.
+
+    sizes: (width, height) of a cell in pixels, one pair for each row of the grid, such as [(80, 48), (48, 64)].
+    n_cols: cells in a row.
+    Returns a numpy array (L, 3) of float32: row, y, x of each of the L tokens.
+    """
+    ### BEGIN SOLUTION
+    ids = [
+        (row, y, x)
+        for row, (width, height) in enumerate(sizes, start=1)
+        for y in range(height // 16)
+        for x in range(width // 16 * n_cols)
+    ]
+    return np.array(ids, dtype=np.float32)
+    ### END SOLUTION
+
+
+# %%
+checks.position_ids.check(position_ids)
+
+# %% [markdown]
+# The check compares with the package: `grid.layout(64)` knows sizes, token counts and ids. Its ids are those of
+# `VisualClozeGenerationPipeline._prepare_latent_image_ids`:
+
+# %%
+layout = grid.layout(64)
+planes = [latents.pixels(strip) for strip in strips]
+stock_ids = VisualClozeGenerationPipeline._prepare_latent_image_ids(planes, 8, "cpu", torch.float32)
+print(layout.sizes, layout.tokens, layout.total)
+print("ids as in diffusers:", np.array_equal(layout.ids, stock_ids))
+
+# %%
+labels = [f"{row},{y},{x}" for row, y, x in layout.ids.astype(int)]
+words = "The same strips; each square now shows its row, y and x. The first reads 1,0,0, the last 2,3,5."
+checks.draw_tokens(strips, labels, "Each token's place: row, y, x", words)
+
+# %% [markdown]
+# What does the model do with them? It turns pairs of numbers by angles that grow with row, y and x, at several
+# speeds (*rotary embedding*, `transformer.pos_embed` in diffusers). Two tokens with equal ids are turned alike, and
+# what attention feels is only the *difference* of two places. Below: how alike each place is to the outlined one.
+
+# %%
+here = 45
+cos, sin = pipe.transformer.pos_embed(torch.from_numpy(layout.ids))
+likeness = (cos * cos[here] + sin * sin[here]).mean(-1).numpy()  # the mean of cos(difference of angles)
+above = int(likeness[layout.row_slices[0]].argmax())
+print("place", labels[here], "finds in row 1:", labels[above])
+words = "Heat map: brightest at the outlined token, fading around it; bright at the same y and x in the first strip."
+checks.draw_tokens(checks.heat(likeness, layout), labels, "Bright: places like the outlined one", words, marked=[here])
+
+# %% [markdown]
+# The same y and x in *another row* is close by. That is what makes in-context learning easy: "look at the same place
+# in the example" is a small turn. But note a trap. Rows of different shape share x, not cells: token 2,2,3 lies in
+# the blank depth map and 1,2,3 in the example's *picture*. If you can, give all rows one aspect ratio.
+#
+# ## What do the words add?
+# The text encoders are told the layout too, in one sentence that the user never writes.
+
+
+# %%
+def layout_prompt(rows, cols):
+    """The sentence that says how many pictures lie where."""
+    count = rows * cols
+    return f"A grid layout with {rows} rows and {cols} columns, displaying {count} images arranged side by side."
+
+
+print(grid.prompt)
+
+# %% [markdown]
+# First the layout, then the task. A third sentence may follow that says what the answer shows (`content`). The same
+# function in diffusers is `VisualClozeProcessor.get_layout_prompt`. In release 0.42.1 a stray comma makes it give a
+# *tuple* of one sentence, so the stock pipeline's encoders read brackets and quotes as well. Ours read the sentence.
+
+# %%
+sizes = [(rows, cols) for rows in range(1, 6) for cols in range(1, 6)]
+stock = VisualClozeProcessor(resolution=64)
+print(all(layout_prompt(*size) == prompts.layout_prompt(*size) for size in sizes))
+print(grid.prompt.startswith(layout_prompt(2, 2)))
+print(stock.get_layout_prompt((2, 2)))
+
+# %% [markdown]
+# ## What does a larger grid cost?
+# Each step of the model reads all tokens: those of the grid, and the text, padded to a fixed length. The released
+# model pads to 512. Count first:
+
+# %%
+for rows, cols in [(1, 2), (2, 2), (3, 2), (3, 3), (5, 5)]:
+    count = Layout(((384, 384),) * rows, cols, 16).total
+    all_tokens = count + 512
+    print(f"{rows} x {cols}: {count:6,} + 512 = {all_tokens:6,} tokens, {all_tokens**2 / 1e6:6.1f} million pairs")
+
+# %% [markdown]
+# Why pairs? Two things happen to tokens in a transformer. Linear layers treat each token alone: twice the tokens,
+# twice the work. Attention compares every token with every other: twice the tokens, *four* times the work. Which
+# of the two is felt? Measure it. We give the tiny model large cells, 256 x 256, so that there is something to do.
+
+# %%
+text = encode_text(pipe, grid.prompt, 64)
+
+
+@torch.no_grad()
+def seconds(layout):
+    """Time one step on a grid of this layout; what the numbers are does not matter."""
+    noise, known = torch.zeros(1, layout.total, 64), torch.zeros(1, layout.total, 320)
+    start = time.perf_counter()
+    velocity(pipe.transformer, noise, known, 0.5, text, latents.position_ids(layout))
+    return time.perf_counter() - start
+
+
+# %% [markdown]
+# **Predict.** From 1 x 2 to 3 x 3 cells, the tokens grow from 576 to 2,368: 4.1 times. How does the time grow?
+
+# %%
+choices = ["about as the tokens", "clearly more than the tokens"]
+guess = predict("The time of one step grows", ..., choices)
+
+# %%
+shapes = [(1, 2), (2, 2), (2, 3), (3, 3)]
+layouts = [Layout(((256, 256),) * rows, cols, 16) for rows, cols in shapes]
+counts = [layout.total + 64 for layout in layouts]
+rounds = [[seconds(layout) for layout in layouts] for _ in range(4)]
+best = np.min(rounds, axis=0)  # of four rounds: other programs disturb, and nothing makes a step faster
+growth = (best[-1] / best[0]) / (counts[-1] / counts[0])
+guess.compare(choices[1] if growth > 1.15 else choices[0])
+
+# %%
+names = [f"{rows} x {cols}" for rows, cols in shapes]
+checks.draw_cost(counts, best, names, "Time grows faster than the number of tokens")
+
+# %% [markdown]
+# So an example is not free. It lengthens every step, twice over: it brings tokens, and it makes all others look at
+# them. A run has some 30 steps. That is why cells are small (384 pixels) and the result is enlarged afterwards, in a
+# second stage (lesson 08).
+#
+# ## What we saw
+# - A cell gets about `resolution`² pixels at its row's own aspect ratio, in multiples of 16.
+# - Cells of a row become one strip, the strip latents, 2 x 2 latents a token: 16 x 16 pixels each.
+# - Tokens know their place by `row, y, x`; the same place in another row is near.
+# - The layout is said in words too.
+# - Time grows faster than the number of tokens, because attention looks at pairs.
+#
+# All of it is `grid.layout(resolution)` and `latents.pack`: read `visualcloze_nb/layout.py`, it is short.
+#
+# **An open question.** The examples are the same in all 30 steps. Could the model read them once and remember, instead
+# of paying for them in each step? What in the order of *who looks at whom* would have to change?

@@ -1,0 +1,306 @@
+# %% [markdown]
+# # 02 Cloze and masks
+# **How does the model know what to fill?**
+#
+# A cloze test is a text with blanks. Here the blanks are pictures. In lesson 01 the blank was simply black. That
+# cannot be the whole story: a night sky is black too. At the end of this lesson you will be able to
+#
+# - write the mask that says where the blanks are,
+# - turn it into 256 numbers for each token, losing nothing,
+# - name all 384 numbers that the model reads for each token,
+# - put a blank anywhere, of any shape.
+#
+# 30 minutes, on a CPU. Lesson 01 explains strips and tokens.
+
+# %% tags=["setup"]
+import numpy as np
+import torch
+from PIL import Image
+from diffusers import VisualClozeGenerationPipeline
+from einops import rearrange
+
+from visualcloze_nb import latents, load, show
+from visualcloze_nb.flow import schedule, walk
+from visualcloze_nb.lessons import cloze_masks as checks
+from visualcloze_nb.lessons import predict
+from visualcloze_nb.text import encode_text
+from visualcloze_nb.toyworld import sample
+
+pipe = load("tiny")
+
+# %%
+task = sample("picture > edge", seed=15, examples=1)
+grid = task.grid
+show.show_grid(grid, "The task: draw the outlines", titles=["picture", "outlines"])
+
+# %% [markdown]
+# ## What does the model see of an empty cell?
+# The pictures of a row lie side by side in one strip. The VAE wants numbers from -1 (black) to 1 (white), and it
+# cannot read "nothing". So a blank has to get some colour. In stage 1 diffusers makes it black.
+
+
+# %%
+def pixels(picture):
+    """A picture as (1, 3, H, W): 0..255 becomes -1..1."""
+    return rearrange(torch.from_numpy(np.array(picture) / np.float32(127.5)), "h w c -> 1 c h w") - 1
+
+
+def strip(cells, blank=-1.0):
+    """The cells of a row side by side; None becomes a blank, 64 x 64."""
+    return torch.cat([torch.full((1, 3, 64, 64), blank) if cell is None else pixels(cell) for cell in cells], dim=3)
+
+
+query = strip(grid.query)
+print(tuple(query.shape), "blank:", query[..., 64:].unique().tolist())
+
+# %% [markdown]
+# `latents.strip` in the package does the same; in diffusers `VisualClozeProcessor.preprocess_image` puts
+# `Image.new("RGB", size, (0, 0, 0))` where a cell is `None`.
+#
+# **Predict.** One query row is a picture and a blank. Another is the same picture and a *photo taken in the dark*,
+# completely black. The strips have 3 x 64 x 128 = 24,576 numbers. How many of them differ?
+
+# %%
+guess = predict("Numbers that differ?", ...)
+
+# %%
+night = Image.new("RGB", (64, 64))
+other = strip([grid.query[0], night])
+guess.compare(int((query != other).sum()))
+print("as the package's:", torch.allclose(query, latents.strip(grid.query, (64, 64)), atol=1e-6))
+
+# %% [markdown]
+# So the strip alone cannot say what is to be filled. Outlines make it worse: they are white lines on black, and most
+# of their pixels are as black as a blank. The model needs to be *told*. It gets a second strip: the **mask**, 1 for
+# each pixel that is to be filled, 0 for each that is known.
+
+
+# %%
+def cell_mask(cells):
+    """1 on blanks, 0 elsewhere: (1, 1, 64, 64 * cells)."""
+    return torch.cat([torch.full((1, 1, 64, 64), float(cell is None)) for cell in cells], dim=3)
+
+
+mask = cell_mask(grid.query)
+print("as the package's:", torch.equal(mask, latents.cell_mask([cell is None for cell in grid.query], (64, 64))))
+print("blank pixels:", int(mask.sum()), "and with the night photo:", int(cell_mask([grid.query[0], night]).sum()))
+
+# %%
+words = "Three strips: the query with a black cell; its mask, white in that cell; the other mask, black all over."
+rows = {"what is known": query, "mask": mask, "mask, if it is\na night photo": cell_mask([grid.query[0], night])}
+checks.draw_strips(rows, "Equal strips, different masks: white is to be filled", words)
+
+# %% [markdown]
+# ## How does a mask of pixels fit into tokens?
+# The model reads tokens, and a token stands for 16 x 16 pixels. The strip is made smaller by the VAE. The mask must
+# get smaller too. A VAE would blur it. Averaging would lose its shape. FLUX Fill throws nothing away: *every pixel
+# of the mask gets a channel of its own.*
+#
+# 1. A latent stands for 8 x 8 pixels. Lay these 64 numbers in the channels: `(1, 1, H, W)` becomes
+#    `(1, 64, H/8, W/8)`.
+# 2. Then pack as lesson 01 packs latents: 2 x 2 neighbours become one token.
+#
+# **Predict.** How many numbers of mask has a token?
+
+# %%
+guess = predict("Numbers of mask in each token?", ...)
+
+
+# %%
+def pack(z):
+    """(B, C, H, W) to tokens (B, H/2 * W/2, 4 C), as in lesson 01."""
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
+
+
+guess.compare(latents.pack_mask(mask).shape[-1])
+
+# %% [markdown]
+# **Exercise.** Write both steps. `rearrange` reads like this: `"b 1 (h p) (w q)"` says that the height is made of `h`
+# squares of `p` pixels. What you write after the arrow is the new order.
+
+
+# %% tags=["exercise"]
+def mask_tokens(mask):
+    """A mask of pixels as tokens.
+
+    mask: (B, 1, H, W) of 0 and 1; H and W are multiples of 16.
+    Returns (B, H/16 * W/16, 256).
+    """
+    ### BEGIN SOLUTION
+    squares = rearrange(mask, "b 1 (h p) (w q) -> b (p q) h w", p=8, q=8)
+    return pack(squares)
+    ### END SOLUTION
+
+
+# %%
+checks.mask_tokens.check(mask_tokens)
+
+# %% [markdown]
+# The package calls it `latents.pack_mask`. Diffusers does it in the middle of
+# `VisualClozeGenerationPipeline._prepare_latents`. Here is a mask that is no cell at all, a disc, through all three
+# (yours is in the check above), and all the way back.
+
+# %%
+y, x = np.mgrid[:64, :128]
+disc = torch.from_numpy((y - 45) ** 2 + (x - 26) ** 2 < 18**2).float()[None, None]
+tokens, stage1 = latents.pack_mask(disc), pipe.generation_pipe
+random = torch.Generator().manual_seed(0)
+stock = VisualClozeGenerationPipeline._prepare_latents(stage1, [[query]], [[disc]], random, 8, "cpu", torch.float32)
+back = rearrange(tokens, "b (h w) (c d p q) -> b 1 (h p c) (w q d)", h=4, c=8, d=8, p=2, q=2)
+print("as in diffusers:", torch.equal(tokens, stock[2]))
+print("nothing lost:", torch.equal(back, disc))
+
+# %%
+cut = int(((tokens.mean(-1) > 0) & (tokens.mean(-1) < 1)).sum())
+print(f"tokens: {int((tokens.mean(-1) == 1).sum())} inside, {cut} cut by the edge, of {tokens.shape[1]}")
+average = tokens.mean(-1).reshape(1, 1, 4, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
+words = "A white disc; the same disc from 256 numbers a token; and sixteen-pixel squares of grey, the disc averaged."
+rows = {"the mask": disc, "from 256 numbers\na token": back, "from 1 number\na token (average)": average}
+checks.draw_strips(rows, "256 numbers a token keep the shape, one would not", words)
+
+# %% [markdown]
+# ## What are all the numbers of a token?
+# Now the known pictures. The strip, blanks black, goes through the VAE and is packed: 64 numbers a token. Authors
+# call them the *masked latents*. The third part is the picture that is being painted. It starts as pure noise: 64
+# numbers more. All three lie side by side.
+#
+# **Predict.** How many numbers does the model read for each token?
+
+# %%
+guess = predict("Numbers for each token?", ...)
+
+# %%
+strips = [strip(row) for row in grid.rows]
+masks = [cell_mask(row) for row in grid.rows]
+random = torch.Generator().manual_seed(0)
+with torch.no_grad():
+    known = torch.cat([pack(latents.encode(pipe.vae, one, random)) for one in strips], dim=1)
+blanks = torch.cat([latents.pack_mask(one) for one in masks], dim=1)
+noise = torch.randn(1, 64, 64, generator=random)
+numbers = torch.cat([noise, known, blanks], dim=-1)
+guess.compare(numbers.shape[-1])
+
+# %%
+words = "A table of 64 tokens by 384 numbers: noise everywhere, then the known latents, then the mask, all 0 or all 1."
+parts = {"noise: 64": 64, "known: 64": 64, "mask: 256, one number a pixel": 256}
+checks.draw_numbers(numbers, parts, "One line a token: its noise, what is known, what to fill", words)
+
+# %% [markdown]
+# Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. There the known
+# latents in the middle band are all alike, because black is black. The left band is the canvas: noise, also where
+# the picture is known.
+#
+# Is this really what the model reads? Listen at its door, while the pipeline runs one step.
+
+# %%
+heard = []
+
+
+def listen(module, args, kwargs):
+    heard.append(kwargs["hidden_states"])
+
+
+hook = pipe.transformer.register_forward_pre_hook(listen, with_kwargs=True)
+pipe.fill(grid, seed=0, steps=1, strength=0, progress=False)
+hook.remove()
+print(tuple(heard[0].shape), "channels expected:", pipe.transformer.config.in_channels)
+print("what we built is what it reads:", torch.allclose(heard[0], numbers, atol=1e-3))
+
+# %% [markdown]
+# In the package `latents.condition` makes the last 320 numbers and `latents.prepare` all of them. In diffusers,
+# `prepare_latents` calls the 320 `masked_image_latents`, mask included. The channels are those of FLUX.1-Fill, which
+# was made for holes in single pictures. Nothing was added for grids. That is the trick of VisualCloze.
+#
+# ## Black or grey?
+# The mask says where the blank is. Does it matter what colour lies beneath? Stage 1 feeds black (-1). The authors
+# *trained* with grey (0), and stage 2 feeds grey. Our tiny model was trained with black in stage 1.
+#
+# **Predict.** We recolour the blank cell from black to grey. The picture beside it is untouched. Of *its* 16 tokens,
+# how many get other numbers?
+
+# %%
+guess = predict("Tokens of the untouched picture that change?", ...)
+
+# %%
+with torch.no_grad():
+    black, grey = (
+        pack(latents.encode(pipe.vae, strip(grid.query, colour), torch.Generator().manual_seed(0)))
+        for colour in (-1.0, 0.0)
+    )
+moved = ((black - grey).abs().amax(-1) > 0.1).reshape(4, 8)
+guess.compare(int(moved[:, :4].sum()))
+
+# %% [markdown]
+# All of them. The VAE reads the whole row at once, and it normalises over the whole row (*group norm*). A black
+# neighbour changes the scale of everything beside it. The decoder undoes that (only small details get lost):
+
+# %%
+z, config = [latents.unpack(one, 8, 16) for one in (black, grey)], pipe.vae.config
+with torch.no_grad():
+    black_row, grey_row = (latents.decode(pipe.vae, one) for one in z)
+    by_hand = pipe.vae.decode(z[0] / config.scaling_factor + config.shift_factor).sample
+print("unpack undoes pack:", torch.equal(pack(z[0]), black))
+print("decoded as diffusers does:", torch.allclose(black_row, by_hand, atol=1e-3))
+print("blanks come back as", [round(float(one[..., 64:].mean()), 1) + 0.0 for one in (black_row, grey_row)])
+rows = {"blank black,\nthere and back": black_row, "blank grey,\nthere and back": grey_row}
+words = "The query row decoded from its latents twice. The picture looks the same, the blank is black or grey."
+checks.draw_strips(rows, "The VAE reads both: the picture survives", words, token=0)
+
+# %% [markdown]
+# But the transformer never sees the decoded picture. It sees the latents, and those are other numbers. So the colour
+# of a blank is no detail: **feed what the model was trained on.**
+#
+# ## Must the blank be a whole cell?
+# Not to the mask. Here is a disc cut from the *known* picture, and beside it the blank cell as before. Below each part
+# is written in a line or two, so that you can try other shapes.
+
+# %%
+hole = torch.maximum(mask, disc)
+holed = torch.where(hole > 0, torch.tensor(-1.0), query)
+random = torch.Generator().manual_seed(0)
+with torch.no_grad():
+    given = latents.condition(pipe.vae, [strips[0], holed], [masks[0], hole], random)
+changed = (given[..., 64:] != blanks).any(-1)
+print(tuple(given.shape))
+print("tokens with a new mask:", int(changed.sum()), "of them in row 1:", int(changed[0, :32].sum()))
+
+# %%
+layout, text = grid.layout(64), encode_text(pipe, grid.prompt, 64)
+sigmas = schedule(12, layout.total, pipe.scheduler.config)
+steps = walk(pipe.transformer, noise, given, latents.position_ids(layout), text, sigmas)
+*_, last = steps
+with torch.no_grad():
+    painted = latents.decode(pipe.vae, latents.unpack(last.after[:, layout.row_slices[1]], 8, 16))
+print("painted:", tuple(painted.shape), "of which to be filled:", f"{hole.mean():.0%}")
+
+# %%
+pasted = torch.where(hole > 0, painted, query)
+rows = {"given": holed, "mask": hole, "painted": painted, "painted, laid\ninto the mask": pasted}
+words = "The query with a black disc and a black cell, the mask, what the model painted, and that laid into the mask."
+checks.draw_strips(rows, "A mask of any shape can be asked for", words, token=0)
+
+# %% [markdown]
+# Two remarks. The tiny model has only practised whole cells, so do not expect too much of the disc. (FLUX Fill has
+# practised all shapes.) And look at the third strip: the model paints *every* token, also where the picture is known.
+# No step copies the known pixels in. In our training only errors in the blanks counted, so what the tiny model paints
+# elsewhere means nothing. (The authors counted all tokens.) The pipeline cuts out the target cells and throws the rest
+# away (`latents.read_targets`). Here we cut along the mask.
+
+# %%
+outside = (hole == 0).expand_as(query)
+off = (painted - query)[outside].abs().max()
+print("the model painted over known pixels:", bool(off > 0.05))
+print("laid into the mask, they are untouched:", torch.equal(pasted[outside], query[outside]))
+
+# %% [markdown]
+# ## What we saw
+# - A blank is black in the strip. Only the mask tells it from a black picture.
+# - The mask is packed without loss: 8 x 8 pixels to 64 channels, 2 x 2 latents to a token, 256 numbers.
+# - A token has 384 numbers: 64 of noise, 64 of what is known, 256 of mask.
+# - The colour under the mask reaches the neighbours through the VAE. It must be the one of training.
+# - The mask may have any shape, and several cells may be blank at once.
+#
+# All of it is `visualcloze_nb/latents.py`.
+#
+# **An open question.** The mask is a request, not a fence: the model paints everywhere. One could overwrite the known
+# tokens after each step with the truth, made as noisy as that step. Would that help the blank, or disturb it?
