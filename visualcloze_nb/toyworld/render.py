@@ -115,8 +115,7 @@ def _surface(canvas: _Canvas) -> torch.Tensor:
 
 def background(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
     """The ground alone, without things."""
-    canvas = _Canvas(scenes, height, width, device)
-    return _ground(canvas)
+    return _ground(_Canvas(scenes, height, width, device)).clamp(0, 1)
 
 
 def _ground(canvas: _Canvas) -> torch.Tensor:
