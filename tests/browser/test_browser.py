@@ -196,6 +196,7 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
         keys.press("Delete")
         nb.until("problem", "row 3, column 1 is empty: put a picture in or mark it as a target")
         with page.expect_file_chooser() as chooser:
+            page.wait_for_timeout(500)  # Playwright begins to listen a moment later
             keys.press("Enter")
         chooser.value.set_files(photo_file(tmp_path))
         nb.until("notes", lambda notes: notes[2][0] == "photo.png, 90 x 60")
@@ -216,6 +217,7 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
         nb.until("targets", [1])
         nb.tab_to("Picture file")
         with page.expect_file_chooser() as chooser:
+            page.wait_for_timeout(500)  # Playwright begins to listen a moment later
             keys.press("Enter")
         chooser.value.set_files(photo_file(tmp_path))
         nb.until("notes", lambda notes: notes[2][0] == "photo.png, 90 x 60")

@@ -129,7 +129,7 @@ function render({ model, el }) {
     } else if (step) go(row + step[0], col + step[1]);
     else if (event.key === "Home") go(row, 0);
     else if (event.key === "End") go(row, cells[0].length - 1);
-    else if (event.key === "Enter") setTimeout(pick); // Chromium opens no dialogue from within a key's handler
+    else if (event.key === "Enter") pick();
     else if (event.key === " ") send("mark", row, col);
     else if (event.key === "Delete" || event.key === "Backspace") send("clear", row, col);
     else if (event.key === "z" && (event.ctrlKey || event.metaKey)) send(event.shiftKey ? "redo" : "undo", row, col);
