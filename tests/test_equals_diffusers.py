@@ -220,3 +220,12 @@ def test_fill_and_the_laid_open_steps_agree(random_pipe, monkeypatch, targets, s
     assert len(last) == 1 + (len(targets) if strength else 0)
     for step, image in zip(last[1:], result.images, strict=False):
         assert_same(random_pipe.read(step)[0], image)
+
+
+def test_the_bundled_checkpoint_in_stock_diffusers(tiny):
+    from visualcloze_nb.models import TINY
+
+    stock = quiet(diffusers.VisualClozePipeline.from_pretrained(TINY))
+    size = {"upsampling_height": 96, "upsampling_width": 160}
+    call = {**TEXTS, **SETTINGS, **size, "image": rows(3, 2, size=(80, 48)), "upsampling_strength": 0.4}
+    assert_same(tiny(**call, generator=seeded()).images[0][0], stock(**call, generator=seeded()).images[0][0])

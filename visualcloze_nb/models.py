@@ -82,9 +82,11 @@ def load(
         plan: `auto`, or the way to run, also if it may not fit: `resident`, `encode-then-free`, `nf4`,
             `offload`, `cpu`.
         device: where to run, such as `cuda:1`, in place of what the plan says.
-        dtype: precision of the computation, in place of what the plan says.
+        dtype: precision of the computation, in place of what the plan says. `bench --options` measures how
+            far bfloat16 changes the tiny model's picture.
         revision: commit, tag or branch on the hub.
         compile: compile the transformer's blocks: the first run takes a minute longer, all others less time.
+            `bench --options` measures how far it changes the tiny model's picture.
 
     Returns:
         the pipeline; `pipe.plan` says how it runs.
