@@ -69,7 +69,7 @@ def notebook(server, browser, model, request):
         page.on("pageerror", lambda error: problems.append(error.stack) if "blob:" in error.stack else None)
         opened.append(page)
         made = Notebook(page, server, name).open()
-        page.keyboard.press("Escape")
+        page.locator(".jp-Notebook .jp-CodeCell").first.focus()  # Notebook 7 sometimes focuses nothing yet
         page.keyboard.press("Control+Enter")
         page.locator(".vcnb [data-shield=up]").wait_for(state="attached")
         return made
