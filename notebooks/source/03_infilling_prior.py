@@ -1,0 +1,400 @@
+# %% [markdown]
+# # 03 The infilling prior
+#
+# **Why does an infilling model already know how?**
+#
+# VisualCloze took FLUX.1-Fill, a model that fills holes in pictures, and changed nothing in it: same
+# architecture, same way of training. Here you build the way it paints, from nothing, and meet a perfect
+# infiller that fits in five lines. It solves tasks nobody told it about. Then you follow the tiny model
+# through every step it takes.
+#
+# You will be able to
+#
+# - draw the line between noise and a picture, and say what velocity means on it;
+# - write the walk from noise to an answer, and read the running guess at any moment;
+# - say what guidance does, and do it with two forward passes.
+#
+# About 30 minutes. A CPU is enough.
+
+# %% tags=["setup"]
+import torch
+
+from visualcloze_nb import flow, latents, load, show
+from visualcloze_nb.lessons import infilling_prior as checks
+from visualcloze_nb.lessons import predict
+from visualcloze_nb.text import encode_text
+from visualcloze_nb.toyworld import sample
+
+# %% [markdown]
+# ## A line between noise and a picture
+#
+# Take a picture `x` and noise `n` of the same shape. Every pixel of `n` is drawn from a bell curve around 0.
+# Draw a straight line from one to the other. **Sigma** says where on the line we are: 0 is the picture, 1
+# is noise.
+
+# %%
+picture = sample("picture > depth", seed=7).grid.query[0]
+x = latents.pixels(picture)
+n = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+
+def noised(x, n, sigma):
+    return (1 - sigma) * x + sigma * n
+
+
+print(tuple(x.shape), "the same as flow.noised:", torch.equal(noised(x, n, 0.3), flow.noised(x, n, 0.3)))
+levels = [0, 0.25, 0.5, 0.75, 1]
+show.sheet(
+    [latents.to_pictures(noised(x, n, sigma))[0] for sigma in levels],
+    [f"sigma {sigma}" for sigma in levels],
+    cols=5,
+    title="The picture fades and the noise grows, both evenly",
+)
+
+# %% [markdown]
+# How fast does a point move when sigma grows? From sigma 0.5 to 0.6 it moves by a tenth of something. That
+# something is the **velocity**, and on a straight line it is the same everywhere: `n - x`.
+
+# %%
+moved = (noised(x, n, 0.6) - noised(x, n, 0.5)) / 0.1
+print("velocity is n - x:", torch.allclose(moved, n - x, atol=1e-4))
+
+# %% [markdown]
+# Now walk back. One **Euler step** follows the velocity for a while: `z + (sigma_next - sigma) * v`. Sigma
+# falls, so the bracket is below zero.
+#
+# Suppose somebody tells you the true velocity `n - x`. You stand at pure noise.
+
+# %%
+guess = predict("How many Euler steps from sigma 1 to the picture, if the velocity is the true one?")
+
+# %%
+z = flow.euler_step(n, n - x, 1.0, 0.0)
+arrived = torch.allclose(z, x, atol=1e-5)
+print("after one step we stand at the picture:", arrived)
+guess.compare(1 if arrived else 2)
+
+# %% [markdown]
+# One step, because the line is straight. There is only one thing wrong: to know `n - x` you must know `x`.
+# A model has to guess it. In diffusers the line is `FlowMatchEulerDiscreteScheduler.scale_noise` and the
+# step is `FlowMatchEulerDiscreteScheduler.step`.
+#
+# ## What is the best guess?
+#
+# Let a picture be a single pixel, so that we can work everything out. Say it is -1 (black) or +1 (white),
+# each as likely. We see `z`, somewhere between pixel and noise. What is the best guess of the pixel?
+#
+# If the pixel were `x`, the noise must have been `(z - (1 - sigma) * x) / sigma`. Noise far from 0 is
+# unlikely: `exp(-noise**2 / 2)`. So weigh each possible answer by that, and take the mean. No other guess has
+# a smaller mean square error, and that error is exactly what a flow model is trained on.
+
+# %%
+def best_guess(z, sigma, answers):
+    """The mean of all possible answers, each weighted by how well it explains z."""
+    noise = (z[:, None] - (1 - sigma) * answers) / sigma  # (pixels, answers)
+    weights = torch.softmax(-(noise**2) / 2, dim=1)
+    return (weights * answers).sum(1)
+
+
+black_or_white = torch.tensor([-1.0, 1.0])
+
+# %%
+guess = predict("z is pure noise, 0.8, at sigma 1. What is the best guess, between -1 and 1?")
+
+# %%
+for sigma in (1.0, 0.8, 0.5):
+    print(f"sigma {sigma}: {best_guess(torch.tensor([0.8]), sigma, black_or_white).item() + 0:.2f}")
+guess.compare(round(best_guess(torch.tensor([0.8]), 1.0, black_or_white).item()))
+
+# %% [markdown]
+# Pure noise says nothing, so the best guess is the mean of all answers: grey, which is none of them. As the
+# noise falls, the guess makes up its mind.
+#
+# Guess and velocity are two words for one thing. The line through `z` that ends in `guess` has the velocity
+# `(z - guess) / sigma`, so the **running guess** is always `z - sigma * v`.
+#
+# **Exercise.** Write the walk. `velocity(z, sigma)` is a function; `sigmas` are noise levels, falling and not
+# always even. Take one Euler step from each level to the next, asking for the velocity anew each time. Return
+# where you end.
+
+# %% tags=["exercise"]
+def walk(velocity, z, sigmas):
+    """Walk from noise level sigmas[0] to sigmas[-1] and return the last z."""
+    ### BEGIN SOLUTION
+    for i in range(len(sigmas) - 1):
+        z = z + (sigmas[i + 1] - sigmas[i]) * velocity(z, sigmas[i])
+    return z
+    ### END SOLUTION
+
+# %%
+checks.walk.check(walk)
+
+# %% [markdown]
+# Now let twelve pixels of noise walk. `checks.every_state` is the same walk, on `flow.euler_step`, and keeps
+# each state for the picture.
+
+# %%
+def walk_all(answers, steps):
+    """Twelve walks from noise, each drawn to the best guess of the moment: (steps + 1, 12)."""
+
+    def velocity(z, sigma):
+        return (z - best_guess(z, sigma, answers)) / sigma
+
+    return checks.every_state(velocity, torch.linspace(-2.2, 2.2, 12), torch.linspace(1, 0, steps + 1))
+
+
+for steps in (1, 2, 4, 32):
+    ends = walk_all(black_or_white, steps)[-1]
+    print(f"{steps:2d} steps: {(ends.abs() > 0.95).sum().item():2d} of 12 walks end at black or white")
+checks.draw_paths(
+    {f"{steps} step{'s' * (steps > 1)}": walk_all(black_or_white, steps) for steps in (1, 4, 32)},
+    title="One step lands on the mean, many steps choose",
+)
+
+# %% [markdown]
+# That is why we walk. Every true line is straight, but the mean of many lines is not: it bends towards one
+# answer as the noise falls. Which answer it will be was decided by the noise at the start, that is, by the
+# seed.
+
+# %% [markdown]
+# ## A perfect infiller in a world of grids
+#
+# Now let a picture be a grid of four pixels. In this world there are two kinds of grids. In one, the right
+# pixel of each row is the *same* as the left one. In the other it is the *opposite*.
+#
+# An infiller knows which pictures exist. It is given some pixels and paints the missing one. The perfect
+# infiller keeps all grids that agree with what it sees, and walks with the best guess among them.
+
+# %%
+values = [-1.0, -0.5, 0.0, 0.5, 1.0]
+world = [(a, sign * a, c, sign * c) for sign in (1, -1) for a in values for c in values]
+
+
+def answers(*known):
+    """The last pixel of every grid that agrees with the first three; None is unknown."""
+    agree = [grid for grid in world if all(k in (None, p) for k, p in zip(known, grid[:3], strict=True))]
+    return torch.tensor([grid[3] for grid in agree])
+
+
+print(len(world), "grids;", len(answers(None, None, 1.0)), "of them have a white pixel bottom left")
+
+# %%
+guess = predict("Above, an example: 0 beside 0. Bottom left is 1. How many different answers are possible?")
+
+# %%
+possible = sorted(set(answers(0.0, 0.0, 1.0).tolist()))
+print("possible answers:", possible)
+guess.compare(len(possible))
+
+# %%
+cases = {
+    "no example\n[?  ?]\n[1  _]": answers(None, None, 1.0),
+    "an example\n[0.5  -0.5]\n[1  _]": answers(0.5, -0.5, 1.0),
+    "an example that fits both\n[0  0]\n[1  _]": answers(0.0, 0.0, 1.0),
+}
+paths = {name: walk_all(possible, 32) for name, possible in cases.items()}
+ends = torch.stack([states[-1] for states in paths.values()])
+print("walks that end at -1:", (ends < -0.95).sum(1).tolist(), "of 12")
+checks.draw_paths(paths, title="An example decides, if it can be read in one way only")
+
+# %% [markdown]
+# Look at what happened. Nobody told the infiller that there are tasks. There is no code for *same* or
+# *opposite* in it, and none for *example*. It only fills a hole so that the whole grid is one that exists. The
+# task is in the picture.
+#
+# That is the idea of VisualCloze. A grid of pictures is a picture. Who fills holes well enough must look at
+# the other cells.
+#
+# ### What is the prior worth?
+#
+# FLUX.1-Fill is far from perfect, and it saw few grids of depth maps. So VisualCloze trains it further, with
+# LoRA on grids of about 130 tasks. What does the infilling that came before bring? The paper trains the same
+# recipe on FLUX.1-dev, which was never an infiller. For depth to image the error (RMSE) is 25.06 on dev, and
+# between 9.68 and 10.31 on Fill.
+#
+# Our own curves, a tiny model with and without a time of plain infilling first, **do not exist yet**. The
+# bundled model cannot tell either: it was trained on grids from the start.
+
+# %% [markdown]
+# ## The same walk in the tiny model
+#
+# Nothing new happens in the real thing. A pixel becomes 64 numbers a token, the best guess becomes a
+# transformer, and it sees the known cells through its `condition` (lesson 02). The schedule is not even: it
+# stays longer at high noise, where the large things are decided (lesson 08).
+#
+# First the grid, made ready. Then the velocity, asked of the transformer, and the walk.
+
+# %%
+pipe = load("tiny")
+task = sample("picture > depth", seed=3)
+torch.set_grad_enabled(False)
+ready = latents.prepare(task.grid, pipe.vae, pipe.resolution, torch.Generator().manual_seed(0))
+text = encode_text(pipe, task.grid.prompt, 64)
+sigmas = flow.schedule(12, ready.layout.total, pipe.scheduler.config)
+print("noise", tuple(ready.noise.shape), "condition", tuple(ready.condition.shape), "levels", len(sigmas))
+show.show_grid(task.grid, titles=["picture", "depth map"], title="The last cell is for the model to paint")
+
+# %%
+def velocity(z, sigma):
+    return pipe.transformer(
+        hidden_states=torch.cat([z, ready.condition], dim=2),  # 64 + 320 numbers a token
+        timestep=sigma.expand(1) * 1000 / 1000,  # diffusers counts to 1000 and back; the last bit depends on it
+        pooled_projections=text.pooled,
+        encoder_hidden_states=text.states,
+        txt_ids=text.ids,
+        img_ids=ready.ids,
+        return_dict=False,
+    )[0]
+
+
+z = ready.noise
+for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
+    z = z + (sigma_next - sigma) * velocity(z, sigma)
+
+# %%
+steps = list(pipe.steps(task.grid, seed=0, steps=12, strength=0))
+result = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False)
+print("equal to the package's last step, bit for bit:", torch.equal(z, steps[-1].after))
+print("equal to the picture diffusers makes:", pipe.read(steps[-1])[0].tobytes() == result.image.tobytes())
+
+# %% [markdown]
+# `pipe.steps` gives every step of the run, `pipe.read(step, tokens)` decodes what it holds. `step.before` is
+# where it stands, `step.guess` its running guess, `before - sigma * velocity`. Nobody sees these guesses when
+# the model just runs, yet all of them are there.
+
+# %%
+same = [torch.equal(step.guess, step.before - step.sigma * step.velocity) for step in steps]
+print("step.guess is z - sigma * v in all steps:", all(same))
+some = [steps[i] for i in (0, 2, 4, 6, 8, 11)]
+states = [pipe.read(step, step.before)[0] for step in some]
+guesses = [pipe.read(step, step.guess)[0] for step in some]
+titles = [f"step {step.index + 1}\nsigma {step.sigma:.2f}" for step in some]
+show.sheet(
+    [*states, *guesses],
+    [*titles, *["guess"] * 6],
+    cols=6,
+    title="Above what the walk carries, below what it would answer now",
+)
+
+# %%
+show.sheet(
+    [guesses[0], result.image, task.truth[0]],
+    ["first guess, from noise", "answer", "ground truth"],
+    cols=3,
+    title="What the model knew at once, what the walk added, what is right",
+)
+
+# %% [markdown]
+# In theory the first guess is the mean of everything the model thinks possible, as in our world of one pixel.
+# A mean is smooth, and never very wrong. The walk then chooses: the answer gets its edges, and if the choice
+# is wrong, a larger error. Does the tiny model do so?
+#
+# Measure two things over eight grids. The error is the root mean square error against the exact depth map, black
+# 0 to white 1. The sharpness is the root mean square difference of neighbouring pixels, the true picture's being 1.
+
+# %%
+def error(a, b):
+    return (latents.pixels(a) - latents.pixels(b)).square().mean().sqrt().item() / 2
+
+
+def sharpness(picture, truth):
+    a, b = (latents.pixels(p).diff(dim=3).square().mean().sqrt().item() for p in (picture, truth))
+    return a / b
+
+
+guess = predict("Which guess will be the sharpest?", choices=["the first", "the middle one", "the last"])
+
+# %%
+errors, sharp = torch.zeros(2, 8, 12)
+for seed in range(8):
+    task = sample("picture > depth", seed=seed)
+    for step in pipe.steps(task.grid, seed=seed, steps=12, strength=0):
+        answer = pipe.read(step, step.guess)[0]
+        errors[seed, step.index] = error(answer, task.truth[0])
+        sharp[seed, step.index] = sharpness(answer, task.truth[0])
+three = dict(zip((0, 6, 11), ("the first", "the middle one", "the last"), strict=True))
+guess.compare(three[max(three, key=lambda i: sharp.mean(0)[i])])
+for i, name in three.items():
+    print(f"{name:15s} error {errors.mean(0)[i]:.2f}   sharpness {sharp.mean(0)[i]:.2f}")
+
+# %%
+checks.draw_curves(
+    sigmas[:12].tolist(),
+    {"error": errors.mean(0).tolist(), "sharpness": sharp.mean(0).tolist()},
+    title="How the running guess changes during the walk, mean of eight grids",
+    levels={"sharpness": 1.0},
+)
+
+# %% [markdown]
+# ## Guidance by two forward passes
+#
+# Can we make a model follow its conditions more strongly? Ask it twice, once *with* the text and once
+# *without*. The difference of the two velocities is what the text is for. Go further in that direction:
+#
+# `without + scale * (with - without)`
+#
+# Scale 1 is the plain model, scale 0 ignores the text. First in the world of one pixel: with the example the
+# answer is -1, without it -1 or 1.
+
+# %%
+noise = torch.zeros(1)
+with_it, without = (best_guess(noise, 1.0, possible).item() for possible in (answers(0.5, -0.5, 1.0), black_or_white))
+for scale in (0, 1, 3):
+    print(f"scale {scale}: the first guess is {without + scale * (with_it - without) + 0:.0f}")
+
+# %% [markdown]
+# At scale 3 the guess is -3, darker than any picture there is. That is guidance: it exaggerates. Now the tiny
+# model turns a grey picture back into colours, and the text says which.
+
+# %%
+def guided(grid, scale, seed, steps=12):
+    """Fill a grid with two forward passes a step, with and without its text."""
+    ready = latents.prepare(grid, pipe.vae, pipe.resolution, torch.Generator().manual_seed(seed))
+    texts = [encode_text(pipe, g.prompt, 64) for g in (grid, grid.replace(task="", content=None))]
+    sigmas = flow.schedule(steps, ready.layout.total, pipe.scheduler.config)
+    z = ready.noise
+    for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
+        v, v0 = (flow.velocity(pipe.transformer, z, ready.condition, sigma, text, ready.ids) for text in texts)
+        z = flow.euler_step(z, v0 + scale * (v - v0), sigma, sigma_next)
+    return latents.read_targets(z, pipe.vae, ready.layout)[0]
+
+
+task = sample("grey > picture", seed=5, caption=True)
+print(task.grid.content)
+plain = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False).image
+print("scale 1 is the plain model:", error(guided(task.grid, 1, seed=0), plain) < 0.01)
+
+# %%
+scales = (0, 1, 3)
+show.sheet(
+    [task.grid.query[0], *(guided(task.grid, scale, seed=0) for scale in scales), task.truth[0]],
+    ["given", *(f"scale {scale}" for scale in scales), "ground truth"],
+    cols=5,
+    title="Scale 0 leaves the text out, scale 3 exaggerates it",
+)
+
+# %%
+tasks = [sample("grey > picture", seed=seed, caption=True) for seed in range(5)]
+means = {s: sum(error(guided(t.grid, s, seed=0), t.truth[0]) for t in tasks) / len(tasks) for s in scales}
+for scale, mean in means.items():
+    print(f"scale {scale}: error {mean:.2f} over {len(tasks)} grids")
+near = [scale for scale in scales if means[scale] < min(means.values()) + 0.005]
+print("best, or within 0.005 of it: scale", *near)
+print("the tiny model takes guidance as a number:", pipe.transformer.config.guidance_embeds)
+
+# %% [markdown]
+# Two passes cost twice the time. In diffusers `FluxPipeline` does this under `true_cfg_scale`. The released
+# FLUX.1-Fill was *distilled*: it takes the scale as a number, `guidance_scale=30`, and does one pass that was
+# trained to look like two. The tiny model has no such input.
+# %% [markdown]
+# ## What we saw
+#
+# - Between noise and a picture runs a straight line. Its velocity is `n - x`, the model guesses it, and
+#   `z - sigma * v` is the running guess.
+# - The best guess is a mean of all answers. Small steps let it choose one.
+# - A perfect infiller of grids does the task that the examples show, without knowing what a task is.
+# - The tiny model takes the same walk: your loop, `pipe.steps` and diffusers agree bit for bit.
+# - Guidance asks twice and exaggerates the difference.
+#
+# An open question: the perfect infiller knew every grid of its world. How can a model that has seen only
+# some tasks fill a grid of a task it has never seen?
