@@ -35,6 +35,7 @@ from visualcloze_nb.toyworld import (
 from visualcloze_nb.training import __main__ as command
 from visualcloze_nb.training import batches, build, evaluate, loop, report, transformer
 from visualcloze_nb.training import vae as vae_training
+from visualcloze_nb.training.export import export
 
 ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
 
@@ -596,3 +597,53 @@ def test_the_floors():
     worse = report.Row(str(evaluate.SPINE[0]), 0, True, rows_of(-1.0)[0].score)
     other = report.Row("mask > depth", 2, True, rows_of(-1.0)[0].score)
     assert report.misses([*rows_of(0.9, 0.9), worse, other]) == []
+
+
+def hue_grids(vae, rng):
+    return batches.grids(vae, rng, {Task.parse("picture > hue 120"): 1.0}, 2)
+
+
+@pytest.mark.parametrize("make", [hue_grids, batches.large])
+def test_batches_are_as_exact_under_autocast(tiny, make):
+    """The pipeline encodes in float32, so training must, also inside the accelerator's bfloat16 region."""
+    plain = make(tiny.vae, random.Random(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = make(tiny.vae, random.Random(0))
+    assert inside.condition.dtype == torch.float32
+    assert torch.equal(inside.condition, plain.condition)
+    assert torch.equal(inside.clean, plain.clean)
+
+
+def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(tiny, tmp_path):
+    run, to = tmp_path / "run", tmp_path / "shipped"
+    tiny.save_pretrained(run / "pipeline")
+    (run / "log.csv").write_text("step\n1\n")
+    to.mkdir()
+    (to / "left over").write_text("of an older checkpoint")
+    size = export(run, run, to)
+    assert not (to / "left over").exists() and not (tmp_path / "shipped.partial").exists()
+    assert size == sum(file.stat().st_size for file in to.rglob("*") if file.is_file())
+    assert (to / "training" / "vae.csv").read_text() == (to / "training" / "transformer.csv").read_text() == "step\n1\n"
+    for tokenizer in ("tokenizer", "tokenizer_2"):  # the numbers of the words are part of the weights
+        written = (to / tokenizer / "tokenizer.json").read_bytes()
+        assert written == (run / "pipeline" / tokenizer / "tokenizer.json").read_bytes()
+    weights = "transformer/diffusion_pytorch_model.safetensors"
+    assert (to / weights).stat().st_size < 0.6 * (run / "pipeline" / weights).stat().st_size
+    loaded = diffusers.VisualClozePipeline.from_pretrained(to)
+    assert {part.dtype for part in (loaded.vae, loaded.transformer, loaded.text_encoder)} == {torch.float32}
+    for name, value in tiny.transformer.state_dict().items():
+        assert torch.equal(loaded.transformer.state_dict()[name], value.half().float()), name
+
+
+def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build_transformer", small_transformer)
+    tiny.save_pretrained(tmp_path / "begun")
+    tiny.vae.save_pretrained(tmp_path / "vae")
+    monkeypatch.setattr(transformer, "score_tasks", lambda *args, **settings: {})
+    transformer.train(
+        tmp_path / "vae", tmp_path / "run", steps=1, batch_size=2, learning_rate=0.0, start=tmp_path / "begun"
+    )
+    begun, done = tiny.transformer.state_dict(), torch.load(tmp_path / "run" / "state.pt", weights_only=False)["model"]
+    assert all(torch.equal(done[f"transformer.{name}"], value) for name, value in begun.items())
+    kept = (tmp_path / "run" / "tokenizer" / "tokenizer.json").read_bytes()
+    assert kept == (tmp_path / "begun" / "tokenizer" / "tokenizer.json").read_bytes()

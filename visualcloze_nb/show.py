@@ -160,7 +160,7 @@ def _figure(rows, labels=None, *, title, alt, above=None, outline=()):
     heights = [side * ratio + LINE * count + 0.1 for ratio, count in zip(ratios, lines, strict=True)]
     height = head + (shown[1] + 0.1 if shown else 0) + sum(heights)
 
-    figure = _figure_class()(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = figure_class()(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.alt = f"{title}. {alt}".replace("\n", " ") if title else alt
     if title:
         place = (0.06 / width, 1 - 0.04 / height)
@@ -207,7 +207,7 @@ def _size(picture: Image.Image) -> str:
 
 
 @cache
-def _figure_class():
+def figure_class():
     from matplotlib.figure import Figure
 
     class Shown(Figure):

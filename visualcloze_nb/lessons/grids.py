@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from visualcloze_nb.compose import TARGET, TEXT
 from visualcloze_nb.layout import Layout
 from visualcloze_nb.lessons.exercise import exercise
-from visualcloze_nb.show import _figure, _figure_class
+from visualcloze_nb.show import _figure, figure_class
 
 TOKEN = 16  # pixels along one side of a token
 WIDE = 750  # pixels: the width of a drawing in a notebook
@@ -148,7 +148,7 @@ def draw_cost(tokens: Sequence[int], seconds: Sequence[float], names: Sequence[s
         the figure; times are drawn as multiples of the first.
     """
     tokens, times = np.asarray(tokens), np.asarray(seconds) / seconds[0]
-    figure = _figure_class()(figsize=(6.4, 3.4), dpi=100, facecolor="white", layout="constrained")
+    figure = figure_class()(figsize=(6.4, 3.4), dpi=100, facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     axes.plot(tokens, tokens / tokens[0], "--", color=BLUE, label="if only tokens counted")
     axes.plot(tokens, times, "o-", color=TARGET, label="measured here")

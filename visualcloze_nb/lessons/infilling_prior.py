@@ -8,7 +8,7 @@ import torch
 
 from visualcloze_nb.flow import euler_step
 from visualcloze_nb.lessons.exercise import exercise
-from visualcloze_nb.show import _figure_class
+from visualcloze_nb.show import figure_class
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of the Okabe-Ito palette: told apart by all readers
 
@@ -100,7 +100,7 @@ def draw_paths(panels: Mapping[str, torch.Tensor], title: str):
         panels: names and states, `(steps + 1, walks)`, noise levels falling evenly from 1 to 0.
         title: what to see.
     """
-    figure = _figure_class()(figsize=(7.6, 2.9), dpi=100, facecolor="white", layout="constrained")
+    figure = figure_class()(figsize=(7.6, 2.9), dpi=100, facecolor="white", layout="constrained")
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
     words = []
     for axes, (name, states) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
@@ -133,7 +133,7 @@ def draw_curves(
         title: what to see.
         levels: names and, for each, a height to compare with.
     """
-    figure = _figure_class()(figsize=(7.6, 2.8), dpi=100, facecolor="white", layout="constrained")
+    figure = figure_class()(figsize=(7.6, 2.8), dpi=100, facecolor="white", layout="constrained")
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
     for axes, (name, values) in zip(figure.subplots(1, len(curves)), curves.items(), strict=True):
         axes.plot(sigmas, values, color=BLUE, marker="o", markersize=4)

@@ -9,7 +9,7 @@ import torch
 from visualcloze_nb.flow import noised
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.sdedit import skipped
-from visualcloze_nb.show import _figure_class
+from visualcloze_nb.show import figure_class
 
 # Of the Okabe-Ito palette, and told apart by line and mark as well.
 LINES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"), ("#CC79A7", "-.", "D"))
@@ -87,7 +87,7 @@ def draw_lines(
         level: (name, height) of a horizontal line to compare with.
         octaves: double x at equal distances.
     """
-    figure = _figure_class()(figsize=(7.6, 3.2), dpi=100, facecolor="white", layout="constrained")
+    figure = figure_class()(figsize=(7.6, 3.2), dpi=100, facecolor="white", layout="constrained")
     axes = figure.subplots()
     for (name, (x, y)), (colour, line, mark) in zip(curves.items(), LINES, strict=False):
         axes.plot(x, y, color=colour, linestyle=line, marker=mark, markersize=4, label=name)

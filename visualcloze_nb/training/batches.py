@@ -56,6 +56,8 @@ def draw_columns(tasks: Sequence[tuple[str, ...]], scenes, size, chance, device)
     return strips
 
 
+@torch.autocast("cpu", enabled=False)
+@torch.autocast("cuda", enabled=False)
 def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]], size, generator=None):
     """Rows of pixels to clean tokens, condition, ids and target mask.
 
@@ -120,6 +122,8 @@ def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, 
 
 
 @torch.no_grad()
+@torch.autocast("cpu", enabled=False)
+@torch.autocast("cuda", enabled=False)
 def large(vae, rng: random.Random, size: int = 6) -> Batch:
     """A batch for stage 2: one large picture a grid, everything blank, the caption or nothing as text."""
     device = vae.device
