@@ -208,6 +208,7 @@ def _size(picture: Image.Image) -> str:
 
 @cache
 def figure_class():
+    """Give the figure class that all figures here use: no pyplot, shows itself once, `alt` is its alt text."""
     from matplotlib.figure import Figure
 
     class Shown(Figure):
