@@ -1,5 +1,9 @@
 """The toy world is exact: its kinds of picture agree with each other, and what is held out stays out."""
 
+import functools
+import itertools
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,8 @@ import torch.nn.functional as F
 from visualcloze_nb import toyworld
 from visualcloze_nb.grid import Grid
 from visualcloze_nb.toyworld import (
+    CHANCE_KINDS,
+    FAMILIES,
     FIRST_TRAINING_SEED,
     HELD_OUT_TASKS,
     KINDS,
@@ -15,8 +21,11 @@ from visualcloze_nb.toyworld import (
     Scene,
     Task,
     Thing,
+    concrete,
     degrade,
     draw,
+    edit,
+    is_trained,
     make_scene,
     render,
     sample,
@@ -24,9 +33,10 @@ from visualcloze_nb.toyworld import (
     words,
 )
 from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_THINGS, SHAPES, SMALLEST, TEXTURES
+from visualcloze_nb.toyworld.tasks import PRACTISED_NUMBERS
 
 SCENES = [make_scene(seed) for seed in range(12)]
-ALL = [kind.replace("<number>", "2") for kind in KINDS] + ["hue 120", "turn 1"]
+ALL = [kind.replace("<number>", "2") for kind in KINDS] + ["hue 120", "turn 1", "grey then flipped", "dark then mix 7"]
 SQUARE_ONLY = ("turn 1",)
 
 
@@ -91,17 +101,21 @@ def test_every_kind_draws_at_every_size(kind, size):
     assert 0 <= values.min() and values.max() <= 1
     assert values.std() > 0.02
     alone = draw(kind, scenes[:1], *size, chance())
-    if kind not in ("noisy", "holed"):  # those draw chance for the whole batch
+    if kind not in CHANCE_KINDS:  # those draw chance for the whole batch
         assert torch.allclose(values[:1], alone, atol=1e-6), "a scene must not depend on its neighbours"
 
 
-@pytest.mark.parametrize("kind", ("noisy", "holed"))
+@pytest.mark.parametrize("kind", CHANCE_KINDS)
 def test_chance_comes_from_the_generator(kind):
     one, same, other = (draw(kind, SCENES, generator=chance(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("kind", ("picture", "edge", "depth", "mask", "subject", "background", "grey", "hue 120"))
+SMOOTH = ("picture", "edge", "depth", "mask", "normals", "instances", "subject", "foreground", "background", "styled")
+SMOOTH += ("style", "removed", "grey", "dark", "hue 120", "mix 7", "light 40", "move 1", "shift 6")
+
+
+@pytest.mark.parametrize("kind", SMOOTH)
 def test_a_large_drawing_made_small_is_the_small_drawing(kind):
     small = draw(kind, SCENES, 64, 64)
     large = F.interpolate(draw(kind, SCENES, 192, 192), (64, 64), mode="area")
@@ -265,10 +279,14 @@ def test_noise_is_as_strong_as_it_says():
 def test_words_hide_the_numbers_of_families():
     assert words("hue 60") == words("hue 240") and words("turn 1") == words("turn 3") == words("flipped")
     assert not any(letter.isdigit() for kind in ALL for letter in words(kind))
-    assert len({words(kind) for kind in ALL}) == len(ALL) - 2 - 1  # two second numbers; flipped says "turned"
+    # Alike: two numbers of hue and of turn; hue and mix, both recoloured; flipped, turned; the two compositions.
+    assert len({words(kind) for kind in ALL}) == len(ALL) - 2 - 1 - 1 - 1
 
 
-@pytest.mark.parametrize("kind", ["", "pictures", "hue", "hue x", "turn", "edge 2"])
+NO_KINDS = ["", "pictures", "hue", "hue x", "turn", "edge 2", "edge then flipped", "grey then ", "light 3 then grey"]
+
+
+@pytest.mark.parametrize("kind", NO_KINDS)
 def test_unknown_kinds_are_refused_by_name(kind):
     with pytest.raises(ValueError, match="no kind of picture"):
         words(kind)
@@ -283,19 +301,153 @@ def test_tasks_are_read_and_written():
     assert task.prompt.endswith(
         "to achieve [IMAGE3] a picture based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
     )
-    for wrong in ("picture", "picture>edge", "picture > ", "picture > shadow"):
+    assert Task.parse("> edge") == Task((), ("edge",)) and str(Task.parse("> edge")) == "> edge"
+    for wrong in ("picture", "picture>edge", "picture > ", "picture > shadow", "picture> edge", " > edge", ">"):
         with pytest.raises(ValueError):
             Task.parse(wrong)
 
 
+def test_there_are_kinds_and_families_enough():
+    assert len(KINDS) - len(FAMILIES) >= 20 and len({words(kind) for kind in KINDS if "<" not in kind}) >= 20
+    columns = {len(task.columns) for task in TRAINED_TASKS}
+    assert columns == {1, 2, 3, 4}
+
+
 def test_no_held_out_task_is_trained():
-    trained = {(frozenset(t.inputs), t.outputs) for t in TRAINED_TASKS}
-    assert len(trained) == len(TRAINED_TASKS)
-    for task in HELD_OUT_TASKS:
-        assert (frozenset(task.inputs), task.outputs) not in trained
-        # A training batch may blank any column, so the reverse of a held-out path must not be trained either.
-        assert not any(set(task.columns) == set(t.columns) for t in TRAINED_TASKS)
     assert all(weight > 0 for weight in TRAINED_TASKS.values())
+    columns = [frozenset(t.columns) for t in TRAINED_TASKS]
+    for task in HELD_OUT_TASKS:
+        assert not is_trained(task)
+        # A training batch may blank any column, so the reverse of a held-out path must not be trained either.
+        assert frozenset(task.columns) not in columns
+        assert not is_trained(Task(task.outputs, task.inputs))
+
+
+def test_what_is_trained_is_recognised():
+    rng = random.Random(0)
+    for task in list(TRAINED_TASKS) * 5:
+        assert is_trained(concrete(task, rng))
+    for text in ("picture > hue 180", "picture > turn 3", "picture > mix 7", "picture > move 2", "edge > mask"):
+        assert not is_trained(Task.parse(text)), text
+    assert is_trained(Task.parse("picture > dark then hue 100"))
+    assert not is_trained(Task.parse("picture > grey then hue 100"))
+
+
+@functools.cache
+def small(kind: str) -> torch.Tensor:
+    return draw(kind, SCENES[:6], 32, 32, chance())
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two kinds are the same picture of every scene, by any name."""
+    return one == other or bool((small(one) - small(other)).square().mean().sqrt() < 0.02)
+
+
+def test_no_held_out_function_can_be_had_from_a_trained_path():
+    """Compared on pictures, not by name: a channel permutation is a hue rotation, a half turn undoes itself, …
+
+    Every number that is practised is tried, and for `mix` a hundred of its numbers.
+    """
+    numbers = {name: values if name != "mix" else values[:100] for name, values in PRACTISED_NUMBERS.items()}
+    practised = set()
+    for task in TRAINED_TASKS:
+        for one, other in itertools.permutations(task.columns, 2):
+            names = [kind.split(" then ")[-1].partition(" ")[0] for kind in (one, other)]
+            choices = [numbers[n] if "*" in kind else ("",) for n, kind in zip(names, (one, other), strict=True)]
+            for a, b in itertools.product(*choices):
+                practised.add((one.replace("*", str(a)), other.replace("*", str(b))))
+    for task in HELD_OUT_TASKS:
+        (given,), (asked,) = task.inputs, task.outputs
+        mine = small(asked)
+        for one, other in practised:
+            if same(given, one):
+                error = (small(other) - mine).square().mean().sqrt()
+                assert error > 0.02, f"{task} is {one} > {other}"
+            if same(given, other) and one in KINDS:  # backwards: what the trained path undoes
+                assert not same(asked, one), f"{task} is {other} > {one} backwards"
+
+
+@pytest.mark.parametrize("name", ["hue", "shift", "recolour", "replace", "move"])
+def test_held_out_numbers_are_held_out_with_their_inverse(name):
+    inverse = {
+        "hue": lambda n: -n % 360,
+        "shift": lambda n: (-(n // 4) % 4) * 4 + -(n % 4) % 4,
+        "recolour": lambda n: -n % 8,
+        "replace": lambda n: -n % 6,
+        "move": lambda n: (n + 4) % 8,
+    }[name]
+    practised = set(PRACTISED_NUMBERS[name])
+    assert {inverse(n) for n in practised} == practised
+    if name in ("hue", "shift"):  # and that is the inverse, on pictures that stay within 0..1
+        pictures = 0.4 + 0.2 * draw("picture", SCENES, 64, 64)
+        change = {"hue": degrade.rotate_hue, "shift": degrade.roll}[name]
+        for n in list(practised)[::7]:
+            assert torch.allclose(change(change(pictures, n), inverse(n)), pictures, atol=1e-4)
+
+
+def test_half_turns_and_flips_never_give_a_quarter_turn():
+    pictures = draw("picture", SCENES, 64, 64)
+    reached, todo = [], [pictures]
+    while todo:  # the group that the practised turns and the flip generate
+        one = todo.pop()
+        if not any(torch.equal(one, other) for other in reached):
+            reached.append(one)
+            todo += [degrade.flip(one), *(degrade.turn(one, n) for n in PRACTISED_NUMBERS["turn"])]
+    assert len(reached) == 4
+    for n in (1, 3):
+        assert not any(torch.equal(degrade.turn(pictures, n), one) for one in reached)
+
+
+# edits, styles, light
+
+
+def test_edits_change_the_subject_and_nothing_else():
+    for scene in SCENES:
+        rest = scene.things[:-1]
+        assert edit.remove(scene).things == rest
+        for changed in (edit.recolour(scene, 3), edit.exchange(scene, 2), edit.move(scene, 1)):
+            assert changed.things[:-1] == rest and changed.ground == scene.ground
+            assert changed.subject != scene.subject
+        assert edit.recolour(edit.recolour(scene, 3), 5) == scene and edit.exchange(scene, 6) == scene
+        thing, moved = scene.subject, edit.move(scene, 0).subject
+        assert moved.y == thing.y and thing.x < moved.x <= 0.9 or thing.x >= 0.9
+        up = edit.move(scene, 2).subject
+        assert up.y < thing.y or thing.y <= -0.9
+
+
+def test_a_style_reference_shows_another_scene_in_the_same_style():
+    styles = [render.style_of(scene) for scene in map(make_scene, range(200))]
+    assert set(styles) == set(range(render.STYLES))
+    style, styled = draw("style", SCENES), draw("styled", SCENES)
+    assert (style - styled).abs().mean() > 0.05
+    others = [make_scene(s.seed + render.REFERENCE_OFFSET) for s in SCENES]
+    assert torch.equal(style, render.stylised(others, 64, 64, styles=[render.style_of(s) for s in SCENES]))
+
+
+def test_light_falls_from_where_it_is_said_to():
+    thing = Thing("circle", "red", "plain", 0.6, 0, 0, 0)
+    scene = [Scene(0, "slate", 0.0, (thing,))]
+    right, top = draw("light 0", scene)[0].mean(0), draw("light 90", scene)[0].mean(0)
+    inside = slice(22, 42)
+    assert right[inside, 36:44].mean() > right[inside, 20:28].mean() + 0.05
+    assert top[20:28, inside].mean() > top[36:44, inside].mean() + 0.05
+    assert right[:, 60].mean() > right[:, 3].mean() and top[3].mean() > top[60].mean()  # the ground too
+
+
+def test_normals_point_out_of_the_things_and_have_length_one():
+    thing = Thing("circle", "red", "plain", 0.6, 0, 0, 0.3)
+    normals = draw("normals", [Scene(0, "slate", 0.0, (thing,))])[0] * 2 - 1
+    assert normals[0, 32, 42] > 0.2 > -0.2 > normals[0, 32, 22]
+    assert normals[1, 22, 32] > 0.2 > -0.2 > normals[1, 42, 32]
+    assert (normals.square().sum(0) - 1).abs()[26:38, 26:38].max() < 0.01
+    assert torch.allclose(normals[:, 0, 0], torch.tensor([0.0, 0.0, 1.0]))
+
+
+def test_instances_count_from_the_nearest():
+    for scene, shown in zip(SCENES, draw("instances", SCENES, 128, 128), strict=True):
+        gaps = [(shown - torch.tensor(c)[:, None, None]).abs().sum(0) for c in render.INSTANCE_COLOURS]
+        found = [bool((gap < 0.01).any()) for gap in gaps]
+        assert found == [i >= MAX_THINGS - len(scene.things) for i in range(MAX_THINGS)]
 
 
 # samples

@@ -1,26 +1,34 @@
 """A procedural world of pictures with exact annotations, and its graph of tasks. It knows nothing of models.
 
     scenes.py    a scene is a seed: a ground and one to three things
-    render.py    a scene to a picture, edges, depth, class mask, subject, background: exact, any size
-    degrade.py   a picture to a degraded, recoloured or turned picture
-    graph.py     kinds of picture, tasks, task prompts, what is held out
+    render.py    a scene to a picture, edges, depth, normals, masks, subject, styles, lights: exact, any size
+    edit.py      a scene to an edited scene
+    degrade.py   a picture to a degraded, recoloured, turned or shifted picture
+    graph.py     kinds of picture, tasks, task prompts
+    tasks.py     what is practised and what is held out
     sample.py    grids of the toy world, with their ground truth
 """
 
-from .graph import FIRST_TRAINING_SEED, HELD_OUT_TASKS, KINDS, TRAINED_TASKS, Task, draw, words
+from .graph import CHANCE_KINDS, FAMILIES, KINDS, Task, draw, words
 from .sample import Sample, sample, to_picture
 from .scenes import Scene, Thing, make_scene
+from .tasks import FIRST_TRAINING_SEED, HELD_OUT, HELD_OUT_TASKS, TRAINED_TASKS, concrete, is_trained
 
 __all__ = [
+    "CHANCE_KINDS",
+    "FAMILIES",
     "FIRST_TRAINING_SEED",
+    "HELD_OUT",
     "HELD_OUT_TASKS",
     "KINDS",
     "Sample",
-    "TRAINED_TASKS",
     "Scene",
+    "TRAINED_TASKS",
     "Task",
     "Thing",
+    "concrete",
     "draw",
+    "is_trained",
     "make_scene",
     "sample",
     "to_picture",

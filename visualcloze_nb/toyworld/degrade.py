@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -52,6 +53,57 @@ def hole(pictures: torch.Tensor, generator: torch.Generator | None = None) -> to
         top, left = int((height - h) * c), int((width - w) * d)
         one[:, top : top + h, left : left + w] = 0.5
     return pictures
+
+
+def speckle(pictures: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.12) -> torch.Tensor:
+    """Salt and pepper: a share of the grains black or white; one grain is 1/16 of a side."""
+    b, _, height, width = pictures.shape
+    side = math.sqrt(height * width)
+    rows, cols = max(1, round(16 * height / side)), max(1, round(16 * width / side))
+    chance = torch.rand(b, 1, rows, cols, generator=generator, device=pictures.device)
+    chance = F.interpolate(chance, (height, width), mode="nearest")
+    salted = torch.where(chance < share / 2, torch.ones_like(pictures), pictures)
+    return torch.where(chance > 1 - share / 2, torch.zeros_like(pictures), salted)
+
+
+def darken(pictures: torch.Tensor) -> torch.Tensor:
+    """Low light: a third of the brightness."""
+    return pictures * 0.35
+
+
+def fade(pictures: torch.Tensor) -> torch.Tensor:
+    """Low contrast: everything drawn towards middle grey."""
+    return 0.5 + 0.4 * (pictures - 0.5)
+
+
+def posterise(pictures: torch.Tensor, levels: int = 3) -> torch.Tensor:
+    """Only `levels` values of each channel."""
+    return (pictures * (levels - 1)).round() / (levels - 1)
+
+
+def mix_channels(pictures: torch.Tensor, number: int) -> torch.Tensor:
+    """New red, green and blue, each a mean of the old ones with random weights; `number` is the seed of those.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if number < 0:
+        raise ValueError(f"mix {number}: give 0 or more")
+    weights = np.random.default_rng([number, 2]).dirichlet((0.5, 0.5, 0.5), size=3)
+    weights = torch.tensor(weights, device=pictures.device, dtype=pictures.dtype)
+    return torch.einsum("dc,bchw->bdhw", weights, pictures)
+
+
+def roll(pictures: torch.Tensor, number: int) -> torch.Tensor:
+    """Shifted by quarters of a side, what leaves comes in again: `number` is 4 times the quarters down plus across.
+
+    Raises:
+        ValueError: a number outside 0 to 15.
+    """
+    if not 0 <= number < 16:
+        raise ValueError(f"shift {number}: give 0 to 15")
+    height, width = pictures.shape[-2:]
+    return pictures.roll((round(height * (number // 4) / 4), round(width * (number % 4) / 4)), dims=(-2, -1))
 
 
 def grey(pictures: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The graph of the toy world: kinds of picture are nodes, renderings are edges, a path is a task.
 
 This is Graph200K in miniature. A kind is named by a word, or by a word and a number for the families that no
-text can tell apart (`hue 120`: colours turned by 120 degrees). A task is a row of kinds: its conditions, then
-its answer, such as `picture > edge` or `subject + depth > picture`.
+text can tell apart (`hue 120`: colours turned by 120 degrees), or by two changes of a picture, one after the
+other (`grey then flipped`). A task is a row of kinds: its conditions, then its answer, such as
+`picture > edge` or `subject + depth > picture`. What is practised and what is held out is in `tasks.py`.
 """
 
 from __future__ import annotations
@@ -13,40 +14,66 @@ from dataclasses import dataclass
 import torch
 
 from ..prompts import task_prompt
-from . import degrade, render
+from . import degrade, edit, render
 from .scenes import Scene
 
-FIRST_TRAINING_SEED = 100_000
-"""Scenes of smaller seeds are held out: no model of this package has been trained on them."""
-
-# kind: (words for the task prompt, how it is made). `p` is the picture, `g` a generator.
+# kind: (words for the task prompt, how it is made). `p` is the picture, `g` a generator, `n` the number.
 _FROM_SCENE = {
     "picture": ("a picture", render.picture),
     "edge": ("white outlines", render.edge),
     "depth": ("a depth map", render.depth),
     "mask": ("a class mask", render.mask),
+    "normals": ("a normal map", render.normals),
+    "instances": ("an instance mask", render.instances),
     "subject": ("the subject alone", render.subject),
+    "foreground": ("the foreground alone", render.foreground),
     "background": ("the empty background", render.background),
+    "style": ("a style reference", render.style_reference),
+    "styled": ("a stylised picture", render.stylised),
+    "removed": ("the subject removed", lambda s, h, w, d: render.picture([edit.remove(one) for one in s], h, w, d)),
 }
 _FROM_PICTURE = {
     "grey": ("a grey picture", lambda p, g: degrade.grey(p)),
     "blurred": ("a blurred picture", lambda p, g: degrade.blur(p)),
     "pixelated": ("a pixelated picture", lambda p, g: degrade.pixelate(p)),
     "noisy": ("a noisy picture", lambda p, g: degrade.noise(p, g)),
+    "speckled": ("a speckled picture", lambda p, g: degrade.speckle(p, g)),
     "holed": ("a damaged picture", lambda p, g: degrade.hole(p, g)),
+    "dark": ("a dark picture", lambda p, g: degrade.darken(p)),
+    "faded": ("a faded picture", lambda p, g: degrade.fade(p)),
+    "posterised": ("a posterised picture", lambda p, g: degrade.posterise(p)),
     "negative": ("a negative", lambda p, g: degrade.invert(p)),
     "flipped": ("a turned picture", lambda p, g: degrade.flip(p)),
 }
-_FAMILIES = {  # the number is not in the words: only examples can tell it
+_PICTURE_FAMILIES = {  # the number is not in the words: only examples can tell it
     "hue": ("a recoloured picture", lambda p, n: degrade.rotate_hue(p, n)),
+    "mix": ("a recoloured picture", lambda p, n: degrade.mix_channels(p, n)),
     "turn": ("a turned picture", lambda p, n: degrade.turn(p, n)),
+    "shift": ("a shifted picture", lambda p, n: degrade.roll(p, n)),
 }
-KINDS = (*_FROM_SCENE, *_FROM_PICTURE, *(f"{family} <number>" for family in _FAMILIES))
+_SCENE_FAMILIES = {
+    "light": ("a relit picture", lambda s, h, w, d, n: render.relit(s, h, w, d, n)),
+    "recolour": ("the subject recoloured", lambda s, h, w, d, n: _edited(s, edit.recolour, n, h, w, d)),
+    "replace": ("the subject replaced", lambda s, h, w, d, n: _edited(s, edit.exchange, n, h, w, d)),
+    "move": ("the subject moved", lambda s, h, w, d, n: _edited(s, edit.move, n, h, w, d)),
+}
+FAMILIES = (*_PICTURE_FAMILIES, *_SCENE_FAMILIES)
+KINDS = (*_FROM_SCENE, *_FROM_PICTURE, *(f"{family} <number>" for family in FAMILIES))
+CHANCE_KINDS = ("noisy", "speckled", "holed")
+"""Kinds with chance in them."""
+ANY = "*"
+"""In place of a number: any that is practised, see `tasks.practised_number`."""
+THEN = " then "
 
 
-def _family(kind: str) -> tuple[str, int] | None:
+def _edited(scenes, how, number, height, width, device) -> torch.Tensor:
+    return render.picture([how(one, number) for one in scenes], height, width, device)
+
+
+def family(kind: str) -> tuple[str, str] | None:
+    """`"hue 120"` to `("hue", "120")`; None for a kind without a number."""
     name, _, number = kind.partition(" ")
-    return (name, int(number)) if name in _FAMILIES and number.lstrip("-").isdigit() else None
+    return (name, number) if name in FAMILIES and (number == ANY or number.lstrip("-").isdigit()) else None
 
 
 def words(kind: str) -> str:
@@ -55,11 +82,19 @@ def words(kind: str) -> str:
     Raises:
         ValueError: no such kind.
     """
-    if family := _family(kind):
-        return _FAMILIES[family[0]][0]
+    first, then, second = kind.partition(THEN)
+    if then and _changes_pictures(first) and _changes_pictures(second):
+        return "a changed picture"
+    if found := family(kind):
+        return (_PICTURE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
     if kind in _FROM_SCENE or kind in _FROM_PICTURE:
         return (_FROM_SCENE.get(kind) or _FROM_PICTURE[kind])[0]
-    raise ValueError(f"there is no kind of picture {kind!r}; there are {', '.join(KINDS)}")
+    raise ValueError(f"there is no kind of picture {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
+
+
+def _changes_pictures(kind: str) -> bool:
+    found = family(kind)
+    return kind in _FROM_PICTURE or (found is not None and found[0] in _PICTURE_FAMILIES)
 
 
 def draw(
@@ -73,24 +108,33 @@ def draw(
     """One kind of picture of each scene.
 
     Args:
-        kind: a name of `KINDS`, with its number for a family: `"edge"`, `"hue 120"`, `"turn 1"`.
+        kind: a name of `KINDS`, with its number for a family: `"edge"`, `"hue 120"`, `"turn 1"`; or two that
+            change a picture: `"grey then flipped"`.
         scenes: `B` scenes.
         height, width: pixels; any.
-        generator: for the kinds with chance in them (`noisy`, `holed`), on `device`.
+        generator: for `CHANCE_KINDS`, on `device`.
 
     Returns:
         `(B, 3, height, width)` float32 in 0..1.
 
     Raises:
-        ValueError: no such kind, or a quarter turn of a picture that is not square.
+        ValueError: no such kind, a number out of range, or a quarter turn of a picture that is not square.
     """
     words(kind)  # raises for an unknown kind
     if kind in _FROM_SCENE:
         return _FROM_SCENE[kind][1](scenes, height, width, device)
+    found = family(kind)
+    if found and found[1] == ANY:
+        raise ValueError(f"{kind!r} stands for any number: give one, such as '{found[0]} 1'")
+    if found and found[0] in _SCENE_FAMILIES:
+        return _SCENE_FAMILIES[found[0]][1](scenes, height, width, device, int(found[1]))
     pictures = render.picture(scenes, height, width, device)
-    if family := _family(kind):
-        return _FAMILIES[family[0]][1](pictures, family[1])
-    return _FROM_PICTURE[kind][1](pictures, generator)
+    for change in kind.split(THEN):
+        if found := family(change):
+            pictures = _PICTURE_FAMILIES[found[0]][1](pictures, int(found[1]))
+        else:
+            pictures = _FROM_PICTURE[change][1](pictures, generator)
+    return pictures
 
 
 @dataclass(frozen=True)
@@ -98,7 +142,7 @@ class Task:
     """A path of the graph: conditions, then one or more answers.
 
     Args:
-        inputs: kinds that are given.
+        inputs: kinds that are given; may be empty (only examples, or the text, say what to paint).
         outputs: kinds that are asked for.
     """
 
@@ -107,11 +151,16 @@ class Task:
 
     @classmethod
     def parse(cls, text: str) -> Task:
-        """`"subject + depth > picture"` to a task."""
-        given, _, asked = text.partition(" > ")
-        task = cls(tuple(given.split(" + ")), tuple(asked.split(" + ")) if asked else ())
-        if not asked:
+        """`"subject + depth > picture"` to a task.
+
+        Raises:
+            ValueError: not of that form, or no such kind.
+        """
+        given, arrow, asked = text.partition("> ")
+        given = given.removesuffix(" ")
+        if not arrow or not asked or (given and text != f"{given} > {asked}"):
             raise ValueError(f"a task reads 'kind > kind' or 'kind + kind > kind', not {text!r}")
+        task = cls(tuple(given.split(" + ")) if given else (), tuple(asked.split(" + ")))
         for kind in task.columns:
             words(kind)
         return task
@@ -126,45 +175,4 @@ class Task:
         return task_prompt([words(k) for k in self.inputs], [words(k) for k in self.outputs])
 
     def __str__(self) -> str:
-        return f"{' + '.join(self.inputs)} > {' + '.join(self.outputs)}"
-
-
-HELD_OUT_TASKS = tuple(
-    Task.parse(text)
-    for text in (
-        "mask > depth",  # each end is practised, this path never is
-        "depth > mask",
-        "picture > hue 180",  # an angle between practised ones
-        "picture > turn 3",  # practised: the flip and the half turn
-    )
-)
-"""Tasks that no model of this package is trained on."""
-
-TRAINED_TASKS = {
-    Task.parse(text): weight
-    for text, weight in {
-        "picture > edge": 7,
-        "picture > depth": 3,
-        "picture > mask": 5,
-        "picture > grey": 2,
-        "pixelated > picture": 8,
-        "blurred > picture": 1,
-        "noisy > picture": 0.5,
-        "holed > picture": 0.5,
-        "grey > picture": 0.5,
-        "picture > background": 0.5,
-        "picture > negative": 0.5,
-        "picture > hue 60": 0.3,
-        "picture > hue 120": 0.3,
-        "picture > hue 240": 0.3,
-        "picture > hue 300": 0.3,
-        "picture > flipped": 0.3,
-        "picture > turn 2": 0.3,
-        "mask > edge": 1,
-        "edge + depth > picture": 0.8,
-        "edge + grey > picture": 0.3,
-        "subject + depth > picture": 0.5,
-        "subject + mask > picture": 0.3,
-    }.items()
-}
-"""The tasks of the bundled checkpoint, with how often each is practised."""
+        return f"{' + '.join(self.inputs)} > {' + '.join(self.outputs)}".strip()

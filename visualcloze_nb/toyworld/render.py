@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 
-from .scenes import COLOURS, GROUNDS, MAX_THINGS, SHAPES, TEXTURES, Scene, Thing
+from .degrade import rotate_hue
+from .scenes import COLOURS, GROUNDS, MAX_THINGS, SHAPES, TEXTURES, Scene, Thing, make_scene
 
 # One flat colour a shape, black where there is nothing (after Okabe and Ito: safe for colour-blind readers).
 CLASS_COLOURS = {
@@ -25,6 +28,8 @@ CLASS_COLOURS = {
     "cross": (0.84, 0.37, 0.00),
     "star": (0.80, 0.47, 0.65),
 }
+# One flat colour an instance, from far to near, when a scene has three; fewer things take the last ones.
+INSTANCE_COLOURS = ((0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.94, 0.89, 0.26))
 EDGE_HALF_WIDTH = 0.036  # of half a side: lines a bit over two pixels wide in a 64-pixel cell
 PLAIN_GROUND = 0.92
 
@@ -76,6 +81,7 @@ class _Canvas:
         size = column(lambda t: t.size).clamp(min=0.1)
         dx = (self.u - column(lambda t: t.x)) * half_w
         dy = (self.v - column(lambda t: t.y)) * half_h
+        self.east, self.south = dx / size, dy / size  # place on a thing, -1..1 across it, not turned with it
         cos, sin = column(lambda t: math.cos(t.angle)), column(lambda t: math.sin(t.angle))
         self.x, self.y = (cos * dx - sin * dy) / size, (sin * dx + cos * dy) / size  # (B, N, H, W)
         self.distance = torch.full_like(self.x, 9.0)
@@ -100,7 +106,7 @@ class _Canvas:
 
 
 def _surface(canvas: _Canvas) -> torch.Tensor:
-    """Colour of every thing with its texture and shading, `(B, N, 3, H, W)`."""
+    """Colour of every thing with its texture, before light, `(B, N, 3, H, W)`."""
     colour = canvas.flat(lambda t: COLOURS[t.colour])
     kind = [[TEXTURES.index(t.texture) if t else 0 for t in row] for row in canvas.things]
     kind = torch.tensor(kind, device=canvas.device)[:, :, None, None]
@@ -108,9 +114,17 @@ def _surface(canvas: _Canvas) -> torch.Tensor:
     stripes = (torch.sin(canvas.x * 7.5) / soft).clamp(-1, 1) * 0.5 + 0.5
     dots = ((torch.sin(canvas.x * 7.0) * torch.sin(canvas.y * 7.0) - 0.45) / soft).clamp(-1, 1) * 0.5 + 0.5
     pale = torch.where(kind == 1, stripes, torch.where(kind == 2, dots, torch.zeros_like(dots)))[:, :, None]
-    colour = colour + 0.55 * pale * (1 - colour)
-    light = (0.88 - 0.16 * (canvas.x + canvas.y).clamp(-1.5, 1.5))[:, :, None]  # from the top left
-    return (colour * light).clamp(0, 1)
+    return colour + 0.55 * pale * (1 - colour)
+
+
+def _lit(canvas: _Canvas, angle: float = 135.0, strength: float = 0.23) -> torch.Tensor:
+    """The things under light from `angle` (degrees, anticlockwise from the right), `(B, N, 3, H, W)`.
+
+    A thing is shaded as a dome: brightness is linear in its normal (see `normals`).
+    """
+    towards = math.cos(math.radians(angle)) * canvas.east - math.sin(math.radians(angle)) * canvas.south
+    light = (0.88 + strength * towards.clamp(-1.1, 1.1))[:, :, None]
+    return (_surface(canvas) * light).clamp(0, 1)
 
 
 def background(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
@@ -128,7 +142,14 @@ def _ground(canvas: _Canvas) -> torch.Tensor:
 def picture(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
     """The scene as a camera sees it."""
     canvas = _Canvas(scenes, height, width, device)
-    return canvas.paint(_ground(canvas), _surface(canvas)).clamp(0, 1)
+    return canvas.paint(_ground(canvas), _lit(canvas)).clamp(0, 1)
+
+
+def relit(scenes: Sequence[Scene], height: int, width: int, device="cpu", angle: float = 0.0) -> torch.Tensor:
+    """The scene under a stronger light from `angle`, in degrees anticlockwise from the right; the ground too."""
+    turned = [replace(s, ground_angle=-math.radians(angle)) for s in scenes]
+    canvas = _Canvas(turned, height, width, device)
+    return canvas.paint(_ground(canvas), _lit(canvas, angle, 0.38)).clamp(0, 1)
 
 
 def edge(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
@@ -164,4 +185,76 @@ def subject(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> t
     ]
     canvas = _Canvas(alone, height, width, device)
     plain = torch.full((len(scenes), 3, height, width), PLAIN_GROUND, device=device)
-    return canvas.paint(plain, _surface(canvas)).clamp(0, 1)
+    return canvas.paint(plain, _lit(canvas)).clamp(0, 1)
+
+
+def foreground(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
+    """The things alone, on black."""
+    canvas = _Canvas(scenes, height, width, device)
+    return canvas.paint(torch.zeros(len(scenes), 3, height, width, device=device), _lit(canvas)).clamp(0, 1)
+
+
+def normals(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
+    """Which way each surface faces: red to the right, green up, blue to the viewer. Things are domes."""
+    canvas = _Canvas(scenes, height, width, device)
+    x, y = 0.6 * canvas.east.clamp(-1.1, 1.1), -0.6 * canvas.south.clamp(-1.1, 1.1)
+    z = (1 - x * x - y * y).clamp(min=0).sqrt()
+    flat = torch.tensor([0.5, 0.5, 1.0], device=device)[:, None, None].expand(len(scenes), 3, height, width)
+    return canvas.paint(flat, torch.stack([x, y, z], dim=2) * 0.5 + 0.5).clamp(0, 1)
+
+
+def instances(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
+    """Which thing is where: the nearest yellow, the next orange, the third blue, on black."""
+    canvas = _Canvas(scenes, height, width, device)
+    colours = [[(0.0, 0.0, 0.0)] * MAX_THINGS for _ in scenes]
+    for row, scene in zip(colours, scenes, strict=True):
+        row[: len(scene.things)] = INSTANCE_COLOURS[MAX_THINGS - len(scene.things) :]
+    flat = torch.tensor(colours, device=device)[..., None, None].expand(-1, -1, -1, height, width)
+    return canvas.paint(torch.zeros(len(scenes), 3, height, width, device=device), flat)
+
+
+STYLES = 12  # four palettes, each flat, outlined or in two tones
+
+
+def style_of(scene: Scene) -> int:
+    """The style a scene is drawn in when it is drawn in one, 0 to `STYLES - 1`: chance, but always the same."""
+    return int(np.random.default_rng([scene.seed, 1]).integers(STYLES))
+
+
+def stylised(
+    scenes: Sequence[Scene], height: int, width: int, device="cpu", styles: Sequence[int] | None = None
+) -> torch.Tensor:
+    """Each scene in its style, or in the one given: no light and no texture, other colours, perhaps outlines."""
+    styles = [style_of(s) for s in scenes] if styles is None else styles
+    canvas = _Canvas(scenes, height, width, device)
+    colours = canvas.flat(lambda t: COLOURS[t.colour]).expand(-1, -1, -1, height, width)
+    plain = canvas.paint(_ground(canvas), colours)
+    lines = edge(scenes, height, width, device)
+    painted = []
+    for picture_, line, style in zip(plain, lines, styles, strict=True):
+        picture_ = rotate_hue(picture_[None], 90.0 * (style % 4))[0]
+        if style // 4 == 1:  # outlined
+            picture_ = picture_ * (1 - line)
+        if style // 4 == 2:  # two tones
+            dark, light = (torch.tensor(c, device=device)[:, None, None] for c in TONES[style % 4])
+            grey = picture_.mean(0, keepdim=True)
+            picture_ = dark + (light - dark) * grey
+        painted.append(picture_)
+    return torch.stack(painted).clamp(0, 1)
+
+
+TONES = (
+    ((0.05, 0.08, 0.30), (0.95, 0.90, 0.70)),
+    ((0.25, 0.02, 0.10), (1.00, 0.75, 0.80)),
+    ((0.02, 0.22, 0.15), (0.85, 1.00, 0.70)),
+    ((0.20, 0.10, 0.00), (1.00, 0.85, 0.40)),
+)
+
+
+def style_reference(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
+    """Another scene in each scene's style: what a style is shown by."""
+    others = [make_scene(s.seed + REFERENCE_OFFSET) for s in scenes]
+    return stylised(others, height, width, device, [style_of(s) for s in scenes])
+
+
+REFERENCE_OFFSET = 2**41  # beyond every seed that is held out or trained on

@@ -10,8 +10,9 @@ from PIL import Image
 
 from ..grid import Grid
 from ..prompts import column_prompt
-from .graph import FIRST_TRAINING_SEED, Task, draw, words
+from .graph import Task, draw, words
 from .scenes import Scene, make_scene
+from .tasks import FIRST_TRAINING_SEED
 
 
 @dataclass(frozen=True)

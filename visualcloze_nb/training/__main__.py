@@ -12,6 +12,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m visualcloze_nb.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     vae = commands.add_parser("vae", help="train the tiny VAE on rows of the toy world")
+    vae.add_argument("--start", type=Path, help="a VAE's folder to begin from; else random weights")
     transformer = commands.add_parser("transformer", help="train the tiny transformer and its text encoders")
     transformer.add_argument("--vae", type=Path, default=Path("runs/vae/vae"), help="folder of the trained VAE")
     transformer.add_argument("--start", type=Path, help="a pipeline folder to begin from; else random weights")
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command == "vae":
         from .vae import train
 
-        train(arguments.out, arguments.steps, arguments.seed)
+        train(arguments.out, arguments.steps, arguments.seed, start=arguments.start)
     if arguments.command == "transformer":
         from .transformer import train
 

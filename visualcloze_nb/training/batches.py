@@ -16,7 +16,7 @@ from ..latents import BLACK, cell_mask, condition, encode, pack, position_ids
 from ..layout import Layout
 from ..prompts import column_prompt, full_prompt
 from ..sdedit import GREY
-from ..toyworld import FIRST_TRAINING_SEED, Task, draw, make_scene, words
+from ..toyworld import FIRST_TRAINING_SEED, Task, concrete, draw, make_scene, words
 
 SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
 
@@ -83,7 +83,7 @@ def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]]
 
 
 @torch.no_grad()
-def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, examples=(1, 9, 8, 2)) -> Batch:
+def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, examples=(4, 8, 6, 2)) -> Batch:
     """A batch for stage 1.
 
     Args:
@@ -98,21 +98,19 @@ def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, 
     fitting = {task: weight for task, weight in tasks.items() if len(task.columns) == n_cols}
     n_rows = 1 + rng.choices(range(len(examples)), examples)[0]
     cell = SIZES[0] if rng.random() < 0.8 else rng.choice(SIZES)
-    if cell[0] != cell[1]:
-        fitting = {t: w for t, w in fitting.items() if not any(k.startswith("turn") for k in t.columns)}
+    wordless = rng.random() < 0.15  # a whole batch without task and content is short, and so quick
 
     columns, targets, prompts = [], [], []
     scenes = [[_scene(rng) for _ in range(size)] for _ in range(n_rows)]
-    chosen = rng.choices(list(fitting), list(fitting.values()), k=max(1, size // 3))
+    chosen = [concrete(t, rng) for t in rng.choices(list(fitting), list(fitting.values()), k=max(1, size // 3))]
     for i in range(size):
-        task = chosen[i % len(chosen)]
+        task = chosen[i % len(chosen)]  # drawn together, so fewer tasks than grids
         inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
         row = (*inputs, *task.outputs)
-        target = rng.randrange(n_cols) if rng.random() < 0.25 else n_cols - 1
+        target = rng.randrange(n_cols) if rng.random() < 0.5 else n_cols - 1
         columns.append(row)
         targets.append((target,))
-        wordless = rng.random() < 0.1
-        text = column_prompt([words(k) for k in row], [target]) if rng.random() < 0.65 and not wordless else ""
+        text = column_prompt([words(k) for k in row], [target]) if rng.random() < 0.7 and not wordless else ""
         content = scenes[-1][i].caption() if rng.random() < 0.5 and not wordless else None
         prompts.append(full_prompt(n_rows, n_cols, text, content))
 

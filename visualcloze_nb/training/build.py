@@ -125,6 +125,29 @@ def point_heads(transformer: FluxTransformer2DModel) -> None:
         block.attn.norm_k.weight.fill_(1.4)
 
 
+@torch.no_grad()
+def take_over(pipe, begun) -> None:
+    """Give a new pipeline what another has learned; its vocabularies may be larger.
+
+    Args:
+        pipe: from `build_pipeline`; changed in place.
+        begun: a pipeline of the same sizes, whose words may have other numbers. A word that both know keeps its
+            embedding; a new one keeps its random start.
+    """
+    pipe.transformer.load_state_dict(begun.transformer.state_dict())
+    for encoder, tokenizer in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
+        new, old = getattr(pipe, encoder), getattr(begun, encoder)
+        words, known = getattr(pipe, tokenizer).get_vocab(), getattr(begun, tokenizer).get_vocab()
+        fresh = new.get_input_embeddings().weight.clone()
+        for word, number in words.items():
+            if word in known:
+                fresh[number] = old.get_input_embeddings().weight[known[word]]
+        sizes = {name: value.shape for name, value in new.state_dict().items()}
+        same = {name: value for name, value in old.state_dict().items() if sizes[name] == value.shape}
+        new.load_state_dict(same, strict=False)
+        new.get_input_embeddings().weight.copy_(fresh)
+
+
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
     """FLUX's schedule, its shift spread over the token counts that occur here (16 to 256)."""
     return FlowMatchEulerDiscreteScheduler(

@@ -109,7 +109,7 @@ class RoundTrip(torch.nn.Module):
 
 def picture_loss(error: torch.Tensor) -> torch.Tensor:
     """Error at every scale: fine detail by its size, coarse colour by its square, so that colour is learned early."""
-    loss = error.abs().mean() + error.square().mean()
+    loss = error.abs().mean() + 4 * error.square().mean()
     for tile in (4, 16):
         loss = loss + F.avg_pool2d(error, tile).square().mean()
     return loss
@@ -148,13 +148,31 @@ def set_latent_scale(vae: AutoencoderKL, rng: random.Random, batches: int = 40) 
     return shift, scale
 
 
-def train(out: Path, steps: int = 6000, seed: int = 0, learning_rate: float = 2.5e-4, save_every: int = 500) -> None:
-    """Train, resume, finish; the result is `out/vae` in diffusers' format."""
+def train(
+    out: Path,
+    steps: int = 6000,
+    seed: int = 0,
+    learning_rate: float = 2.5e-4,
+    save_every: int = 500,
+    start: Path | None = None,
+) -> None:
+    """Train, resume, finish; the result is `out/vae` in diffusers' format.
+
+    Args:
+        out: folder of the run; if it holds a state, the run goes on from there.
+        steps: in all.
+        seed: of weights and batches.
+        learning_rate: of AdamW, at its highest.
+        save_every: steps between states, and between rows of the log.
+        start: a VAE to begin from, such as the bundled one, in place of random weights.
+    """
     out.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision="bf16")
     device = accelerator.device
     torch.manual_seed(seed)
     vae = build_vae().to(device)
+    if start:
+        vae.load_state_dict(AutoencoderKL.from_pretrained(start, dtype=torch.float32).state_dict())
     optimiser = torch.optim.AdamW(vae.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     first, log, began = 0, Log(out / "log.csv"), time.time()
     if (out / "state.pt").exists():

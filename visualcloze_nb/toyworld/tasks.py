@@ -1,0 +1,138 @@
+"""What is practised and what is held out.
+
+Held out are whole tasks, ranges of the families' numbers, and compositions. Any column of a trained grid may be
+the target, so each path is practised in all directions: what is held out is held out with its inverse.
+`tests/test_toyworld.py` proves on pictures that no held-out path equals one that is practised.
+"""
+
+from __future__ import annotations
+
+import random
+
+from .graph import ANY, Task, family
+
+FIRST_TRAINING_SEED = 100_000
+"""Scenes of smaller seeds are held out: no model of this package has been trained on them."""
+
+PRACTISED_NUMBERS = {
+    "hue": (*range(20, 146, 5), *range(215, 341, 5)),  # between them, around 180, nothing
+    "mix": tuple(range(100, 2**20)),
+    "turn": (2,),
+    "shift": tuple(n for n in range(1, 16) if n not in (7, 10, 13)),  # by 1 down 3 across, 2 2, and 3 1
+    "light": (*range(0, 151, 10), *range(210, 360, 10)),
+    "recolour": (1, 2, 3, 5, 6, 7),
+    "replace": (1, 2, 4, 5),
+    "move": (0, 1, 3, 4, 5, 7),  # never straight up or down
+}
+"""Numbers of each family that training draws from; for hue, shift, recolour and replace with n also its inverse."""
+
+TRAINED_TASKS = {
+    Task.parse(text): weight
+    for text, weight in {
+        # dense prediction
+        "picture > edge": 6,
+        "picture > depth": 3,
+        "picture > mask": 4,
+        "picture > normals": 2,
+        "picture > instances": 1,
+        # conditional generation, alone, with another condition, with a subject
+        "edge > picture": 1.5,
+        "depth > picture": 1,
+        "mask > picture": 1.5,
+        "edge + depth > picture": 0.6,
+        "edge + grey > picture": 0.3,
+        "normals + background > picture": 0.3,
+        "subject + depth > picture": 0.7,
+        "subject + mask > picture": 0.5,
+        "subject + edge > picture": 0.4,
+        # extraction
+        "picture > subject": 0.7,
+        "picture > foreground": 0.4,
+        "picture > background": 0.6,
+        # restoration
+        "pixelated > picture": 4,
+        "blurred > picture": 2,
+        "noisy > picture": 1,
+        "speckled > picture": 1,
+        "holed > picture": 1,
+        "grey > picture": 1,
+        "dark > picture": 0.7,
+        "faded > picture": 0.7,
+        "posterised > picture": 0.4,
+        # style transfer
+        "picture + style > styled": 1,
+        "edge + subject + style > styled": 0.2,
+        # editing and relighting
+        "picture > removed": 0.4,
+        "picture > recolour *": 0.5,
+        "picture > replace *": 0.3,
+        "picture > move *": 0.3,
+        "picture > light *": 0.6,
+        # families
+        "picture > grey": 1.5,
+        "picture > negative": 0.5,
+        "picture > hue *": 2,
+        "picture > mix *": 1.5,
+        "picture > flipped": 0.4,
+        "picture > turn *": 0.4,
+        "picture > shift *": 0.5,
+        "picture > grey then turn 2": 0.2,
+        "picture > negative then flipped": 0.2,
+        "picture > dark then hue *": 0.2,
+        # between conditions
+        "mask > edge": 1,
+        "depth > edge": 0.4,
+        "normals > instances": 0.2,
+        "> styled": 0.1,
+    }.items()
+}
+"""The tasks of the bundled checkpoint, with how often each is practised; `*` is any practised number."""
+
+HELD_OUT = {
+    kind: tuple(Task.parse(text) for text in tasks)
+    for kind, tasks in {
+        # a number between practised ones
+        "interpolated": ("picture > hue 180", "picture > mix 7", "picture > mix 23", "picture > light 180"),
+        # two practised changes, one after the other
+        "composed": ("picture > grey then flipped", "picture > negative then turn 2", "picture > dark then mix 7"),
+        # a path between practised kinds, or a turn that no practised turns and flips give together
+        "new": ("mask > depth", "depth > mask", "picture > turn 1", "picture > turn 3"),
+    }.items()
+}
+"""Tasks that no model of this package is trained on, by what is new about them."""
+
+HELD_OUT_TASKS = tuple(task for tasks in HELD_OUT.values() for task in tasks)
+
+
+def practised_number(name: str, rng: random.Random) -> int:
+    """A number of a family, drawn from those that are practised."""
+    return rng.choice(PRACTISED_NUMBERS[name])
+
+
+def concrete(task: Task, rng: random.Random) -> Task:
+    """The task with a practised number in place of every `*`."""
+
+    def settle(kind: str) -> str:
+        return kind.replace(ANY, str(practised_number(kind.split(" then ")[-1].partition(" ")[0], rng)))
+
+    return Task(*(tuple(settle(k) if ANY in k else k for k in kinds) for kinds in (task.inputs, task.outputs)))
+
+
+def is_trained(task: Task) -> bool:
+    """Tell whether a task, in its own direction, is practised, its numbers included."""
+
+    def fits(kind: str, pattern: str) -> bool:
+        if ANY not in pattern:
+            return kind == pattern
+        (*before, last), (*expected, star) = kind.split(" then "), pattern.split(" then ")
+        found = family(last)
+        return before == expected and found is not None and star == f"{found[0]} {ANY}" and (
+            int(found[1]) in PRACTISED_NUMBERS[found[0]]
+        )
+
+    for trained in TRAINED_TASKS:
+        shape = (len(task.inputs), len(task.outputs))
+        if shape == (len(trained.inputs), len(trained.outputs)):
+            if all(fits(k, p) for k, p in zip(task.columns, trained.columns, strict=True)):
+                return True
+    return False
