@@ -15,6 +15,7 @@ from visualcloze_nb.toyworld import (
     CHANCE_KINDS,
     FAMILIES,
     FIRST_TRAINING_SEED,
+    HELD_OUT,
     HELD_OUT_TASKS,
     KINDS,
     TRAINED_TASKS,
@@ -36,7 +37,8 @@ from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_THINGS
 from visualcloze_nb.toyworld.tasks import PRACTISED_NUMBERS
 
 SCENES = [make_scene(seed) for seed in range(12)]
-ALL = [kind.replace("<number>", "2") for kind in KINDS] + ["hue 120", "turn 1", "grey then flipped", "dark then mix 7"]
+ALL = [kind.replace("<number>", "2") for kind in KINDS] + ["hue 120", "turn 1"]
+ALL += ["grey then flipped", "dark then mix 109"]
 SQUARE_ONLY = ("turn 1",)
 
 
@@ -112,7 +114,7 @@ def test_chance_comes_from_the_generator(kind):
 
 
 SMOOTH = ("picture", "edge", "depth", "mask", "normals", "instances", "subject", "foreground", "background", "styled")
-SMOOTH += ("style", "removed", "grey", "dark", "hue 120", "mix 7", "light 40", "move 1", "shift 6")
+SMOOTH += ("style", "removed", "grey", "dark", "hue 120", "mix 4", "light 40", "move 1", "shift 6")
 
 
 @pytest.mark.parametrize("kind", SMOOTH)
@@ -302,7 +304,7 @@ def test_tasks_are_read_and_written():
         "to achieve [IMAGE3] a picture based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
     )
     assert Task.parse("> edge") == Task((), ("edge",)) and str(Task.parse("> edge")) == "> edge"
-    for wrong in ("picture", "picture>edge", "picture > ", "picture > shadow", "picture> edge", " > edge", ">"):
+    for wrong in ("picture", "picture>edge", "picture > ", "picture > shadow", "picture> edge", ">"):
         with pytest.raises(ValueError):
             Task.parse(wrong)
 
@@ -327,7 +329,7 @@ def test_what_is_trained_is_recognised():
     rng = random.Random(0)
     for task in list(TRAINED_TASKS) * 5:
         assert is_trained(concrete(task, rng))
-    for text in ("picture > hue 180", "picture > turn 3", "picture > mix 7", "picture > move 2", "edge > mask"):
+    for text in ("picture > hue 180", "picture > turn 3", "picture > mix 4", "picture > move 2", "edge > mask"):
         assert not is_trained(Task.parse(text)), text
     assert is_trained(Task.parse("picture > dark then hue 100"))
     assert not is_trained(Task.parse("picture > grey then hue 100"))
@@ -365,6 +367,14 @@ def test_no_held_out_function_can_be_had_from_a_trained_path():
                 assert error > 0.02, f"{task} is {one} > {other}"
             if same(given, other) and one in KINDS:  # backwards: what the trained path undoes
                 assert not same(asked, one), f"{task} is {other} > {one} backwards"
+
+
+def test_channel_mixes_are_held_out_with_their_inverse():
+    for n in PRACTISED_NUMBERS["mix"]:
+        weights = degrade.mixing_weights(n)
+        assert weights[0, 2] <= 0.5 and weights[2, 0] <= 0.5 and np.allclose(weights.sum(1), 1)
+    held_out = [int(t.outputs[0].split()[1]) for t in HELD_OUT["interpolated"] if " mix " in str(t)]
+    assert held_out and all(degrade.mixing_weights(n)[0, 2] > 0.75 for n in held_out), "well inside the range"
 
 
 @pytest.mark.parametrize("name", ["hue", "shift", "recolour", "replace", "move"])

@@ -81,16 +81,20 @@ def posterise(pictures: torch.Tensor, levels: int = 3) -> torch.Tensor:
     return (pictures * (levels - 1)).round() / (levels - 1)
 
 
-def mix_channels(pictures: torch.Tensor, number: int) -> torch.Tensor:
-    """New red, green and blue, each a mean of the old ones with random weights; `number` is the seed of those.
+def mixing_weights(number: int) -> np.ndarray:
+    """What `mix_channels` makes the new red, green and blue (rows) of the old ones (columns): `(3, 3)`, rows sum to 1.
 
     Raises:
         ValueError: a negative number.
     """
     if number < 0:
         raise ValueError(f"mix {number}: give 0 or more")
-    weights = np.random.default_rng([number, 2]).dirichlet((0.5, 0.5, 0.5), size=3)
-    weights = torch.tensor(weights, device=pictures.device, dtype=pictures.dtype)
+    return np.random.default_rng([number, 2]).dirichlet((0.5, 0.5, 0.5), size=3)
+
+
+def mix_channels(pictures: torch.Tensor, number: int) -> torch.Tensor:
+    """New red, green and blue, each a mean of the old ones with random weights; `number` is the seed of those."""
+    weights = torch.tensor(mixing_weights(number), device=pictures.device, dtype=pictures.dtype)
     return torch.einsum("dc,bchw->bdhw", weights, pictures)
 
 
