@@ -14,7 +14,7 @@ import visualcloze_nb.lessons as lessons
 from visualcloze_nb.lessons import Exercise, exercise, predict
 from visualcloze_nb.lessons.compare import alike, describe_difference, side_by_side
 
-FRAMEWORK = {"build", "compare", "exercise", "kernel", "predict", "source"}
+FRAMEWORK = {"build", "compare", "exercise", "kernel", "measure", "predict", "source"}
 EXERCISES = {
     f"{module.name}.{name}": value
     for module in pkgutil.iter_modules(lessons.__path__)
@@ -47,6 +47,33 @@ def test_wrong_answer_is_refused_with_its_own_hint(exercise, wrong, hint):
     assert (verdict.state, verdict.hint) == ("wrong", hint)
     with pytest.raises(AssertionError, match=re.escape(hint)):
         exercise.grade(wrong)
+
+
+# Lesson 10 --------------------------------------------------------------------------------------------------
+
+
+def test_four_bit_rounding_keeps_zero_and_the_largest_of_each_block():
+    torch = pytest.importorskip("torch")
+    from visualcloze_nb.lessons.real_model import nf4_levels, round_weights
+
+    levels = nf4_levels()
+    assert len(levels) == 16 and (levels.diff() > 0).all() and levels.tolist()[::15] == [-1, 1] and 0 in levels
+    weights = torch.randn(5, 64, generator=torch.Generator().manual_seed(0)) * torch.tensor([[1.0, 3, 0.1, 7, 1]]).T
+    weights[:, 7] = 0
+    rounded = round_weights(weights, levels)
+    largest = weights.abs().argmax(1, keepdim=True)
+    assert torch.equal(rounded.gather(1, largest), weights.gather(1, largest)) and not rounded[:, 7].any()
+    assert all(len(block.unique()) <= 16 for block in rounded)
+
+
+def test_four_bit_rounding_is_that_of_bitsandbytes():
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("bitsandbytes.functional")
+    from visualcloze_nb.lessons.real_model import nf4_levels, round_weights
+
+    weights = torch.randn(40, 64, generator=torch.Generator().manual_seed(0))
+    theirs = functional.dequantize_4bit(*functional.quantize_4bit(weights, blocksize=64, quant_type="nf4"))
+    assert torch.allclose(round_weights(weights, nf4_levels()), theirs, atol=1e-5)
 
 
 # The framework ----------------------------------------------------------------------------------------------
@@ -253,3 +280,17 @@ def test_gpu_cell_is_skipped_only_where_there_is_no_gpu():
         "shell.run_cell_magic('gpu', '', 'print(\"it ran\")')",
     )
     assert said == ("it ran\n" if torch.cuda.is_available() else "Skipped: this cell needs an NVIDIA GPU.\n")
+
+
+@pytest.mark.parametrize("value, runs", [("False", False), ("None", False), ("...", False), ("[]", True)])
+def test_gpu_cell_waits_for_the_variables_it_names(value, runs):
+    said = in_ipython(
+        "import torch; torch.cuda.is_available = lambda: True",
+        "shell = get_ipython()",
+        "shell.run_line_magic('load_ext', 'visualcloze_nb.lessons')",
+        f"model = {value}",
+        "shell.run_cell_magic('gpu', 'model', 'print(\"it ran\")')",
+        "shell.run_cell_magic('gpu', 'model other', 'print(\"never\")')",
+    )
+    first = "it ran" if runs else "Skipped: this cell needs an NVIDIA GPU, and `model` to be set."
+    assert said.splitlines() == [first, "Skipped: this cell needs an NVIDIA GPU, and `model`, `other` to be set."]
