@@ -655,7 +655,8 @@ def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):
         (tiny.text_encoder_2, tiny.tokenizer_2, "encoder.block.0.layer.1.DenseReluDense.wo.weight"),
     ):
         part = "text_encoder" if encoder is tiny.text_encoder else "text_encoder_2"
-        words_ = type(tokenizer).from_pretrained(tmp_path / "run" / part.replace("text_encoder", "tokenizer")).get_vocab()
+        folder = tmp_path / "run" / part.replace("text_encoder", "tokenizer")
+        words_ = type(tokenizer).from_pretrained(folder).get_vocab()
         known, old = tokenizer.get_vocab(), encoder.get_input_embeddings().weight
         name = next(key for key, value in encoder.state_dict().items() if value is not None and torch.equal(value, old))
         new = done[f"{part}.{name}"]

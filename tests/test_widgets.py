@@ -345,7 +345,7 @@ def test_the_toy_world_has_every_kind_and_family():
     of_the_paper |= {"Reference to image", "Reverse generation", "Several targets", "Unseen task"}
     of_the_paper |= {f"Conditional generation with {more}" for more in ("a subject", "a style", "subject and style")}
     of_the_paper |= {"Editing, background kept", "Editing with a reference", "Restoration with a reference"}
-    of_the_paper |= {"Style transfer with a condition"}
+    of_the_paper |= {"Style transfer with a condition", "Relighting"}
     assert {ready.family for ready in gallery.GALLERY} == of_the_paper
     practised = [ready for ready in gallery.GALLERY if gallery.practised(ready)]
     assert 10 <= len(practised) < len(gallery.GALLERY)

@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from diffusers import VisualClozePipeline
 
+CARD = "README.md"
+
 
 def export(run: Path, vae_run: Path, to: Path) -> int:
     """Write the checkpoint and its logs.
@@ -21,7 +23,8 @@ def export(run: Path, vae_run: Path, to: Path) -> int:
     Args:
         run: folder of a transformer run, with `pipeline/` and `log.csv`.
         vae_run: folder of the VAE run, for its `log.csv`.
-        to: where to; what was there is replaced once the new one is complete.
+        to: where to; what was there is replaced once the new one is complete, but for the model card, whose
+            tables `evaluate` then makes anew.
 
     Returns:
         bytes on disk.
@@ -33,6 +36,8 @@ def export(run: Path, vae_run: Path, to: Path) -> int:
     pipe.vae.to(torch.float16)
     pipe.save_pretrained(fresh)
     (fresh / "training").mkdir()
+    if (to / CARD).exists():
+        shutil.copy(to / CARD, fresh / CARD)
     shutil.copy(run / "log.csv", fresh / "training" / "transformer.csv")
     shutil.copy(vae_run / "log.csv", fresh / "training" / "vae.csv")
     shutil.rmtree(to, ignore_errors=True)

@@ -19,10 +19,9 @@ from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from tqdm.auto import tqdm
 
-from ..toyworld import FIRST_TRAINING_SEED, TRAINED_TASKS, draw, make_scene
+from ..toyworld import FIRST_TRAINING_SEED, TRAINED_TASKS, concrete, draw, make_scene
 from .loop import Log, cosine, save_atomically
 
-KINDS = sorted({kind for task in TRAINED_TASKS for kind in task.columns})
 OFTEN = ("picture",) * 30 + ("edge",) * 25 + ("mask",) * 10 + ("depth",) * 5 + ("subject",) * 4  # lines are hardest
 CELLS = ((64, 64), (48, 64), (64, 48), (48, 80), (80, 48))  # height, width: what resolution 64 makes of aspects
 KL_WEIGHT = 5e-4
@@ -72,7 +71,9 @@ def batch(rng: random.Random, device="cpu", cells: int = 10) -> torch.Tensor:
         return [make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40)) for _ in range(n)]
 
     def kind():
-        return rng.choice(OFTEN) if rng.random() < 0.75 else rng.choice(KINDS)
+        if rng.random() < 0.75:
+            return rng.choice(OFTEN)
+        return rng.choice(concrete(rng.choice(tuple(TRAINED_TASKS)), rng).columns)
 
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     if rng.random() < 0.1:  # stage 2: large pictures, sharp or enlarged from small ones
@@ -85,10 +86,7 @@ def batch(rng: random.Random, device="cpu", cells: int = 10) -> torch.Tensor:
     columns = rng.choice((1, 2, 2, 3, 3, 4))
     height, width = CELLS[0] if rng.random() < 0.7 else rng.choice(CELLS)
     row = scenes(max(1, cells // columns))
-    kinds = [kind() for _ in range(columns)]
-    if height != width:
-        kinds = [k if not k.startswith("turn") else "picture" for k in kinds]
-    pictures = [draw(k, row, height, width, chance, device) for k in kinds]
+    pictures = [draw(kind(), row, height, width, chance, device) for _ in range(columns)]
     for i in range(columns):  # a blank cell is black
         if rng.random() < 0.15 and columns > 1:
             pictures[i] = torch.zeros_like(pictures[i])

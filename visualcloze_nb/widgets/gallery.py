@@ -12,9 +12,12 @@ from PIL import Image
 from visualcloze_nb.widgets.state import Cell, Draft, Origin, draft_of
 
 KINDS = (
-    *("picture", "edge", "depth", "mask", "subject", "background"),
-    *("grey", "blurred", "pixelated", "noisy", "holed", "negative", "flipped"),
-    *("hue 60", "hue 120", "hue 180", "hue 240", "hue 300", "turn 1", "turn 2", "turn 3"),
+    *("picture", "edge", "depth", "mask", "normals", "instances"),
+    *("subject", "foreground", "background", "style", "styled", "removed"),
+    *("grey", "blurred", "pixelated", "noisy", "speckled", "holed", "dark", "faded", "posterised"),
+    *("negative", "flipped", "hue 60", "hue 120", "hue 180", "hue 240", "hue 300", "mix 4", "mix 109"),
+    *("turn 1", "turn 2", "turn 3", "shift 2", "shift 10", "light 0", "light 180"),
+    *("recolour 3", "replace 2", "move 0", "move 2"),
 )
 MOST_SCENES = 10_000
 
@@ -44,23 +47,37 @@ GALLERY = (
     Ready("Dense prediction", "depth", "picture > depth"),
     Ready("Dense prediction", "edges", "picture > edge"),
     Ready("Dense prediction", "class mask", "picture > mask"),
+    Ready("Dense prediction", "normals", "picture > normals"),
+    Ready("Dense prediction", "instance mask", "picture > instances"),
+    Ready("Conditional generation", "picture from edges", "edge > picture"),
+    Ready("Conditional generation", "picture from a mask", "mask > picture"),
     Ready("Conditional generation", "picture from edges and depth", "edge + depth > picture"),
     Ready("Conditional generation with a subject", "subject and depth", "subject + depth > picture"),
-    Ready("Conditional generation with a style", "edges and grey, recoloured", "edge + grey > hue 120"),
-    Ready("Conditional generation with subject and style", "recoloured", "subject + depth > hue 120"),
+    Ready("Conditional generation with a style", "edges, in a style", "edge + style > styled"),
+    Ready("Conditional generation with subject and style", "edges, in a style", "edge + subject + style > styled"),
     Ready("Reference to image", "a picture around a subject", "subject > picture"),
     Ready("Subject extraction", "the subject alone", "picture > subject"),
+    Ready("Style transfer", "a reference shows the style", "picture + style > styled"),
     Ready("Style transfer", "colours turned by 120 degrees", "picture > hue 120"),
     Ready("Style transfer with a condition", "negative, edges given", "picture + edge > negative"),
     Ready("Editing, background kept", "take the things away", "picture > background"),
+    Ready("Editing, background kept", "take the subject away", "picture > removed"),
+    Ready("Editing, background kept", "another colour for the subject", "picture > recolour 3"),
+    Ready("Editing, background kept", "another shape for the subject", "picture > replace 2"),
+    Ready("Editing, background kept", "move the subject", "picture > move 0"),
+    Ready("Relighting", "light from the right", "picture > light 0"),
     Ready("Editing with a reference", "put the subject there", "subject + background > picture"),
     Ready("Restoration", "pixelated", "pixelated > picture"),
     Ready("Restoration", "noise", "noisy > picture"),
     Ready("Restoration", "a hole", "holed > picture"),
     Ready("Restoration", "grey to colour", "grey > picture"),
+    Ready("Restoration", "low light", "dark > picture"),
+    Ready("Restoration", "salt and pepper", "speckled > picture"),
     Ready("Restoration with a reference", "pixelated, subject given", "subject + pixelated > picture"),
     Ready("Several targets", "depth and edges at once", "picture > depth + edge"),
     Ready("Unseen task", "mask to depth", "mask > depth"),
+    Ready("Unseen task", "a hue turned by 180 degrees", "picture > hue 180"),
+    Ready("Unseen task", "grey and mirrored", "picture > grey then flipped"),
     Ready("Reverse generation", "back from depth to the picture", "picture > depth", (0,)),
 )
 
@@ -69,8 +86,8 @@ def toy_picture(kind: str = "picture", seed: int = 0, width: int = 64, height: i
     """Draw one picture of the toy world.
 
     Args:
-        kind: a name of `KINDS`, or `hue` or `turn` with another number.
-        seed: which scene, 0 or more; also of the chance in `noisy` and `holed`.
+        kind: a name of `KINDS`, or one of the families with another number.
+        seed: which scene, 0 or more; also of the chance in `noisy`, `speckled` and `holed`.
         width, height: pixels.
 
     Returns:
@@ -131,6 +148,6 @@ def open_ready(ready: Ready, seed: int = 0, examples: int = 2) -> Draft:
 
 def practised(ready: Ready) -> bool:
     """Tell whether the bundled model was trained on exactly this task (imports torch)."""
-    from visualcloze_nb.toyworld import TRAINED_TASKS, Task
+    from visualcloze_nb.toyworld import Task, is_trained
 
-    return ready.targets is None and Task.parse(ready.task) in TRAINED_TASKS
+    return ready.targets is None and is_trained(Task.parse(ready.task))
