@@ -8,7 +8,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from visualcloze_nb.lessons import build
+from visualcloze_nb.lessons import build, measure
+from visualcloze_nb.lessons.kernel import ENVIRONMENT
 from visualcloze_nb.lessons.source import COLAB, LAST, badges, disagreements, lay_out, outlets
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,8 @@ def test_opening(path):
     assert first.cell_type == "markdown" and re.match(r"# \d\d? ", first.source), "the title: # 3 What …"
     assert "mybinder.org" in first.source and "colab.research.google.com" in first.source
     opening = first.source if second.cell_type == "code" else first.source + second.source
-    assert "?" in re.sub(r"\(http\S+\)", "", opening), "the one question comes first"
+    text = re.sub(r"\[!\[.+?\]\(\S+\)\]\(\S+\)", "", first.source.partition("\n")[2]).strip()  # without badges
+    assert re.match(r"\*\*[^*]+\?\*\*", text), "the one question comes first, in bold"
     assert re.search(r"you will be able to", opening, re.I), "say what the reader will be able to do"
     assert re.search(r"\d+ minutes", opening), "say how long it takes"
     assert re.search(r"\b(CPU|GPU)\b", opening), "say what machine it needs"
@@ -82,6 +84,8 @@ def test_predicts_and_exercises(path):
     source = "\n".join(cell.source for cell in code)
     assert source.count("predict(") >= 1
     assert source.count("predict(") == source.count(".compare("), "every guess is compared"
+    for cell in code:
+        assert not ("predict(" in cell.source and ".compare(" in cell.source), "a later cell compares the guess"
     stubs = [number for number, cell in enumerate(code) if "# Your code here." in cell.source]
     assert stubs, "at least one exercise"
     for number in stubs:
@@ -104,6 +108,75 @@ def test_everything_is_executed_and_nothing_failed(path):
 def test_pictures_in_text_say_what_they_show(path):
     for cell in read(path, "markdown"):
         assert not re.search(r"!\[\s*\]\(", cell.source), "a picture without words"
+
+
+@every
+def test_figures_say_what_they_show(path):
+    """Each has alt text in its metadata; a figure's begins with its title, which says what to see."""
+    for number, cell in enumerate(read(path), start=1):
+        for output in cell.get("outputs", []):
+            for kind in ("image/png", "image/jpeg", "image/svg+xml"):
+                if kind in output.get("data", {}):
+                    alt = output.metadata.get(kind, {}).get("alt", "")
+                    assert len(alt.split()) >= 4, f"cell {number}: give the figure a title and alt text"
+
+
+@every
+def test_last_cell_frees_the_kernel(path):
+    assert read(path)[-1].source == LAST
+
+
+# The map ----------------------------------------------------------------------------------------------------
+
+MAP = (ROOT / "notebooks" / "README.md").read_text()
+LESSONS = {  # file: (number, question, minutes, lessons to read first)
+    file: (number, question, int(minutes), re.findall(r"\d\d", first))
+    for number, file, question, minutes, first in re.findall(
+        r"^\| \[(\d\d) .+?\]\((\S+)\) \| (.+?) \| (\d+) \| (.+?) \|$", MAP, re.M
+    )
+}
+
+
+def test_the_map_has_every_lesson_in_order_and_no_other():
+    assert list(LESSONS) == [path.name for path in STUDENT]
+    reserved = re.findall(r"^\| (\d\d) \| ", MAP.partition("do not exist yet")[2].partition("## Paths")[0], re.M)
+    assert reserved and not set(reserved) & {path.name[:2] for path in STUDENT}, "it exists now: move it up"
+
+
+@student
+def test_the_map_says_what_the_lesson_says(path):
+    number, question, minutes, first = LESSONS[path.name]
+    opening = read(path)[0].source
+    assert path.name.startswith(number) and opening.startswith(f"# {number} ")
+    assert f"**{question}**" in opening
+    assert f"{minutes} minutes" in opening
+    numbers = [other[0] for other in LESSONS.values()]
+    assert all(other in numbers[: numbers.index(number)] for other in first), "what to read first comes before"
+
+
+def test_paths_add_up_and_start_at_the_beginning():
+    minutes = {number: length for number, _, length, _ in LESSONS.values()}
+    first = {number: needs for number, _, _, needs in LESSONS.values()}
+    paths = re.findall(r"^\| (.+?) \| ([\d, ]+) \| (\d+) \|$", MAP.partition("## Paths")[2], re.M)
+    assert len(paths) >= 6
+    earlier = []
+    for name, lessons, total in paths:
+        chosen = lessons.split(", ")
+        assert sum(minutes[number] for number in chosen) == int(total), name
+        earlier = [*earlier, *chosen] if "session" in name else chosen
+        for number in chosen:
+            missing = [n for n in first[number] if n not in earlier[: earlier.index(number)]]
+            assert not missing, f"{name}: {number} needs {missing} first"
+    assert set(earlier) == set(minutes), "the classroom sessions cover all lessons"
+
+
+def test_the_map_names_the_exercises():
+    named = dict(re.findall(r"^\| (\d\d) \| `(\w+)` \|", MAP, re.M))
+    for path in STUDENT:
+        code = "\n".join(cell.source for cell in read(path, "code"))
+        assert re.findall(r"checks\.(\w+)\.check\(", code) == [named[path.name[:2]]]
+    for link in re.findall(r"\]\((\S+?)\)", MAP):
+        assert (ROOT / "notebooks" / link).exists(), f"the map links to {link}"
 
 
 # The tool ---------------------------------------------------------------------------------------------------
@@ -223,9 +296,44 @@ def test_a_faulty_lesson_is_not_written(house, capsys):
 
 
 def test_measure_prints_and_writes_nothing(house, capsys):
-    assert build.main(["--root", str(house), "--measure"]) == 0
-    assert re.search(r"notebooks/00_try.ipynb: [\d.]+ s, peak", capsys.readouterr().out)
+    assert measure.main(["--root", str(house)]) == 0
+    said = capsys.readouterr().out
+    for form in ("student", "solution"):
+        assert re.search(rf"^00_try +{form} +[\d.]+ +(\d+|-)$", said, re.M)
+    assert re.search(r"^all +both +[\d.]+ +(\d+|-)$", said, re.M)
+    assert said.endswith("Every bar is met.\n")
     assert not list(house.rglob("*.ipynb"))
+    assert measure.main(["--root", str(house), "01_none"]) == 1
+    assert "No source for 01_none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "seconds, megabytes, missed",
+    [
+        (89, 999, []),
+        (91, 500, ["00_try, student: 91.0 s, the most is 90"]),
+        (10, 1001, ["00_try, student: 1001 MB, the most is 1000"]),
+        (10, float("nan"), []),
+    ],
+)
+def test_a_bar_that_is_missed_is_named(seconds, megabytes, missed):
+    assert measure.misses([measure.Run("00_try", "student", seconds, megabytes)]) == missed
+
+
+def test_all_lessons_together_have_a_bar(house, monkeypatch, capsys):
+    runs = [measure.Run(f"{number:02}_try", "student", 85.0, 810.0) for number in range(6)]
+    monkeypatch.setattr(measure, "measure", lambda root, names: runs)
+    monkeypatch.setattr(measure.os, "environ", {})
+    assert measure.main(["--root", str(house)]) == 1
+    said = capsys.readouterr().out
+    assert "Over 800 MB, which is aimed at: 00_try (student)" in said
+    assert said.endswith("Missed:\nall: 510 s, the most is 480\n")
+
+
+def test_lessons_are_executed_alike_everywhere():
+    """`make`, `measure` and `break_lessons` set the same environment."""
+    line = re.search(r"^LESSON_ENV := (.+)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    assert dict(item.split("=") for item in line.split()) == ENVIRONMENT
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
     kernel.py     `%%gpu` cells, and `finish()` in a lesson's last cell
     source.py     a notebook laid out from notebooks/source/NN_topic.py
     build.py      executes it: notebooks/*.ipynb and notebooks/solutions/*.ipynb
+    measure.py    how long each takes and how much memory
     NAME.py       the exercises of one lesson: start_here.py belongs to notebooks/00_start_here.ipynb
 
 None of it imports torch.

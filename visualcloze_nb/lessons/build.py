@@ -51,7 +51,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> tuple[float, float
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output.data.pop("image/jpeg", None)  # Pillow gives both
-    return seconds, int(peak[1]) / 1024 if peak else float("nan")
+    return seconds, int(peak[1]) * 1024 / 1e6 if peak else float("nan")
 
 
 def faults(notebook: nbformat.NotebookNode, solutions: bool) -> list[str]:
@@ -76,6 +76,24 @@ def faults(notebook: nbformat.NotebookNode, solutions: bool) -> list[str]:
     return found
 
 
+def find(root: Path, names: list[str]) -> list[Path]:
+    """Name the sources of lessons, in order.
+
+    Args:
+        root: the repository.
+        names: lessons, such as 01_grids; all if empty.
+
+    Raises:
+        ValueError: if there is no such lesson, or none at all.
+    """
+    sources = sorted((root / "notebooks" / "source").glob("*.py"))
+    unknown = set(names) - {source.stem for source in sources}
+    if unknown or not sources:
+        missing = ", ".join(sorted(unknown)) or "any lesson"
+        raise ValueError(f"No source for {missing} in {root / 'notebooks' / 'source'}")
+    return [source for source in sources if not names or source.stem in names]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Build, check or measure; returns the exit status."""
     parser = argparse.ArgumentParser("python -m visualcloze_nb.lessons.build", description="Make lessons.")
@@ -89,16 +107,13 @@ def main(argv: list[str] | None = None) -> int:
         found = disagreements(root)
         print("\n".join([*found, "Run: make notebooks"] if found else ["Notebooks and sources agree."]))
         return bool(found)
-    sources = sorted((root / "notebooks" / "source").glob("*.py"))
-    unknown = set(options.names) - {source.stem for source in sources}
-    if unknown or not sources:
-        missing = ", ".join(sorted(unknown)) or "any lesson"
-        print(f"No source for {missing} in {root / 'notebooks' / 'source'}")
+    try:
+        sources = find(root, options.names)
+    except ValueError as error:
+        print(error)
         return 1
     failed = 0
     for source in sources:
-        if options.names and source.stem not in options.names:
-            continue
         for path, solutions in outlets(root, source).items():
             notebook = lay_out(root, source, path, solutions)
             path.parent.mkdir(parents=True, exist_ok=True)
