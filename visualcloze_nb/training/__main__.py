@@ -1,4 +1,4 @@
-"""`python -m visualcloze_nb.training vae | transformer | export | evaluate`."""
+"""`python -m visualcloze_nb.training vae | transformer | export | evaluate | experiments`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def main(argv: list[str] | None = None) -> int:
     export.add_argument("--run", type=Path, default=Path("runs/transformer"))
     export.add_argument("--vae-run", type=Path, default=Path("runs/vae"))
     export.add_argument("--to", type=Path, default=Path("visualcloze_nb/tiny"))
+    trial = commands.add_parser("experiments", help="what an infilling prior and a dense graph are worth; writes CSV")
+    trial.add_argument("--vae", type=Path, default=Path("visualcloze_nb/tiny/vae"))
+    trial.add_argument("--out", type=Path, default=Path("visualcloze_nb/tiny/experiments"))
+    trial.add_argument("--steps", type=int, default=400, help="of each arm")
+    trial.add_argument("--prior-steps", type=int, default=800, help="of filling holes in single pictures")
+    trial.add_argument("--seeds", type=int, default=2)
     judge = commands.add_parser("evaluate", help="score a checkpoint on scenes it has never seen")
     judge.add_argument("--model", default="tiny", help="what load() takes: a name or a folder; else the bundled one")
     judge.add_argument("--tasks", nargs="*", default=[], metavar="TASK", help="such as 'picture > edge'")
@@ -47,6 +53,10 @@ def main(argv: list[str] | None = None) -> int:
         from .export import export as write
 
         print(f"{write(arguments.run, arguments.vae_run, arguments.to) / 1e6:.1f} MB in {arguments.to}")
+    if arguments.command == "experiments":
+        from .experiments import run as experiment
+
+        experiment(arguments.vae, arguments.out, arguments.steps, arguments.prior_steps, arguments.seeds)
     if arguments.command == "evaluate":
         from .report import run
 

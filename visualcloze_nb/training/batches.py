@@ -7,7 +7,7 @@ transformer sees here is what the pipeline feeds it; `tests/test_training.py` ho
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from ..latents import BLACK, cell_mask, condition, encode, pack, position_ids
 from ..layout import Layout
 from ..prompts import column_prompt, full_prompt
 from ..sdedit import GREY
-from ..toyworld import FIRST_TRAINING_SEED, Task, concrete, draw, make_scene, words
+from ..toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
 
 SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
 
@@ -82,8 +82,26 @@ def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]]
     return clean, given, position_ids(layout).to(device), given[..., 64:].mean(-1) > 0.5
 
 
+def training_scene(rng: random.Random) -> Scene:
+    """Any of the scenes that are not held out: a million millions of them."""
+    return make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40))
+
+
+def held_out_scene(rng: random.Random) -> Scene:
+    """Any of the scenes that no model is trained on."""
+    return make_scene(rng.randrange(FIRST_TRAINING_SEED))
+
+
 @torch.no_grad()
-def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, examples=(4, 8, 6, 2)) -> Batch:
+def grids(
+    vae,
+    rng: random.Random,
+    tasks: dict[Task, float],
+    size: int = 16,
+    *,
+    examples=(4, 8, 6, 2),
+    scene: Callable[[random.Random], Scene] = training_scene,
+) -> Batch:
     """A batch for stage 1.
 
     Args:
@@ -92,6 +110,7 @@ def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, 
         tasks: what is practised, with weights.
         size: grids in the batch.
         examples: weights of 0, 1, 2, 3 … in-context examples.
+        scene: what is shown.
     """
     device = vae.device
     n_cols = len(rng.choices(list(tasks), list(tasks.values()))[0].columns)
@@ -101,7 +120,7 @@ def grids(vae, rng: random.Random, tasks: dict[Task, float], size: int = 16, *, 
     wordless = rng.random() < 0.15  # a whole batch without task and content is short, and so quick
 
     columns, targets, prompts = [], [], []
-    scenes = [[_scene(rng) for _ in range(size)] for _ in range(n_rows)]
+    scenes = [[scene(rng) for _ in range(size)] for _ in range(n_rows)]
     chosen = [concrete(t, rng) for t in rng.choices(list(fitting), list(fitting.values()), k=max(1, size // 3))]
     for i in range(size):
         task = chosen[i % len(chosen)]  # drawn together, so fewer tasks than grids
@@ -127,7 +146,7 @@ def large(vae, rng: random.Random, size: int = 6) -> Batch:
     device = vae.device
     kinds = ("picture",) * 6 + ("edge", "depth", "mask", "grey")
     width, height = rng.choice(((192, 192), (192, 192), (192, 144), (144, 192)))
-    scenes = [_scene(rng) for _ in range(size)]
+    scenes = [training_scene(rng) for _ in range(size)]
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     pictures = draw_columns([(rng.choice(kinds),) for _ in scenes], scenes, (width, height), chance, device)
     ones = torch.ones_like(pictures[:, :1])
@@ -137,7 +156,3 @@ def large(vae, rng: random.Random, size: int = 6) -> Batch:
     texts = [s.caption() if rng.random() < 0.6 else "" for s in scenes]
     everything = torch.ones(clean.shape[:2], dtype=torch.bool, device=device)
     return Batch(clean, given, position_ids(layout, 0).to(device), everything, texts, stage=2)
-
-
-def _scene(rng: random.Random):
-    return make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40))

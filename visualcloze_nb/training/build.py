@@ -111,7 +111,7 @@ def point_heads(transformer: FluxTransformer2DModel) -> None:
     offsets = (((0, 0, -4), (-1, 0, 0), (0, 0, 0)), ((0, 0, 4), (-1, 0, -4), (-1, 0, 4)))  # row, y, x in tokens
     blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
     for i, block in enumerate(blocks):
-        for head, offset in enumerate(offsets[i % 2]):
+        for head, offset in enumerate(offsets[i % 2][: block.attn.heads]):
             first = head * 64
             for axis, (dims, used) in enumerate(zip(AXES, (1, 3, 3), strict=True)):
                 for pair in range(used):  # the higher frequencies only; the others hardly turn over a grid

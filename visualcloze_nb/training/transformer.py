@@ -54,11 +54,11 @@ class Model(torch.nn.Module):
         return velocity(self.transformer, z, condition, sigma, text, ids)
 
 
-def optimisers(model: Model, learning_rate: float) -> list[torch.optim.Optimizer]:
+def optimisers(model: torch.nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the transformer's blocks, AdamW for all else."""
     inside = [
         p
-        for name, p in model.transformer.named_parameters()
+        for name, p in model.named_parameters()
         if "transformer_blocks" in name and p.ndim == 2 and ".norm" not in name
     ]
     known = {id(p) for p in inside}

@@ -1,0 +1,92 @@
+"""The two experiments: arms differ in what they say they differ in, and nothing else."""
+
+import csv
+import random
+
+import pytest
+import torch
+from test_training import small_transformer, sure_vae
+
+from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, HELD_OUT_TASKS, is_trained, make_scene
+from visualcloze_nb.training import batches, experiments
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The same experiments on a smaller model."""
+
+    def smaller(seed):
+        torch.manual_seed(seed)
+        config = small_transformer().config | {"joint_attention_dim": 8, "pooled_projection_dim": 8}
+        return experiments.FluxTransformer2DModel.from_config(config)
+
+    monkeypatch.setattr(experiments, "small_transformer", smaller)
+
+
+def test_holes_hide_what_is_to_be_painted():
+    batch = experiments.holes(sure_vae(), random.Random(0), 6)
+    assert batch.clean.shape == (6, 64, 64) and batch.condition.shape == (6, 64, 320)
+    assert (batch.ids[:, 0] == 0).all()
+    share = batch.targets.float().mean(1)
+    assert (share > 0.05).all() and (share < 0.8).all() and len(set(share.tolist())) > 1
+    hidden = batch.condition[..., :64]
+    assert not torch.allclose(hidden[batch.targets], batch.clean[batch.targets], atol=0.1)
+
+
+def test_errors_are_zero_for_the_true_velocity_and_count_blank_tokens_only(monkeypatch):
+    batch = experiments.holes(sure_vae(), random.Random(1), 3)
+    noise, sigma = torch.randn(batch.clean.shape), torch.full((3,), 0.5)
+
+    def oracle(*given):
+        return torch.where(batch.targets[..., None], noise - batch.clean, 100.0)
+
+    monkeypatch.setattr(experiments, "velocity", oracle)
+    assert experiments.errors(None, batch, sigma, noise).max() < 1e-9
+    monkeypatch.setattr(experiments, "velocity", lambda *given: oracle() + 2.0 * batch.targets[..., None])
+    assert experiments.errors(None, batch, sigma, noise).tolist() == pytest.approx([4.0] * 3)
+
+
+def test_arms_train_what_they_say(quick):
+    for arm in experiments.ARMS:
+        learned = {name: value + 1 for name, value in experiments.small_transformer(5).state_dict().items()}
+        model = experiments.pupil(arm, learned, seed=0)
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert all(("lora" in name) == arm.lora for name in trained) and trained
+        weights = {name.replace(".base_layer", ""): p for name, p in model.named_parameters() if "lora" not in name}
+        began = learned if arm.prior else experiments.small_transformer(0).state_dict()
+        assert all(torch.equal(weights[name], value) for name, value in began.items() if name in weights)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        vae = sure_vae()
+        for _ in experiments.teach(model, lambda rng, vae=vae: experiments.holes(vae, rng, 2), 2, 0, "two steps"):
+            pass
+        changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+        assert changed and changed <= trained
+    assert set(experiments.UNSEEN) == set(HELD_OUT_TASKS)
+    assert not any(is_trained(task) for task in experiments.UNSEEN)
+
+
+def test_what_is_measured_is_held_out(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(batches, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    experiments.held_out_batches(sure_vae(), experiments.UNSEEN, 2, 3)
+    assert seeds and max(seeds) < FIRST_TRAINING_SEED
+
+
+def test_the_table_has_means_and_intervals(tmp_path):
+    rows = [{"arm": "a", "tasks": "unseen", "step": 0, "error": e} for e in (1.0, 2.0, 3.0, 4.0)]
+    (line,) = experiments.summarise(rows)
+    assert line["error"] == 2.5 and line["high"] - 2.5 == pytest.approx(1.96 * torch.tensor([1.0, 2, 3, 4]).std() / 2)
+    assert 2.5 - line["low"] == pytest.approx(line["high"] - 2.5)
+    experiments.write([line], tmp_path / "a.csv")
+    assert list(csv.DictReader((tmp_path / "a.csv").open()))[0]["error"] == "2.500"
+
+
+def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
+    sure_vae().save_pretrained(tmp_path / "vae")
+    few = [experiments.holes(sure_vae(), random.Random(0), 2)]
+    monkeypatch.setattr(experiments, "held_out_batches", lambda vae, tasks, count: few)
+    experiments.run(tmp_path / "vae", tmp_path / "out", steps=2, prior_steps=1, seeds=1, every=1)
+    for name, arms in (("infilling_prior", 4), ("density", 2)):
+        rows = list(csv.DictReader((tmp_path / "out" / f"{name}.csv").open()))
+        assert len({row["arm"] for row in rows}) == arms and {row["step"] for row in rows} == {"0", "1", "2"}
+        assert all(float(row["low"]) <= float(row["error"]) <= float(row["high"]) for row in rows)
