@@ -50,7 +50,7 @@ def measure(root: Path, names: list[str]) -> list[Run]:
     runs = []
     for source in find(root, names):
         for path, solutions in outlets(root, source).items():
-            taken = execute(lay_out(root, source, path, solutions), path.parent)
+            taken = execute(lay_out(root, source, path, solutions), root / "notebooks")
             runs.append(Run(source.stem, "solution" if solutions else "student", *taken))
             print(line(*runs[-1]), flush=True)
     return runs
