@@ -64,6 +64,7 @@ guess = predict("What will it paint?", ..., list(KINDS))
 # %%
 result = pipe.fill(grid, seed=0, progress=False)
 truth = depth.large()[0]
+print("stage 1:", result.stage1[0].size, "stage 2:", result.image.size)
 show.show_result(result, truth, "The model's answer, and the right one")
 
 
@@ -165,6 +166,8 @@ guess = predict("Nearer to which?", ..., ["the depth map", "the outlines"])
 asked = {"depth": grid, "outlines": grid.with_examples(edges.grid.examples)}
 answers = {name: pipe.fill(one, seed=0, strength=0, progress=False).image for name, one in asked.items()}
 truths = {"depth": depth.truth[0], "outlines": edges.truth[0]}
+print("the same query:", asked["outlines"].query == grid.query)
+print("other examples, and no more of them:", asked["outlines"].examples == edges.grid.examples)
 
 # %%
 pictures = [query, *answers.values(), query, *truths.values()]
@@ -195,6 +198,7 @@ guess.compare("the outlines" if nearer else "the depth map")
 # %%
 again = [pipe.fill(grid, seed=seed, strength=0, progress=False).image for seed in (0, 1, 2)]
 print("seed 0 again, the same picture:", again[0] == answers["depth"])
+print("different pictures from three seeds:", len({picture.tobytes() for picture in again}))
 show.sheet(again, [f"seed {seed}" for seed in (0, 1, 2)], title="Three seeds: the same task, other details")
 
 # %% [markdown]
@@ -221,6 +225,7 @@ print({key: record[key] for key in ("seed", "rows", "columns", "targets", "task"
 # %%
 from_files = Grid([[picture_1, depth_1], [query, path]])
 print(from_files.n_rows, "rows, finished:", from_files.targets == ())
+print("the file holds the answer, pixel for pixel:", from_files.query[1] == result.image)
 
 # %% [markdown]
 # **Your turn.** Change the scenes, the seed or the task, and run the cell again. Scenes have numbers from 0 to 99,999.
