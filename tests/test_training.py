@@ -2,14 +2,11 @@
 
 import copy
 import csv
-import dataclasses
 import functools
-import json
 import random
 import shutil
 
 import diffusers
-import numpy as np
 import pytest
 import torch
 from conftest import build_random_pipe, quiet
@@ -32,8 +29,7 @@ from visualcloze_nb.toyworld import (
     to_picture,
     words,
 )
-from visualcloze_nb.training import __main__ as command
-from visualcloze_nb.training import batches, build, evaluate, loop, report, transformer
+from visualcloze_nb.training import batches, build, evaluate, loop, transformer
 from visualcloze_nb.training import vae as vae_training
 from visualcloze_nb.training.export import export
 
@@ -460,145 +456,9 @@ def test_vae_training_resumes_and_writes_its_latent_scale(monkeypatch, tmp_path)
     assert scaled.mean().abs() < 0.05 and scaled.std() == pytest.approx(1, abs=0.05)
 
 
-# scores
-
-
-def test_a_score_is_0_for_the_trivial_answer_and_1_for_the_vaes():
-    trivial, vae = torch.rand(20) * 0.1 + 0.3, torch.rand(20) * 0.1
-    assert evaluate.summarise(trivial, trivial, vae).score == 0
-    assert evaluate.summarise(vae, trivial, vae).score == 1
-    middle = evaluate.summarise((trivial + vae) / 2, trivial, vae)
-    assert middle.score == pytest.approx(0.5) and middle.scenes == 20
-    assert evaluate.summarise(trivial * 2, trivial, vae).score < 0
-
-
-def test_the_interval_holds_the_score_and_narrows_with_scenes():
-    torch.manual_seed(0)
-
-    def interval(scenes):
-        model, trivial, vae = 0.2 + 0.1 * torch.rand(scenes), 0.4 + 0.1 * torch.rand(scenes), 0.05 * torch.rand(scenes)
-        got = evaluate.summarise(model, trivial, vae)
-        assert got.low < got.score < got.high
-        return got.high - got.low
-
-    assert interval(400) < 0.5 * interval(10)
-
-
-def give(monkeypatch, answer):
-    monkeypatch.setattr(evaluate, "fill_batch", lambda pipe, rows, *rest: answer(pipe, rows).clamp(0, 1)[:, None])
-
-
 @pytest.fixture(autouse=True)
 def few_scenes_for_the_mean(monkeypatch):
     monkeypatch.setattr(evaluate, "mean_picture", functools.partial(evaluate.mean_picture, scenes=12))
-
-
-def half(strips, column):
-    return strips[..., column * 64 : (column + 1) * 64] * 0.5 + 0.5
-
-
-def test_answers_of_known_worth_get_their_scores(tiny, monkeypatch):
-    grey, edge = Task.parse("picture > grey"), Task.parse("picture > edge")
-    settings = dict(scenes=6, examples=1, steps=1)
-    give(monkeypatch, lambda pipe, rows: half(evaluate.decode(pipe.vae, evaluate.encode(pipe.vae, rows[-1])), 1))
-    assert evaluate.score_task(tiny, edge, **settings).score == pytest.approx(1, abs=1e-3)
-    give(monkeypatch, lambda pipe, rows: half(rows[-1], 0))  # a copy: the best trivial answer for grey
-    assert evaluate.score_task(tiny, grey, **settings).score == pytest.approx(0, abs=1e-6)
-    give(monkeypatch, lambda pipe, rows: evaluate.mean_picture("edge").expand(6, -1, -1, -1))  # and this one for edges
-    assert evaluate.score_task(tiny, edge, **settings).score == pytest.approx(0, abs=1e-6)
-    give(monkeypatch, lambda pipe, rows: half(rows[-1], 1))
-    assert evaluate.score_task(tiny, edge, **settings).rmse < 1e-6
-
-
-def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):
-    scenes = [make_scene(seed) for seed in (1, 2)]
-    rows = [batches.draw_columns([("picture", "depth")], [scene], (64, 64), None, "cpu") for scene in scenes]
-    cells = [[picture_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
-    grid = Grid([cells[0], [cells[1][0], None]], task="a depth map")
-    noise = torch.randn(1, grid.layout(64).total, 64, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(evaluate, "randn_tensor", lambda *args, **settings: noise)
-    ours = evaluate.fill_batch(tiny, rows, [1], [grid.prompt], 3)
-    stock = tiny.generation_pipe(
-        task_prompt=grid.task, image=grid.to_lists(), num_inference_steps=3, latents=noise,
-        generator=torch.Generator().manual_seed(0),
-    ).images[0][0]  # fmt: skip
-    assert ours.shape == (1, 1, 3, 64, 64) and np.asarray(stock).std() > 5
-    assert np.abs(np.asarray(to_picture(ours[0, 0])).astype(int) - np.asarray(stock)).max() <= 1
-
-
-def test_evaluation_scenes_are_held_out(tiny, monkeypatch):
-    seeds = []
-    monkeypatch.setattr(evaluate, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
-    give(monkeypatch, lambda pipe, rows: half(rows[-1], 1))
-    evaluate.attempt(tiny, Task.parse("picture > edge"), scenes=5, examples=2)
-    assert len(seeds) == len(set(seeds)) == 15 and max(seeds) < FIRST_TRAINING_SEED
-    with pytest.raises(ValueError, match="between 1 and 1000"):
-        evaluate.attempt(tiny, Task.parse("picture > edge"), scenes=1001)
-
-
-# the command
-
-
-@pytest.fixture
-def evaluated(tiny, monkeypatch, tmp_path, capsys):
-    """Run `evaluate` with painted answers in place of a model; gives the exit status, the table, the record."""
-    monkeypatch.setattr("visualcloze_nb.models.load", lambda name: tiny)
-    monkeypatch.setattr(evaluate, "encode", lambda vae, strips, chance: strips)  # and a VAE that loses little
-    monkeypatch.setattr(evaluate, "decode", lambda vae, strips: strips + 0.04)
-
-    def run(answer, *arguments):
-        give(monkeypatch, answer)
-        paths = ["--out", str(tmp_path / "made" / "scores.json"), "--sheet", str(tmp_path / "sheet.png")]
-        status = command.main(["evaluate", "--scenes", "3", "--steps", "1", *paths, *arguments])
-        return status, capsys.readouterr().out, json.loads((tmp_path / "made" / "scores.json").read_text())
-
-    return run
-
-
-def test_evaluate_passes_a_good_model_and_writes_how_it_was_measured(evaluated, tmp_path):
-    status, printed, written = evaluated(lambda pipe, rows: half(rows[-1], 1))
-    assert status == 0 and "good enough" in printed and "not good" not in printed
-    # 5 tasks and their mean, asked in 4 ways, below 2 lines of heading
-    table = [line for line in printed.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + 4 * 6
-    ways = {(row["examples"], row["text"]) for row in written["rows"]}
-    assert ways == {(2, True), (2, False), (0, True), (1, True)} and len(written["rows"]) == 20
-    assert written["settings"]["seed"] == 0 and written["settings"]["scenes"] == 3
-    assert len(written["revision"].rstrip("+")) in (40, 7) and "torch" in written["versions"]
-    row = written["rows"][0]["score"]
-    assert row["low"] <= row["score"] <= row["high"] and row["scenes"] == 3
-    from PIL import Image
-
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (3 * 68 + 4, 5 * (16 + 3 * 68))
-        answer, truth = (np.asarray(sheet.crop((4, top, 68, top + 64))) for top in (16 + 68, 16 + 136))
-    assert np.array_equal(answer, truth) and truth.std() > 5
-
-
-def test_evaluate_fails_a_model_that_copies(evaluated):
-    status, printed, written = evaluated(lambda pipe, rows: half(rows[-1], 0), "--quick")
-    assert status == 1
-    assert "not good enough: picture > edge: " in printed and "is under 0.1" in printed
-    assert "is under 0.4" in printed
-    assert len(written["rows"]) == 5
-
-
-def rows_of(*scores):
-    blank = evaluate.Score(0, 0, 0, 0, 0, 0, 1)
-    return [
-        report.Row(str(task), 2, True, dataclasses.replace(blank, score=score))
-        for task, score in zip(evaluate.SPINE, scores, strict=False)
-    ]
-
-
-def test_the_floors():
-    assert report.misses(rows_of(0.1, 0.4, 0.5, 0.5, 0.51)) == []
-    assert len(report.misses(rows_of(0.09, 0.9, 0.9, 0.9, 0.9))) == 1
-    assert len(report.misses(rows_of(0.39, 0.39, 0.39, 0.39, 0.39))) == 1
-    # only the first way of asking counts, and only the tasks of the floor
-    worse = report.Row(str(evaluate.SPINE[0]), 0, True, rows_of(-1.0)[0].score)
-    other = report.Row("mask > depth", 2, True, rows_of(-1.0)[0].score)
-    assert report.misses([*rows_of(0.9, 0.9), worse, other]) == []
 
 
 def hue_grids(vae, rng):

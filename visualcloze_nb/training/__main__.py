@@ -22,20 +22,20 @@ def main(argv: list[str] | None = None) -> int:
     export.add_argument("--to", type=Path, default=Path("visualcloze_nb/tiny"))
     trial = commands.add_parser("experiments", help="what an infilling prior and a dense graph are worth; writes CSV")
     trial.add_argument("--vae", type=Path, default=Path("visualcloze_nb/tiny/vae"))
+    trial.add_argument("--work", type=Path, default=Path("runs/experiments"), help="what is finished is kept here")
     trial.add_argument("--out", type=Path, default=Path("visualcloze_nb/tiny/experiments"))
     trial.add_argument("--steps", type=int, default=400, help="of each arm")
     trial.add_argument("--prior-steps", type=int, default=800, help="of filling holes in single pictures")
     trial.add_argument("--seeds", type=int, default=2)
     judge = commands.add_parser("evaluate", help="score a checkpoint on scenes it has never seen")
     judge.add_argument("--model", default="tiny", help="what load() takes: a name or a folder; else the bundled one")
-    judge.add_argument("--tasks", nargs="*", default=[], metavar="TASK", help="such as 'picture > edge'")
+    judge.add_argument("--only", nargs="*", default=[], metavar="CLAIM", help="claims to measure; else all")
     judge.add_argument("--scenes", type=int, default=24, help="held-out queries a task")
-    judge.add_argument("--examples", type=int, default=2)
-    judge.add_argument("--steps", type=int, default=20, help="Euler steps of stage 1")
+    judge.add_argument("--steps", type=int, default=8, help="Euler steps of stage 1")
     judge.add_argument("--seed", type=int, default=0)
-    judge.add_argument("--quick", action="store_true", help="leave out the comparison of text and examples")
-    judge.add_argument("--out", type=Path, help="write the figures and how they came about, as JSON")
-    judge.add_argument("--sheet", type=Path, help="write a contact sheet of conditions, answers and truth, as PNG")
+    judge.add_argument("--quick", action="store_true", help="4 scenes, 4 steps: to see that it works")
+    judge.add_argument("--out", type=Path, help="the record, JSON; else evaluation.json beside the checkpoint")
+    judge.add_argument("--sheets", type=Path, help="a folder for contact sheets, a PNG a claim")
     for command, steps in ((vae, 4500), (transformer, 12_000)):
         command.add_argument("--out", type=Path, default=Path("runs") / command.prog.split()[-1])
         command.add_argument("--steps", type=int, default=steps, help="in all; the same command resumes")
@@ -56,13 +56,15 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command == "experiments":
         from .experiments import run as experiment
 
-        experiment(arguments.vae, arguments.out, arguments.steps, arguments.prior_steps, arguments.seeds)
+        settings = arguments.steps, arguments.prior_steps, arguments.seeds
+        experiment(arguments.vae, arguments.work, arguments.out, *settings)
     if arguments.command == "evaluate":
-        from .report import run
+        from .report import CLAIMS, run
 
-        given = {name: getattr(arguments, name) for name in ("scenes", "examples", "steps", "seed")}
-        model, compare = arguments.model, not arguments.quick
-        return run(model, arguments.tasks, arguments.out, arguments.sheet, compare=compare, **given)
+        if unknown := [name for name in arguments.only if name not in CLAIMS]:
+            parser.error(f"there is no claim {unknown[0]!r}; there are {', '.join(CLAIMS)}")
+        given = {name: getattr(arguments, name) for name in ("quick", "scenes", "steps", "seed")}
+        return run(arguments.model, arguments.only, arguments.out, arguments.sheets, **given)
     return 0
 
 

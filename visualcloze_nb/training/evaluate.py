@@ -1,6 +1,4 @@
-"""Measure what a checkpoint can do, on scenes it has never seen.
-
-    python -m visualcloze_nb.training evaluate [--model FOLDER] [--scenes 24] [--out FILE] [--sheet FILE]
+"""Let a model do tasks of the toy world on scenes it has never seen, and score its pictures.
 
 A score of 0 is the best answer that needs no model: copying a condition, or the mean picture of the kind that
 is asked for (whichever has the smaller error over all scenes). A score of 1 is the VAE's own reconstruction of
@@ -8,12 +6,15 @@ the truth, which is the best any answer can look. Between them the root mean squ
 units of 0..1 pixel values, averaged over scenes:
 
     score = (RMSE of the trivial answer - RMSE of the model) / (RMSE of the trivial answer - RMSE of the VAE)
+
+What is asked of a checkpoint, and with which floors, is in the modules `claims_*`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -21,12 +22,13 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..flow import schedule, walk
-from ..latents import decode, encode, unpack
+from ..latents import BLACK, cell_mask, condition, decode, encode, position_ids, unpack
 from ..layout import Layout
 from ..prompts import column_prompt, full_prompt
-from ..text import encode_ids, tokenize
-from ..toyworld import FIRST_TRAINING_SEED, Task, draw, make_scene, words
-from .batches import assemble, draw_columns
+from ..text import Text, encode_ids, tokenize
+from ..toyworld import FIRST_TRAINING_SEED, Scene, Task, draw, make_scene, words
+from ..toyworld.edit import exchange, recolour
+from .batches import draw_columns
 
 SPINE = tuple(
     Task.parse(text)
@@ -68,18 +70,40 @@ def mean_picture(kind: str, scenes: int = 256) -> torch.Tensor:
     return pictures.mean(0, keepdim=True)
 
 
+def bootstrap(statistic: Callable, values: np.ndarray, samples: int = 1000) -> tuple[float, float, float]:
+    """A statistic of scenes, and its 95 % interval.
+
+    Args:
+        statistic: a function of an array like `values`, to one number.
+        values: `(N, ...)`, one entry a scene; scenes are drawn with replacement, always the same way.
+    """
+    rng = np.random.default_rng(0)
+    values = np.asarray(values, dtype=float)
+    drawn = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(samples)]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else (np.nan, np.nan)
+    return float(statistic(values)), float(low), float(high)
+
+
+def score_of(errors: np.ndarray) -> np.ndarray:
+    """Errors of model, trivial answer and VAE, `(N, ..., 3)`, to scores of the means over scenes, `(...)`."""
+    model, trivial, vae = np.moveaxis(np.mean(errors, 0), -1, 0)
+    return (trivial - model) / (trivial - vae)
+
+
 def summarise(model: torch.Tensor, trivial: torch.Tensor, vae: torch.Tensor) -> Score:
     """Scenes' errors, `(N,)` each, to a score with its interval (1000 bootstrap samples)."""
-    errors = torch.stack([model, trivial, vae]).double().numpy()
+    errors = torch.stack([model, trivial, vae], dim=-1).double().numpy()
+    return Score(*bootstrap(score_of, errors), *(float(m) for m in errors.mean(0)), len(errors))
 
-    def score(e):
-        return (e[1] - e[0]) / (e[1] - e[2])
 
-    rng = np.random.default_rng(0)
-    means = [errors[:, rng.integers(0, errors.shape[1], errors.shape[1])].mean(1) for _ in range(1000)]
-    low, high = np.percentile([score(m) for m in means], [2.5, 97.5])
-    m, t, v = errors.mean(1)
-    return Score(float(score((m, t, v))), float(low), float(high), float(m), float(t), float(v), errors.shape[1])
+@torch.no_grad()
+def encode_prompts(pipe, prompts: Sequence[str]) -> Text:
+    """B texts, read by both encoders; each different one once."""
+    different = list(dict.fromkeys(prompts))
+    tokens = tokenize(pipe, different, pipe.tokenizer_2.model_max_length)
+    text = encode_ids(pipe.text_encoder, pipe.text_encoder_2, *tokens)
+    which = [different.index(prompt) for prompt in prompts]
+    return Text(text.states[which], text.pooled[which], text.ids)
 
 
 @torch.no_grad()
@@ -97,15 +121,20 @@ def fill_batch(
         `(B, len(targets), 3, 64, 64)` in 0..1.
     """
     device, n_cols = pipe.vae.device, rows[0].shape[3] // SIDE
-    generator = torch.Generator("cpu").manual_seed(seed)
-    _, known, ids, _ = assemble(pipe.vae, rows, [targets] * len(prompts), (SIDE, SIDE), generator)
-    noise = randn_tensor((len(prompts), ids.shape[0], 64), generator=generator, device=device)
-    tokens = tokenize(pipe, prompts, pipe.tokenizer_2.model_max_length)
-    text = encode_ids(pipe.text_encoder, pipe.text_encoder_2, *tokens)
-    sigmas = schedule(steps, ids.shape[0], pipe.scheduler.config)
-    for step in walk(pipe.transformer, noise, known, ids, text, sigmas):
-        last = step
     layout = Layout(((SIDE, SIDE),) * len(rows), n_cols, 16)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    blank = cell_mask([c in targets for c in range(n_cols)], (SIDE, SIDE)).to(device).expand(len(prompts), -1, -1, -1)
+    known = condition(
+        pipe.vae,
+        [*rows[:-1], torch.where(blank > 0, BLACK, rows[-1])],
+        [torch.zeros_like(blank)] * (len(rows) - 1) + [blank],
+        generator,
+    )
+    noise = randn_tensor((len(prompts), layout.total, 64), generator=generator, device=device)
+    sigmas = schedule(steps, layout.total, pipe.scheduler.config)
+    ids = position_ids(layout).to(device)
+    for step in walk(pipe.transformer, noise, known, ids, encode_prompts(pipe, prompts), sigmas):
+        last = step
     latents = unpack(last.after[:, layout.row_slices[-1]], SIDE // 8, n_cols * SIDE // 8)
     strips = (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1)
     return torch.stack([strips[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
@@ -113,26 +142,68 @@ def fill_batch(
 
 @dataclass
 class Attempt:
-    """What a model made of one task, beside what it should have made; pictures `(B, 3, 64, 64)` in 0..1, on the CPU.
+    """What a model made of one task, beside what it should have made; pictures in 0..1, on the CPU.
 
     Attributes:
-        conditions: one tensor a given column.
-        answer: what the model painted.
-        truth: what belongs there.
-        rebuilt: the VAE's reconstruction of the truth.
+        columns: kinds of picture, left to right.
+        targets: columns that were blank.
+        cells: `(B, columns, 3, 64, 64)`, the query rows as they should be.
+        answers: `(B, targets, 3, 64, 64)`, what the model painted.
+        rebuilt: the same shape, the VAE's reconstruction of the truth.
     """
 
-    conditions: list[torch.Tensor]
-    answer: torch.Tensor
-    truth: torch.Tensor
+    columns: tuple[str, ...]
+    targets: tuple[int, ...]
+    cells: torch.Tensor
+    answers: torch.Tensor
     rebuilt: torch.Tensor
+
+    @property
+    def truths(self) -> torch.Tensor:
+        return self.cells[:, list(self.targets)]
+
+    @property
+    def conditions(self) -> dict[str, torch.Tensor]:
+        given = [c for c in range(len(self.columns)) if c not in self.targets]
+        return {self.columns[c]: self.cells[:, c] for c in given}
+
+
+def queries(scenes: int) -> list[Scene]:
+    """The scenes of the queries: always the same, held out, whatever else is asked.
+
+    Raises:
+        ValueError: more than 1000 scenes, or none: examples and queries must differ.
+    """
+    if not 1 <= scenes <= 1000:
+        raise ValueError(f"scenes is {scenes}, but must lie between 1 and 1000")
+    return [make_scene(i) for i in range(scenes)]
+
+
+def swapped(scene: Scene) -> Scene:
+    """The scene with every colour and shape, and the ground, exchanged for others: what a wrong caption tells of."""
+    for _ in scene.things:  # the edits change the last thing, so each is last once
+        scene = replace(scene, things=(*scene.things[1:], scene.things[0]))
+        scene = exchange(recolour(scene, 3), 2)
+    return replace(scene, ground="mint" if scene.ground == "brown" else "brown")
 
 
 @torch.no_grad()
 def attempt(
-    pipe, task: Task, scenes: int = 24, examples: int = 2, steps: int = 20, text: bool = True, seed: int = 0
+    pipe,
+    task: Task,
+    scenes: int = 24,
+    examples: int = 2,
+    steps: int = 20,
+    text: bool = True,
+    seed: int = 0,
+    *,
+    targets: Sequence[int] | None = None,
+    caption: str | None = None,
+    shown: Task | None = None,
+    order: int = 0,
+    given: Mapping[int, torch.Tensor] | None = None,
 ) -> Attempt:
-    """Let a model do one task, its last column the target, on held-out scenes.
+    """Let a model do one task on held-out scenes.
 
     Args:
         task: any task of the toy world.
@@ -141,38 +212,55 @@ def attempt(
         steps: Euler steps of stage 1.
         text: give the task prompt, or leave it out.
         seed: of all chance: noise, and the kinds of picture with chance in them.
+        targets: blank columns; else the task's outputs.
+        caption: "true" or "swapped" (see `swapped`) gives a content prompt; None leaves it out.
+        shown: the task that the examples show, if they lie; of as many columns as `task`.
+        order: other numbers put the examples in another order.
+        given: column to pictures `(B, 3, 64, 64)` in 0..1 that are given in place of the exact condition.
 
     Raises:
-        ValueError: more than 1000 scenes, or none: examples and queries must differ.
+        ValueError: more than 1000 scenes, or none.
     """
-    if not 1 <= scenes <= 1000:
-        raise ValueError(f"scenes is {scenes}, but must lie between 1 and 1000")
-    device, columns = pipe.vae.device, task.columns
+    device, columns, shown = pipe.vae.device, task.columns, shown or task
+    targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
+    query = queries(scenes)
+    above = [[make_scene(row * 1000 + i) for i in range(scenes)] for row in range(1, examples + 1)]
+    if order:
+        random.Random(order).shuffle(above)
     chance = torch.Generator().manual_seed(seed)
-    seeds = [[row * 1000 + i for i in range(scenes)] for row in range(examples + 1)]  # all below 100,000
-    all_scenes = [[make_scene(s) for s in row] for row in seeds]
-    rows = [draw_columns([columns] * scenes, row, (SIDE, SIDE), chance, "cpu").to(device) for row in all_scenes]
-    target = len(columns) - 1
-    words_ = column_prompt([words(k) for k in columns], [target]) if text else ""
-    prompt = full_prompt(examples + 1, len(columns), words_, None)
-    answer = fill_batch(pipe, rows, [target], [prompt] * scenes, steps, seed)[:, 0].cpu()
+    last = draw_columns([columns] * scenes, query, (SIDE, SIDE), chance, "cpu")
+    rows = [draw_columns([shown.columns] * scenes, row, (SIDE, SIDE), chance, "cpu").to(device) for row in above]
+    cells = torch.stack((last * 0.5 + 0.5).split(SIDE, dim=3), dim=1)
+    for column, pictures in (given or {}).items():
+        last[..., column * SIDE : (column + 1) * SIDE] = pictures * 2 - 1
+    told = {None: lambda s: None, "true": Scene.caption, "swapped": lambda s: swapped(s).caption()}[caption]
+    words_ = column_prompt([words(k) for k in columns], targets) if text else ""
+    prompts = [full_prompt(examples + 1, len(columns), words_, told(s)) for s in query]
+    answers = fill_batch(pipe, [*rows, last.to(device)], targets, prompts, steps, seed).cpu()
+    exact = torch.cat(list(cells.unbind(1)), dim=3).to(device) * 2 - 1
+    rebuilt = (decode(pipe.vae, encode(pipe.vae, exact, chance)) * 0.5 + 0.5).clamp(0, 1).cpu()
+    rebuilt = torch.stack([rebuilt[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
+    return Attempt(columns, targets, cells, answers, rebuilt)
 
-    cells = (rows[-1] * 0.5 + 0.5).unflatten(3, (len(columns), SIDE)).unbind(3)
-    rebuilt = decode(pipe.vae, encode(pipe.vae, rows[-1], chance))[..., target * SIDE :]
-    rebuilt = (rebuilt * 0.5 + 0.5).clamp(0, 1).cpu()
-    return Attempt([c.cpu() for c in cells[:target]], answer, cells[target].cpu(), rebuilt)
 
+def errors_of(made: Attempt, which: int = 0, trivial: Sequence[torch.Tensor] = ()) -> np.ndarray:
+    """RMSE of model, best trivial answer and VAE for each scene, `(N, 3)`.
 
-def score_attempt(made: Attempt, kind: str) -> Score:
-    """Score an attempt at a picture of this kind; the trivial answer is the best of the conditions and the mean."""
-    trivial = [rmse(mean_picture(kind), made.truth)] + [rmse(c, made.truth) for c in made.conditions]
-    best = min(trivial, key=lambda errors: errors.mean())
-    return summarise(rmse(made.answer, made.truth), best, rmse(made.rebuilt, made.truth))
+    Args:
+        made: an attempt.
+        which: of its targets.
+        trivial: further trivial answers, beside the conditions and the mean picture of the kind.
+    """
+    truth = made.truths[:, which]
+    easy = [mean_picture(made.columns[made.targets[which]]), *made.conditions.values(), *trivial]
+    best = min((rmse(pictures, truth) for pictures in easy), key=lambda error: error.mean())
+    errors = rmse(made.answers[:, which], truth), best, rmse(made.rebuilt[:, which], truth)
+    return torch.stack(errors, dim=-1).double().numpy()
 
 
 def score_task(pipe, task: Task, **settings) -> Score:
-    """Score one task; the settings are those of `attempt`."""
-    return score_attempt(attempt(pipe, task, **settings), task.columns[-1])
+    """Score one task of one output; the settings are those of `attempt`."""
+    return summarise(*torch.from_numpy(errors_of(attempt(pipe, task, **settings))).unbind(-1))
 
 
 def score_tasks(pipe, tasks: Sequence[Task] = SPINE, **settings) -> dict[Task, Score]:
