@@ -147,9 +147,9 @@ def unseen(ask: Ask) -> Claim:
     claim = Claim(
         "Unseen tasks",
         "Score: 0 is the better of the best trivial answer and the best exact picture of any practised task of the "
-        "same input, any practised number included; 1 is the VAE's own reconstruction. Two examples, task text. A score "
-        "is not steady where a practised answer is nearly as good as the VAE's; so the rows of all tasks together "
-        "average the errors, not the scores.",
+        "same input, any practised number included; 1 is the VAE's own reconstruction. Two examples, task text. A "
+        "score is not steady where a practised answer is nearly as good as the VAE's; so the rows of all tasks "
+        "together average the errors, not the scores.",
     )
     errors = {}
     for kind, tasks in HELD_OUT.items():
