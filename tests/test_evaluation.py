@@ -18,6 +18,7 @@ from visualcloze_nb.toyworld.degrade import blur
 from visualcloze_nb.toyworld.edit import recolour
 from visualcloze_nb.training import __main__ as command
 from visualcloze_nb.training import (
+    attempts,
     batches,
     claims_large,
     claims_pictures,
@@ -80,8 +81,8 @@ def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):  # noqa
     cells = [[picture_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
     grid = Grid([cells[0], [cells[1][0], None]], task="a depth map")
     noise = torch.randn(1, grid.layout(64).total, 64, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(evaluate, "randn_tensor", lambda *args, **settings: noise)
-    ours = evaluate.fill_batch(tiny, rows, [1], [grid.prompt], 3)
+    monkeypatch.setattr(attempts, "randn_tensor", lambda *args, **settings: noise)
+    ours = attempts.fill_batch(tiny, rows, [1], [grid.prompt], 3)
     stock = tiny.generation_pipe(
         task_prompt=grid.task, image=grid.to_lists(), num_inference_steps=3, latents=noise,
         generator=torch.Generator().manual_seed(0),
@@ -92,7 +93,7 @@ def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):  # noqa
 
 def test_each_prompt_is_read_as_if_alone(tiny):  # noqa: F811
     prompts = ["a red circle", "a blue star", "a red circle"]
-    text = evaluate.encode_prompts(tiny, prompts)
+    text = attempts.encode_prompts(tiny, prompts)
     for i, prompt in enumerate(prompts):
         alone = encode_text(tiny, prompt, 64)
         assert torch.allclose(text.states[i], alone.states[0], atol=1e-5)
@@ -101,7 +102,7 @@ def test_each_prompt_is_read_as_if_alone(tiny):  # noqa: F811
 
 def test_evaluation_scenes_are_held_out_and_queries_stay_the_same(painted, monkeypatch):
     seeds = []
-    monkeypatch.setattr(evaluate, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    monkeypatch.setattr(attempts, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
     ask = painted(perfect)
     made = ask("picture > edge", scenes=5, examples=2)
     assert len(seeds) == len(set(seeds)) == 15 and max(seeds) < FIRST_TRAINING_SEED
@@ -220,14 +221,14 @@ def test_the_named_colour_is_found(number):
 
 def test_the_subjects_shape_is_found():
     assert measures.shapes_found(draw("picture", SCENES), SCENES) == [s.subject.shape for s in SCENES]
-    scenes = [evaluate.swapped(s) for s in SCENES]
+    scenes = [attempts.swapped(s) for s in SCENES]
     found = measures.shapes_found(draw("picture", scenes), SCENES)
     assert np.mean([name == s.subject.shape for name, s in zip(found, scenes, strict=True)]) >= 0.9
 
 
 def test_a_swapped_scene_names_nothing_right():
     for scene in SCENES:
-        other = evaluate.swapped(scene)
+        other = attempts.swapped(scene)
         assert other.ground != scene.ground and len(other.things) == len(scene.things)
         for a, b in zip(scene.things, other.things, strict=True):
             assert a.colour != b.colour and a.shape != b.shape and (a.x, a.y, a.size) == (b.x, b.y, b.size)
@@ -257,7 +258,7 @@ def other_scene(pipe, rows, targets, *_):
 @pytest.fixture
 def painted(monkeypatch):
     """Make an `Ask` whose model paints what a function says, with a VAE that makes all a little brighter."""
-    for module in (evaluate, claims_size):
+    for module in (attempts, claims_size):
         monkeypatch.setattr(module, "encode", lambda vae, strips, chance=None: strips)
         monkeypatch.setattr(module, "decode", lambda vae, strips: strips + 0.04)
 
@@ -266,7 +267,7 @@ def painted(monkeypatch):
             device = torch.device("cpu")
 
     def make(answer, scenes=4):
-        monkeypatch.setattr(evaluate, "fill_batch", lambda *given: answer(*given).clamp(0, 1))
+        monkeypatch.setattr(attempts, "fill_batch", lambda *given: answer(*given).clamp(0, 1))
         return Ask(Pipe(), scenes=scenes, steps=1)
 
     return make
@@ -378,10 +379,10 @@ def test_reverse_generation_is_judged(painted):
 def test_captions_are_judged(painted):
     def obedient(pipe, rows, targets, prompts, *_):
         scenes = SCENES[: len(prompts)]
-        for other in (scenes, [evaluate.swapped(s) for s in scenes]):
+        for other in (scenes, [attempts.swapped(s) for s in scenes]):
             if prompts[0].endswith(other[0].caption()):
                 return draw("picture", other)[:, None]
-        scenes = [evaluate.swapped(evaluate.swapped(s)) for s in scenes]
+        scenes = [attempts.swapped(attempts.swapped(s)) for s in scenes]
         return draw("picture", scenes)[:, None]
 
     claim, deaf = claims_pictures.content(painted(obedient)), claims_pictures.content(painted(perfect))

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from ..toyworld import Task
-from .evaluate import Attempt, attempt, bootstrap, errors_of, score_of
+from .attempts import Attempt, attempt
+from .evaluate import bootstrap, errors_of, score_of
 from .measures import classes, f1, lines, miou, psnr
 
 

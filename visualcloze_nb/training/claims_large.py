@@ -12,8 +12,8 @@ from ..latents import condition, decode, encode, pack, pixels, position_ids, unp
 from ..layout import Layout
 from ..sdedit import GREY, skipped
 from ..toyworld import draw, to_picture
+from .attempts import encode_prompts, queries
 from .claim import Ask, Band, Claim, Floor, Row, row
-from .evaluate import encode_prompts, queries
 from .measures import psnr
 from .sharpness import rise_widths
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from ..toyworld import Task
+from .attempts import Attempt, queries, swapped
 from .claim import Ask, Band, Claim, Floor, band, mean_score, row, score_row, share_row, task_row
-from .evaluate import Attempt, errors_of, mean_picture, queries, swapped
+from .evaluate import errors_of, mean_picture
 from .measures import agreement, colours_found, consistency, psnr, shapes_found
 
 CONDITIONS = ("edge", "depth", "mask")

@@ -16,8 +16,8 @@ from ..demo import demo_grid
 from ..grid import Grid
 from ..latents import decode, encode
 from ..toyworld import TRAINED_TASKS, concrete, draw
+from .attempts import SIDE, queries
 from .claim import Ask, Band, Claim, Floor, Row, row
-from .evaluate import SIDE, queries
 from .measures import psnr
 
 NOISE = ("noisy", "speckled")

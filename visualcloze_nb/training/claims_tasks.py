@@ -9,8 +9,9 @@ import torch
 
 from ..toyworld import HELD_OUT, TRAINED_TASKS, Task, draw
 from ..toyworld.tasks import PRACTISED_NUMBERS
+from .attempts import SIDE, queries
 from .claim import Ask, Claim, Floor, band, mean_score, row, score_row, share_row, task_row
-from .evaluate import SIDE, SPINE, errors_of, mean_picture, queries, rmse
+from .evaluate import SPINE, errors_of, mean_picture, rmse
 
 GROUPS = {
     "dense prediction": ("> edge", "> depth", "> mask", "> normals", "> instances"),

@@ -137,7 +137,7 @@ def run(
             checkpoint, if everything is measured in earnest.
         sheets: a folder for contact sheets, one PNG a claim.
         quick: 4 scenes and 4 steps: to see that all works, not to judge.
-        scenes, steps, seed: see `evaluate.attempt`; some claims take half the scenes, or their own steps.
+        scenes, steps, seed: see `attempts.attempt`; some claims take half the scenes, or their own steps.
 
     Returns:
         the exit status: 1 if a floor is missed.
