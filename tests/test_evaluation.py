@@ -255,6 +255,16 @@ def other_scene(pipe, rows, targets, *_):
     return perfect(pipe, rows, targets).roll(1, 0)
 
 
+def test_a_task_on_which_the_vae_is_no_better_than_copying_has_no_score():
+    good = np.tile([0.1, 0.2, 0.05], (5, 1))
+    bad = np.tile([0.1, 0.04, 0.05], (5, 1))
+    alone = claim_module.score_row("", "", bad)
+    assert np.isnan(alone.value) and alone.raw["RMSE"] == pytest.approx(0.1)
+    both = claim_module.score_row("", "", np.stack([good, bad], axis=1))
+    assert both.value == pytest.approx(2 / 3) and both.raw == {"tasks": 1, "left out": 1}
+    assert np.isnan(claim_module.score_row("", "", bad[:, None]).value)
+
+
 @pytest.fixture
 def painted(monkeypatch):
     """Make an `Ask` whose model paints what a function says, with a VAE that makes all a little brighter."""

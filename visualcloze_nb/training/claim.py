@@ -14,6 +14,8 @@ from .attempts import Attempt, attempt
 from .evaluate import bootstrap, errors_of, score_of
 from .measures import classes, f1, lines, miou, psnr
 
+ROOM = 0.25  # of the trivial error: by so much the VAE must be better for a score to say anything
+
 
 @dataclass(frozen=True)
 class Row:
@@ -112,14 +114,32 @@ def row(what: str, asked: str, statistic: Callable, values: np.ndarray, **raw: f
     return Row(what, asked, *bootstrap(statistic, values), raw, len(values))
 
 
+def judged(errors: np.ndarray) -> np.ndarray:
+    """Whether a task's score says anything, for errors `(N, ..., 3)`: `(...)` bool.
+
+    Where the VAE's reconstruction is hardly better than the trivial answer (a blurred picture of a VAE that blurs),
+    the score divides by next to nothing. Such tasks are shown without score, and left out of means.
+    """
+    _, trivial, vae = np.moveaxis(errors.mean(0), -1, 0)
+    return trivial - vae >= ROOM * trivial
+
+
 def score_row(what: str, asked: str, errors: np.ndarray, **raw: float) -> Row:
     """A row of a normalised score: errors of model, trivial answer and VAE, `(N, 3)` or for several tasks `(N, T, 3)`.
 
-    Of several tasks it is the mean score.
+    Of several tasks it is the mean score of those that can be judged.
     """
     if errors.ndim == 2:
         raw = dict(zip(("RMSE", "trivial", "VAE"), errors.mean(0).tolist(), strict=True)) | raw
-    return row(what, asked, mean_score, errors, **raw)
+        if not judged(errors):
+            return Row(what, asked, np.nan, np.nan, np.nan, raw, len(errors))
+        return row(what, asked, mean_score, errors, **raw)
+    kept = judged(errors)
+    if not kept.any():
+        return Row(what, asked, np.nan, np.nan, np.nan, raw, len(errors))
+    return row(
+        what, asked, mean_score, errors[:, kept], **raw, **{"tasks": int(kept.sum()), "left out": int((~kept).sum())}
+    )
 
 
 def mean_score(errors: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import torch
 
 from ..toyworld import Task
 from .attempts import Attempt, queries, swapped
-from .claim import Ask, Band, Claim, Floor, band, mean_score, row, score_row, share_row, task_row
+from .claim import Ask, Band, Claim, Floor, band, judged, mean_score, row, score_row, share_row, task_row
 from .evaluate import errors_of, mean_picture
 from .measures import agreement, colours_found, consistency, psnr, shapes_found
 
@@ -80,6 +80,8 @@ def several(ask: Ask) -> Claim:
             raw = {"two runs": agreed[0], "exact": agreed[1]}
             claim.rows.append(row(f"{two[0]} and {two[1]} agree", f"of {task}", np.mean, values, **raw))
     both = np.stack([np.stack(together, axis=1), np.stack(single, axis=1)], axis=-1)  # (N, T, 3, 2)
+
+    both = both[:, judged(both[..., 1])]
 
     def ratio(e):
         one = mean_score(e[..., 1])

@@ -10,6 +10,7 @@ from ..toyworld import to_picture
 from .claim import Band
 
 TITLE, GAP, SIDE = 16, 4, 64
+HIGHEST = 1800  # pixels of a page; then a new column of bands begins
 
 
 def sheet(bands: Sequence[Band], scenes: int = 8) -> Image.Image:
@@ -26,9 +27,19 @@ def sheet(bands: Sequence[Band], scenes: int = 8) -> Image.Image:
             for across in range(count):
                 block.paste(to_picture(line[across]), (GAP + across * side, TITLE + down * side))
         blocks.append(block)
-    page = Image.new("RGB", (max(b.width for b in blocks), sum(b.height for b in blocks)), "white")
-    top = 0
+    columns: list[list[Image.Image]] = [[]]
     for block in blocks:
-        page.paste(block, (0, top))
-        top += block.height
+        if columns[-1] and sum(b.height for b in columns[-1]) + block.height > HIGHEST:
+            columns.append([])
+        columns[-1].append(block)
+    widths = [max(b.width for b in column) for column in columns]
+    height = max(sum(b.height for b in column) for column in columns)
+    page = Image.new("RGB", (sum(widths), height), "white")
+    left = 0
+    for column, width in zip(columns, widths, strict=True):
+        top = 0
+        for block in column:
+            page.paste(block, (left, top))
+            top += block.height
+        left += width
     return page
