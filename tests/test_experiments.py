@@ -85,7 +85,13 @@ def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
     sure_vae().save_pretrained(tmp_path / "vae")
     few = [experiments.holes(sure_vae(), random.Random(0), 2)]
     monkeypatch.setattr(experiments, "held_out_batches", lambda vae, tasks, count: few)
-    experiments.run(tmp_path / "vae", tmp_path / "out", steps=2, prior_steps=1, seeds=1, every=1)
+    paths = tmp_path / "vae", tmp_path / "work", tmp_path / "out"
+    experiments.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
+    written = (tmp_path / "out" / "density.csv").read_text()
+    (tmp_path / "out" / "density.csv").unlink()
+    monkeypatch.setattr(experiments, "teach", None)  # what is finished is not done again
+    experiments.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
+    assert (tmp_path / "out" / "density.csv").read_text() == written
     for name, arms in (("infilling_prior", 4), ("density", 2)):
         rows = list(csv.DictReader((tmp_path / "out" / f"{name}.csv").open()))
         assert len({row["arm"] for row in rows}) == arms and {row["step"] for row in rows} == {"0", "1", "2"}

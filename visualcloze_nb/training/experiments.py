@@ -35,6 +35,7 @@ from ..text import Text
 from ..toyworld import HELD_OUT_TASKS, TRAINED_TASKS, Task, draw
 from . import build
 from .batches import Batch, grids, held_out_scene, training_scene
+from .loop import save_atomically
 from .transformer import learning_rate_factor, optimisers
 
 TWO_COLUMNS = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.columns) == 2}
@@ -170,25 +171,49 @@ def pupil(arm: Arm, learned: dict[str, torch.Tensor], seed: int) -> FluxTransfor
     return transformer
 
 
-def run(vae_folder: Path, out: Path, steps: int = 400, prior_steps: int = 800, seeds: int = 2, every: int = 50) -> None:
-    """Both experiments; one CSV each, with a row for each arm, set of tasks and number of steps."""
+def run(
+    vae_folder: Path, work: Path, out: Path, steps: int = 400, prior_steps: int = 800, seeds: int = 2, every: int = 50
+) -> None:
+    """Both experiments; one CSV each in `out`, with a row for each arm, set of tasks and number of steps.
+
+    Args:
+        vae_folder: a trained VAE.
+        work: keeps every finished arm, so that the same command goes on where it was stopped.
+        out: where the curves go.
+        steps: of each arm.
+        prior_steps: of filling holes.
+        seeds: each arm is run with this many.
+        every: steps between points of a curve.
+    """
     vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False)
     looked_at = {"practised": held_out_batches(vae, SPARSE, 4), "unseen": held_out_batches(vae, UNSEEN, 6)}
+    work.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[dict]] = {arm.experiment: [] for arm in ARMS}
     for seed in range(seeds):
-        learned = prior(vae, prior_steps, seed).state_dict()
-        for arm in ARMS:
-            transformer = pupil(arm, learned, seed)
-            practice = partial(grids, vae, tasks=arm.tasks, size=16, examples=ONE_EXAMPLE)
-            for done in teach(transformer, practice, steps, seed, f"{arm.name}, seed {seed}"):
-                if done % every:
-                    continue
-                for which, batches in looked_at.items():
-                    row = {"arm": arm.name, "tasks": which, "step": done}
-                    rows[arm.experiment] += [row | {"error": e} for e in measure(transformer, batches).tolist()]
+        learned = _once(work / f"prior-{seed}.pt", lambda seed=seed: prior(vae, prior_steps, seed).state_dict())
+        for number, arm in enumerate(ARMS):
+
+            def learn(arm=arm, seed=seed, learned=learned) -> list[dict]:
+                transformer, found = pupil(arm, learned, seed), []
+                practice = partial(grids, vae, tasks=arm.tasks, size=16, examples=ONE_EXAMPLE)
+                for done in teach(transformer, practice, steps, seed, f"{arm.name}, seed {seed}"):
+                    if done % every == 0:
+                        for which, batches in looked_at.items():
+                            row = {"arm": arm.name, "tasks": which, "step": done}
+                            found += [row | {"error": e} for e in measure(transformer, batches).tolist()]
+                return found
+
+            rows[arm.experiment] += _once(work / f"arm-{number}-{seed}.pt", learn)
     out.mkdir(parents=True, exist_ok=True)
     for experiment, found in rows.items():
         write(summarise(found), out / f"{experiment}.csv")
+
+
+def _once(path: Path, make: Callable):
+    """What `make` gives, kept in a file."""
+    if not path.exists():
+        save_atomically(make(), path)
+    return torch.load(path)
 
 
 def summarise(rows: list[dict]) -> list[dict]:
