@@ -3,7 +3,6 @@
     python -m visualcloze_nb.lessons.build              all lessons (make notebooks)
     python -m visualcloze_nb.lessons.build 01_grids     one
     python -m visualcloze_nb.lessons.build --check      compare notebooks with sources, execute nothing
-    python -m visualcloze_nb.lessons.build --measure    execute, write nothing, print seconds and memory
 
 source.py says what is laid out; this module executes it and refuses what could not be compared later.
 """
@@ -95,11 +94,10 @@ def find(root: Path, names: list[str]) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Build, check or measure; returns the exit status."""
+    """Build or check; returns the exit status."""
     parser = argparse.ArgumentParser("python -m visualcloze_nb.lessons.build", description="Make lessons.")
     parser.add_argument("names", nargs="*", help="lessons, such as 01_grids; all by default")
     parser.add_argument("--check", action="store_true", help="compare with the sources, execute nothing")
-    parser.add_argument("--measure", action="store_true", help="print seconds and memory, write nothing")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository; else this folder")
     options = parser.parse_args(argv)
     root = options.root.resolve()
@@ -122,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
             found = faults(notebook, solutions)
             print("".join(f"  {line}\n" for line in found), end="")
             failed += bool(found)
-            if not options.measure and not found:
+            if not found:
                 nbformat.write(notebook, path)
     return bool(failed)
 
