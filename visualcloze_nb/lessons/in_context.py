@@ -192,7 +192,7 @@ def draw_means(
         f"{name}: " + ", ".join(f"{m:.2f} ± {e:.2f} at {place:g}" for place, m, e in zip(*curve, strict=True))
         for name, curve in curves.items()
     ]
-    figure.alt = f"{title}. {ylabel} over {xlabel}. {'; '.join(words)}."
+    figure.alt = f"{title}. {ylabel} over {xlabel}. {'; '.join(words)}.".replace("\n", ", ")
     return figure
 
 
@@ -205,8 +205,10 @@ def draw_influence(grid: Grid, changes: Mapping[tuple[int, int], np.ndarray], ti
         title: what to see.
 
     Returns:
-        the figure; all changes are drawn on one scale, dark for none.
+        the figure; all changes are drawn on one scale, dark for none, stretched at its lower end.
     """
+    from matplotlib.colors import PowerNorm
+
     figure = figure_class()(figsize=(7.6, 1.62 * grid.n_rows + 0.55), dpi=100, facecolor="white", layout="constrained")
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.18))
@@ -217,13 +219,14 @@ def draw_influence(grid: Grid, changes: Mapping[tuple[int, int], np.ndarray], ti
         number = place[0] * grid.n_cols + place[1] + 1
         axes = left.add_subplot(grid.n_rows, grid.n_cols, number, xticks=[], yticks=[])
         axes.imshow(grid.rows[place[0]][place[1]])
+        axes.set_title(" ", size=9.5, pad=3)  # as high as the titles on the right, so that the rows are level
         if place == (grid.n_rows - 1, grid.n_cols - 1):
             for side in axes.spines.values():
                 side.set(color=TARGET, linewidth=2)
         if place in changes:
             axes = right.add_subplot(grid.n_rows, grid.n_cols, number, xticks=[], yticks=[])
             drawn.append(axes)
-            shown = axes.imshow(changes[place], cmap="cividis", vmin=0, vmax=most or 1)
+            shown = axes.imshow(changes[place], cmap="cividis", norm=PowerNorm(0.5, 0, most or 1))
             size = float(np.sqrt((changes[place] ** 2).mean()))
             axes.set_title(f"RMSE {size:.1f}", size=9.5, pad=3)
             words.append(f"row {place[0] + 1}, column {place[1] + 1}: {size:.1f}")

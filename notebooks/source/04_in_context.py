@@ -1,0 +1,415 @@
+# %% [markdown]
+# # 04 In context
+#
+# **Do the examples really tell the task?**
+#
+# Lesson 00 filled one grid and the answer looked right. Perhaps the text did it. Perhaps the model saw one column
+# of pictures and guessed. Here you put the examples on trial: more of them, fewer, none, lying ones, and ones with a
+# cell greyed out.
+#
+# You will be able to
+#
+# - measure an effect over several scenes, with an error bar, and say when it is too small to be seen;
+# - say whom the model follows when text and examples disagree;
+# - find out which cell of a grid an answer rests on.
+#
+# About 30 minutes. A CPU is enough.
+
+# %% tags=["setup"]
+from functools import cache
+
+import numpy as np
+import torch
+from PIL import Image
+
+from visualcloze_nb import flow, latents, load, show
+from visualcloze_nb.lessons import in_context as checks
+from visualcloze_nb.lessons import predict
+from visualcloze_nb.text import Text, encode_text
+from visualcloze_nb.toyworld import sample
+from visualcloze_nb.training import evaluate
+
+torch.set_grad_enabled(False)
+pipe = load("tiny")
+
+# %% [markdown]
+# ## How do I ask the same thing twice?
+#
+# To see what examples do, change the examples and *nothing else*: same query, same noise. `scenes=` names the scene of
+# each row, the query last. Every query has three scenes of its own for examples. With fewer, the last are left out.
+
+# %%
+QUERIES = range(8)
+
+
+@cache
+def ask(task, query, examples, **settings):
+    """A grid about scene number `query`, with the first of its three examples."""
+    others = [1000 * row + query for row in (1, 2, 3)]
+    return sample(task, examples=examples, scenes=[*others[:examples], query], **settings)
+
+
+same = [ask("picture > depth", 0, n).grid.query == ask("picture > depth", 0, 3).grid.query for n in range(4)]
+print("the query stays:", all(same))
+show.show_grid(ask("picture > depth", 0, 3).grid, "The most we show: three examples", ["picture", "depth map"])
+
+# %% [markdown]
+# One answer proves nothing: it may be luck. We need many, so we fill many grids of one shape at once. It is the walk of
+# lesson 03, with more grids along the first axis of every tensor. Each grid has its own noise, made from its place in
+# the list. If you have not read that lesson, take `fill_all` as a machine: grids in, answers out.
+
+# %%
+def fill_all(grids, steps=6):
+    """Stage 1 for many grids of one shape."""
+    noises = [torch.Generator().manual_seed(seed) for seed in range(len(grids))]
+    ready = [latents.prepare(grid, pipe.vae, pipe.resolution, g) for grid, g in zip(grids, noises, strict=True)]
+    texts = [encode_text(pipe, grid.prompt, 64) for grid in grids]
+    text = Text(torch.cat([t.states for t in texts]), torch.cat([t.pooled for t in texts]), texts[0].ids)
+    z, known = torch.cat([r.noise for r in ready]), torch.cat([r.condition for r in ready])
+    sigmas = flow.schedule(steps, ready[0].layout.total, pipe.scheduler.config)
+    for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
+        v = flow.velocity(pipe.transformer, z, known, sigma, text, ready[0].ids)
+        z = flow.euler_step(z, v, sigma, sigma_next)
+    return [latents.read_targets(one[None], pipe.vae, r.layout)[0] for one, r in zip(z, ready, strict=True)]
+
+
+def rmse(one, other):
+    """Root mean square error in percent: 0 for the same picture, 100 for black against white."""
+    return float(((latents.pixels(one) - latents.pixels(other)) / 2).square().mean().sqrt()) * 100
+
+# %%
+first, second = (ask("picture > depth", query, 2) for query in (0, 1))
+single = pipe.fill(first.grid, seed=0, steps=6, strength=0, progress=False).image
+print("one grid, equal to diffusers byte for byte:", fill_all([first.grid])[0].tobytes() == single.tobytes())
+print("in company of others, equal up to rounding:", rmse(fill_all([first.grid, second.grid])[0], single) < 0.5)
+a, b = ((latents.pixels(picture) + 1) / 2 for picture in (single, first.truth[0]))
+print("rmse is evaluate.rmse, times 100:", np.isclose(rmse(single, first.truth[0]), 100 * evaluate.rmse(a, b).item()))
+
+# %% [markdown]
+# Now a number over all scenes. Its **standard error** says how far the mean would wander if we took other scenes:
+# the spread of the single values, divided by the square root of how many there are.
+#
+# A second way needs no formula. Draw eight of the eight scenes at random, with repetition, take the mean, do so a
+# thousand times, and see how the means spread. That is the **bootstrap**.
+
+# %%
+def mean_and_error(values):
+    """Mean and standard error of independent measurements."""
+    values = np.asarray(values, dtype=float)
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+
+
+samples = [ask("picture > depth", query, 2) for query in QUERIES]
+values = [rmse(a, s.truth[0]) for a, s in zip(fill_all([s.grid for s in samples]), samples, strict=True)]
+drawn = np.random.default_rng(0).choice(values, (1000, len(values)))
+print("single values:", *(f"{value:.0f}" for value in values))
+print("mean {:.1f}, standard error {:.1f}".format(*mean_and_error(values)))
+print(f"by bootstrap {drawn.mean(1).std():.1f}")
+
+# %% [markdown]
+# The bootstrap comes out a little smaller, since eight scenes know nothing of those more extreme than themselves. Read
+# "13 ± 1" as: with other scenes I might have got 12 or 14, seldom 10 or 16. `python -m visualcloze_nb.training
+# evaluate` measures the same way, with more scenes and steps, and bootstrap intervals.
+#
+# ## What do examples add?
+#
+# No examples, one, two, three; with the task text and without.
+
+# %%
+guess = predict(
+    "No text. Which example makes the largest difference?", choices=["the first", "the second", "the third"]
+)
+
+# %%
+answers, errors = {}, {}
+for text in ("no text", "task text"):
+    for n in range(4):
+        samples = [ask("picture > depth", query, n, text=text == "task text") for query in QUERIES]
+        answers[text, n] = fill_all([s.grid for s in samples])
+        errors[text, n] = [rmse(a, s.truth[0]) for a, s in zip(answers[text, n], samples, strict=True)]
+gains = {n: mean_and_error(np.subtract(errors["no text", n - 1], errors["no text", n])) for n in (1, 2, 3)}
+guess.compare(dict(enumerate(["the first", "the second", "the third"], 1))[max(gains, key=lambda n: gains[n][0])])
+
+# %%
+middle = int(np.argsort(errors["task text", 2])[len(QUERIES) // 2])  # a scene that is neither lucky nor unlucky
+shown = ask("picture > depth", QUERIES[middle], 1)
+pictures, titles = [], []
+for text in ("no text", "task text"):
+    pictures += [shown.grid.query[0], *(answers[text, n][middle] for n in range(4)), shown.truth[0]]
+    titles += ["query", *(f"{text}\nexamples: {n}" for n in range(4)), "ground truth"]
+show.sheet(pictures, titles, cols=6, title="One query: above the examples alone, below with the text as well")
+
+# %%
+copied = np.mean([rmse(s.truth[0], s.grid.examples[0][1]) for s in samples])
+curves = {}
+for text in ("no text", "task text"):
+    means, bars = zip(*(mean_and_error(errors[text, n]) for n in range(4)), strict=True)
+    curves[text] = range(4), means, bars
+    print(f"{text:10}", "  ".join(f"{n}: {m:4.1f} ± {e:.1f}" for n, (m, e) in enumerate(zip(means, bars, strict=True))))
+checks.draw_means(
+    curves,
+    title="Error of the depth map by number of examples, mean of eight scenes",
+    xlabel="examples",
+    ylabel="RMSE, percent",
+    level=("depth map of\nanother scene", copied),
+)
+
+# %% [markdown]
+# Look at the picture without text and without examples. Nothing says what is wanted, so what would *you* paint?
+#
+# The bars hold two things: what the examples change, and that some scenes are hard with any examples. But we asked
+# about the *same* scenes each time. So subtract scene by scene first, then take the mean: the second part drops out.
+
+# %%
+for text in ("no text", "task text"):
+    for n in (1, 2, 3):
+        gain, error = mean_and_error(np.subtract(errors[text, n - 1], errors[text, n]))
+        verdict = "cannot be told from chance" if abs(gain) < 2 * error else "helps" if gain > 0 else "harms"
+        print(f"{text:10} example {n}: error falls by {gain:5.1f} ± {error:.1f}: {verdict}")
+
+# %% [markdown]
+# "Cannot be told from chance" means: less than two standard errors. It does not mean that there is no effect, only
+# that eight scenes do not show one.
+#
+# Text and examples are two ways to say the same thing here. If the text has said it, what is left for an example to
+# say? The paper measured the large model with its text: for depth to image, no, one and two examples give an error of
+# 10.31, 9.91 and 9.68 (RMSE, lower is better).
+#
+# ## Whom does it follow when they disagree?
+#
+# Now the examples lie. The text asks for a depth map, the examples show outlines. `Grid.with_examples` exchanges the
+# examples and keeps query and text.
+
+# %%
+def lie(told, shown, query, examples):
+    """A grid whose text says one thing and whose examples show another, and both right answers."""
+    text, pictures = (ask(f"picture > {kind}", query, examples) for kind in (told, shown))
+    return text.grid.with_examples(pictures.grid.examples), text.truth[0], pictures.truth[0]
+
+
+grid, *_ = lie("depth", "edge", QUERIES[middle], 1)
+show.show_grid(grid, "The text: " + grid.task.removeprefix("In each row, a logical task is demonstrated ")[:-1])
+
+# %%
+guess = predict("One lying example against the text. Who wins in most scenes?", choices=["the text", "the example"])
+
+# %%
+def trial(told, shown, examples):
+    """Answers, and for each whether it is nearer to what the examples show than to what the text says."""
+    grids, by_text, by_examples = zip(*(lie(told, shown, query, examples) for query in QUERIES), strict=True)
+    made = fill_all(grids)
+    return made, [rmse(a, e) < rmse(a, t) for a, t, e in zip(made, by_text, by_examples, strict=True)]
+
+
+trials = {(t, e, n): trial(t, e, n) for t, e in (("depth", "edge"), ("edge", "depth")) for n in range(4)}
+guess.compare("the example" if np.mean(trials["depth", "edge", 1][1]) > 0.5 else "the text")
+
+# %%
+pictures, titles = [], []
+for told, seen in (("depth", "edge"), ("edge", "depth")):
+    pictures += [trials[told, seen, n][0][middle] for n in range(4)]
+    titles += [f"text: {told}\n{n} x {seen}" for n in range(4)]
+    pictures += lie(told, seen, QUERIES[middle], 1)[1:]
+    titles += [f"right for\nthe text: {told}", f"right for the\nexamples: {seen}"]
+show.sheet(pictures, titles, cols=6, title="From left to right more lying examples, the text always the same")
+
+# %%
+curves = {}
+for told, seen in (("depth", "edge"), ("edge", "depth")):
+    means, bars = zip(*(mean_and_error(trials[told, seen, n][1]) for n in range(4)), strict=True)
+    curves[f"text: {told}\nexamples: {seen}"] = range(4), means, bars
+    print(f"text: {told:5}  follows the examples:", "  ".join(f"{n}: {m:.0%}" for n, m in enumerate(means)))
+checks.draw_means(
+    curves,
+    title="How often the model follows lying examples",
+    xlabel="lying examples",
+    ylabel="share of eight scenes",
+    level=("as often as\nthe text", 0.5),
+    top=1.08,
+)
+
+# %% [markdown]
+# Where all scenes agree the bar has no length. That is a weakness of the formula, not certainty: eight of eight may
+# well be nine of ten.
+#
+# And if the examples contradict each other? Lesson 00 ended with this question. No text, one example of each kind.
+
+# %%
+for order in (("depth", "edge"), ("edge", "depth")):
+    asked = {kind: [ask(f"picture > {kind}", query, 2, text=False) for query in QUERIES] for kind in order}
+    pairs = list(zip(*asked.values(), strict=True))
+    made = fill_all([above.grid.with_examples([above.grid.rows[0], below.grid.rows[1]]) for above, below in pairs])
+    wins = [rmse(m, below.truth[0]) < rmse(m, above.truth[0]) for m, (above, below) in zip(made, pairs, strict=True)]
+    print(f"above {order[0]:5}  below {order[1]:5}: like the lower one in {np.mean(wins):.0%} of the scenes")
+
+# %% [markdown]
+# Read the two lines together. If the lower example wins in both, nearness to the query counts. If the same *kind* wins
+# in both, the model has a habit.
+#
+# ## What if no text can say it?
+#
+# A text names a task only if there is a word for it. The toy world has families without: *hue 120* turns all colours
+# by 120 degrees, *hue 240* by 240. Both are called "a recoloured picture".
+
+# %%
+ANGLES = (0, 60, 120, 180, 240, 300)
+prompts = {ask(f"picture > hue {angle}", 0, 0).grid.prompt for angle in ANGLES}
+print(len(ANGLES), "tasks,", len(prompts), "text")
+turned = [ask(f"picture > hue {angle}", QUERIES[middle], 0).truth[0] for angle in ANGLES]
+show.sheet(turned, [f"hue {angle}" for angle in ANGLES], cols=6, title="One scene, six tasks, one text for all")
+
+# %%
+guess = predict("No examples: in how many of 8 scenes do 'hue 120' and 'hue 240' give the same picture?")
+
+# %%
+hues = {}
+for angle in (120, 240):
+    for n in (0, 1, 2):
+        hues[angle, n] = fill_all([ask(f"picture > hue {angle}", query, n).grid for query in QUERIES])
+guess.compare(sum(a.tobytes() == b.tobytes() for a, b in zip(hues[120, 0], hues[240, 0], strict=True)))
+
+# %% [markdown]
+# Without examples the two are one and the same input, down to the last bit: no model can do both. Which of the six
+# hues does each answer come nearest to? Guessing would be right in one of six.
+
+# %%
+def nearest_hue(picture, query):
+    return min(ANGLES, key=lambda angle: rmse(picture, ask(f"picture > hue {angle}", query, 0).truth[0]))
+
+
+for n in (0, 1, 2):
+    right = [nearest_hue(hues[a, n][query], query) == a for a in (120, 240) for query in QUERIES]
+    share, error = mean_and_error(right)
+    apart = np.mean([rmse(one, other) for one, other in zip(hues[120, n], hues[240, n], strict=True)])
+    verdict = "better than guessing" if share - 2 * error > 1 / 6 else "cannot be told from guessing"
+    print(f"examples: {n}   the two answers differ by {apart:4.1f}   right {share:4.0%} ± {error:.0%}: {verdict}")
+
+# %%
+pictures, titles = [turned[0]], ["query"]
+for angle in (120, 240):
+    pictures += [hues[angle, n][middle] for n in (0, 1, 2)] + [turned[ANGLES.index(angle)]]
+    titles += [f"hue {angle}\nexamples: {n}" for n in (0, 1, 2)] + [f"hue {angle}\nground truth"]
+show.sheet([*pictures[:5], None, *pictures[5:]], [*titles[:5], "", *titles[5:]], cols=5, title="Only examples can tell")
+
+# %% [markdown]
+# This is what examples are for: a task you can show but have no word for. The numbers say whether *this* model takes
+# the hint. If the two answers hardly differ with examples, or come no nearer than by guessing, then the grid held the
+# answer and the model did not read it. It must be learned: to see that a column is black with white lines is one thing,
+# to compare two pictures colour by colour and do the same to a third is another.
+#
+# ## Which cell does an answer rest on?
+#
+# Cover one cell and see what moves. We cover with plain grey, since black is what a blank looks like to the model
+# (lesson 02).
+
+# %%
+def grey_out(grid, row, column):
+    """The same grid with one cell in plain grey; row and column count from 0."""
+    rows = grid.to_lists()
+    rows[row][column] = Image.new("RGB", rows[row][column].size, (128, 128, 128))
+    return grid.replace(rows=rows)
+
+
+grid = ask("picture > depth", QUERIES[middle], 2, text=False).grid
+print("equal to checks.grey_out:", grey_out(grid, 0, 1) == checks.grey_out(grid, 0, 1))
+show.show_grid(grey_out(grid, 0, 1), "The first example without its answer", ["picture", "depth map"])
+
+# %% [markdown]
+# **Exercise.** `fill(grid)` gives an answer, a picture, always from the same noise. Cover each cell of the examples,
+# one at a time, fill again, and measure with `rmse` how far the answer moves from the answer to the whole grid. Return
+# an array `(examples, columns)`.
+#
+# | | |
+# |---|---|
+# | `len(grid.examples)`, `grid.n_cols` | how many rows and columns of examples there are |
+# | `grey_out(grid, row, column)` | a new grid; the old one stays as it is |
+
+# %% tags=["exercise"]
+def influence(fill, grid):
+    """How far the answer moves, in percent, when a cell is grey: an array (examples, columns)."""
+    ### BEGIN SOLUTION
+    answer = fill(grid)
+    moved = np.zeros((len(grid.examples), grid.n_cols))
+    for row in range(len(grid.examples)):
+        for column in range(grid.n_cols):
+            moved[row, column] = rmse(fill(grey_out(grid, row, column)), answer)
+    return moved
+    ### END SOLUTION
+
+# %%
+checks.influence.check(influence)
+
+# %% [markdown]
+# `checks.influence.answer` is the same function, for those who have left it out. The model, no text, one example:
+
+# %%
+guess = predict("One example, no text. Which of its two cells matters more?", choices=["picture", "depth map"])
+
+# %%
+def fill(grid):
+    return fill_all([grid])[0]
+
+
+one = checks.influence.answer(fill, ask("picture > depth", QUERIES[middle], 1, text=False).grid)
+print("picture {:.1f}, depth map {:.1f}".format(*one[0]))
+guess.compare(["picture", "depth map"][int(one[0].argmax())])
+
+# %% [markdown]
+# *How far* is one number. *Where* is a picture: the change of each pixel of the answer. Here with two examples, and
+# with the query covered too, to compare.
+
+# %%
+answer = fill(grid)
+changes = {}
+for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
+    moved = latents.pixels(fill(grey_out(grid, row, column))) - latents.pixels(answer)
+    changes[row, column] = 50 * moved[0].square().mean(0).sqrt().numpy()
+checks.draw_influence(grid.fill([answer]), changes, "Each cell's place on the right: what changes without it")
+
+# %% [markdown]
+# Look for shapes in the right half. Without the query the answer loses its things. Without an example cell, does the
+# answer move at the outlines, all over, or hardly at all? The scale is stretched, so that small changes show.
+#
+# One scene again. So, over all scenes: one example, two, and two with the text.
+
+# %%
+def table(examples, text):
+    """Mean and standard error, over the scenes, of what each example cell moves."""
+    grids = [ask("picture > depth", query, examples, text=text).grid for query in QUERIES]
+    whole, moved = fill_all(grids), {}
+    for cell in np.ndindex(examples, 2):
+        greyed = fill_all([grey_out(grid, *cell) for grid in grids])
+        moved[cell] = mean_and_error([rmse(a, b) for a, b in zip(greyed, whole, strict=True)])
+    return moved
+
+
+tables = {(n, text): table(n, text) for n, text in ((1, False), (2, False), (2, True))}
+print("                          picture       depth map")
+for (n, text), moved in tables.items():
+    for row in range(n):
+        cells = "    ".join("{:4.1f} ± {:3.1f}".format(*moved[row, column]) for column in (0, 1))
+        print(f"{'task text' if text else 'no text':9}, example {row + 1} of {n}:  {cells}")
+
+alone, in_pair, with_text = (tables[key][key[0] - 1, 1][0] for key in ((1, False), (2, False), (2, True)))
+print("the depth map next to the query matters")
+print("  less if there is a second example:", in_pair < alone)
+print("  less still if the text says it too:", with_text < in_pair)
+print("  more than the picture beside it:", alone > tables[1, False][0, 0][0])
+
+# %% [markdown]
+# A cell that can be covered without harm is not useless: another cell may say the same. Cover both, and you know. That
+# is the trouble with taking things away one at a time, here and in any model.
+#
+# In diffusers nothing has a name for this: you change a picture in `image=[[…], […]]` of `VisualClozePipeline` and call
+# it again with the same `generator`.
+#
+# ## What we saw
+#
+# - Change one thing, keep query and noise, measure over several scenes, subtract scene by scene.
+# - Text and examples can stand in for each other. What the second adds to the first is a difference to be measured,
+#   and may be too small to be told from chance.
+# - When they disagree, count who is followed. It may depend on the task and on how many examples lie.
+# - What no text can name, only examples can tell: without them two tasks are the same input.
+# - Covering a cell shows whether and where an answer rests on it, as long as no other cell says the same.
+#
+# An open question: a new task, shown in two examples, that was never trained. Would the model follow them?
