@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -140,7 +139,7 @@ def attempt(
         targets: blank columns; else the task's outputs.
         caption: "true" or "swapped" (see `swapped`) gives a content prompt; None leaves it out.
         shown: the task that the examples show, if they lie; of as many columns as `task`.
-        order: other numbers put the examples in another order.
+        order: this many examples from above go to the end; 0 to `examples` - 1.
         given: column to pictures `(B, 3, 64, 64)` in 0..1 that are given in place of the exact condition.
 
     Raises:
@@ -150,8 +149,7 @@ def attempt(
     targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
     query = queries(scenes)
     above = [[make_scene(row * 1000 + i) for i in range(scenes)] for row in range(1, examples + 1)]
-    if order:
-        random.Random(order).shuffle(above)
+    above = above[order:] + above[:order]
     chance = torch.Generator().manual_seed(seed)
     last = draw_columns([columns] * scenes, query, (SIDE, SIDE), chance, "cpu")
     rows = [draw_columns([shown.columns] * scenes, row, (SIDE, SIDE), chance, "cpu").to(device) for row in above]

@@ -53,8 +53,8 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return "-"
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value) if isinstance(value, int) else "-"
     size = abs(value)
     return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
 
