@@ -196,5 +196,5 @@ def order(ask: Ask) -> Claim:
         values = [s.value for s in scores]
         errors = np.stack([errors_of(ask(task, examples=3, order=n, scenes=ask.few)) for n in range(3)], axis=1)
         raw = {f"order {n + 1}": v for n, v in enumerate(values)} | {"spread": max(values) - min(values)}
-        claim.rows.append(score_row(task, "mean of three orders", errors, **raw))
+        claim.rows.append(row(task, "mean of three orders", mean_score, errors, **raw))
     return claim
