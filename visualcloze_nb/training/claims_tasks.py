@@ -32,7 +32,7 @@ SCORE = (
 LIES = (  # what the text says, what the examples show
     ("picture > edge", "picture > depth"),
     ("picture > depth", "picture > mask"),
-    ("picture > mask", "picture > normals"),
+    ("picture > mask", "picture > grey"),
     ("picture > grey", "picture > negative"),
 )
 

@@ -79,7 +79,7 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     """The curriculum: copying first, then every task, and now and then a large picture."""
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
-    if rng.random() < 0.12:
+    if rng.random() < 0.2:
         return large(vae, rng, max(1, size * 3 // 8))
     return grids(vae, rng, TRAINED_TASKS, size)
 
