@@ -27,9 +27,9 @@ from visualcloze_nb.toyworld import sample
 pipe = load("tiny")
 
 # %% [markdown]
-# The model is now in `pipe`. It is the tiny one: the same kind of model as the real VisualCloze, with a thousandth of
-# its size. It was trained on a toy world of simple shapes, and that world is all it knows. Lesson 10 runs the same
-# lines on the model with 17 billion parameters.
+# The model is now in `pipe`. It is the tiny one: the same kind of model as the real VisualCloze, and more than a
+# thousand times smaller. It was trained on a toy world of simple shapes, and that world is all it knows. Lesson 10 runs
+# the same lines on the model with 17 billion parameters.
 #
 # ## What is a grid?
 # We take three scenes of the toy world. The model has seen none of them in training. Each scene has a picture, and a
@@ -39,7 +39,7 @@ pipe = load("tiny")
 SCENES = [50, 51, 52]
 depth = sample("picture > depth", scenes=SCENES, text=False)
 (picture_1, depth_1), (picture_2, depth_2), (query, _) = depth.grid.rows
-show.sheet([picture_1, depth_1, query], ["a picture", "its depth map", "another picture"], title="Pieces for a grid")
+show.sheet([picture_1, depth_1, query], ["a picture", "its depth map", "another picture"], title="Bright means near")
 
 # %% [markdown]
 # A grid is a list of rows, and a row is a list of pictures. `None` stands for the cell that is to be filled.
@@ -82,10 +82,12 @@ guess.compare(min(KINDS, key=lambda kind: difference(answer, KINDS[kind])))
 # on in the same way. It worked in two stages: stage 1 fills the grid, small; stage 2 makes the answer three times
 # larger. Lesson 08 opens stage 2. From here on we look at stage 1 alone, with `strength=0`: that is faster.
 #
-# The answer is far from perfect: the rims are rough, the greys are off, and small things suffer most. This model has a
-# thousandth of the real one's size and learned for an hour. Look at *what* it tried to paint.
+# Look first at *what* it tried to paint, then at how well: compare rims, greys and small things with the ground truth.
+# Do not expect much. The model is tiny; its card, `visualcloze_nb/tiny/README.md`, says how it was trained and what it
+# can do.
 #
-# In diffusers the same is `VisualClozePipeline`, called with `image=[[…], […, None]]`.
+# Below this package lies *diffusers*, a widely used library of image models. There the same is `VisualClozePipeline`,
+# called with `image=[[…], […, None]]`. Each lesson names such relatives, for those who know it.
 #
 # ## How good is the answer?
 # Looking is good, a number is better. The toy world knows the right answer exactly, so we can measure the distance
@@ -107,8 +109,8 @@ print(f"the query and its depth map: {rmse(query, depth.truth[0]):.2f}")
 # A number alone says little. It needs something to compare with. What could one answer without any model? One could
 # hand in the query itself, or one of the depth maps of the examples.
 #
-# **Predict.** How large is the RMSE of the model's answer? Those two simple answers are in the table of the next cell;
-# write your number down first.
+# **Predict.** How large is the RMSE of the model's answer? A table with those two simple answers follows; write your
+# number down first. (Within 0.03 counts as right.)
 
 # %%
 guess = predict("RMSE of the model's answer?", ...)
@@ -120,8 +122,8 @@ for name, picture in table.items():
 guess.compare(round(rmse(answer, depth.truth[0]), 2), within=0.03)
 
 # %% [markdown]
-# The smaller, the better. So the model did not copy: neither the picture beside the gap nor the picture above it. It
-# did to the query what had been done in the examples.
+# The smaller, the better. If the first number is clearly the smallest, the model did not just copy, neither the picture
+# beside the gap nor the picture above it. It did to the query what had been done in the examples.
 #
 # ## Do the examples decide?
 # Here are the same three scenes with another task: the right column holds white outlines. We keep the query exactly as
@@ -154,7 +156,7 @@ def with_examples_of(grid, other):
 checks.with_examples_of.check(with_examples_of)
 
 # %% [markdown]
-# Whether or not you have solved it, the lesson goes on: the next cell uses `with_examples` directly.
+# Whether or not you have solved it, the lesson goes on: from here it uses `grid.with_examples` directly.
 #
 # **Predict.** Same model, same query, same random numbers (`seed=0`), outlines in the examples. Which right answer will
 # the new answer be nearer to?
@@ -185,9 +187,9 @@ nearer = rmse(new, truths["outlines"]) < rmse(new, truths["depth"])
 guess.compare("the outlines" if nearer else "the depth map")
 
 # %% [markdown]
-# Read the table line by line: in each line, the smaller number shows which right answer was met. Nothing in the
-# model changed between the lines, and nothing was trained. The task is *in the grid*. This is called **in-context
-# learning**, and lesson 04 measures how far it goes, also with examples that lie.
+# Read the table line by line: in each line, the smaller number shows which right answer the model came nearer to.
+# Nothing in the model changed between the lines, and nothing was trained. The task is *in the grid*. This is called
+# **in-context learning**, and lesson 04 measures how far it goes, also with examples that lie.
 #
 # A text can say the task as well. In `Grid(rows, task="…")`, and in diffusers' `task_prompt=`, it goes to the model
 # together with the pictures. Here it was empty all the time.
@@ -202,13 +204,13 @@ print("different pictures from three seeds:", len({picture.tobytes() for picture
 show.sheet(again, [f"seed {seed}" for seed in (0, 1, 2)], title="Three seeds: the same task, other details")
 
 # %% [markdown]
-# The answers agree on what is where, and differ in detail: where the tiny model is not sure, the noise decides. From
-# outlines to a picture there would be far more freedom, since nothing says which colours things have. Lesson 03 shows
-# how a picture comes out of noise.
+# Look for two things: the answers should agree on what is where, and differ in detail. Where the model is not sure, the
+# noise decides. From outlines to a picture there would be far more freedom, since nothing says which colours things
+# have. Lesson 03 shows how a picture comes out of noise.
 #
 # ## How do I keep the answer?
-# `save` writes a PNG file, and into it how the picture was made: the model, the seed, the settings, the texts. With
-# these anybody can make the same picture again.
+# `save` writes a PNG file, and into it how the picture was made: the model, the seed, the settings, the texts, and a
+# fingerprint of the grid's pictures. Whoever has the same pictures can run the same again.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -218,9 +220,9 @@ print(path.name, path.exists())
 print({key: record[key] for key in ("seed", "rows", "columns", "targets", "task")})
 
 # %% [markdown]
-# A cell of a grid may be a file as well. Everything is made to fit: any size, any format that is a picture. So you can
-# build a grid from your own photographs. The tiny model will not understand them (it knows its toy world only), the
-# large one will.
+# A cell of a grid may be a file as well, of any size and any common picture format; everything is made to fit. So you
+# can build a grid from your own photographs. The tiny model will not understand them (it knows its toy world only); the
+# large one is made for them.
 
 # %%
 from_files = Grid([[picture_1, depth_1], [query, path]])
@@ -235,14 +237,14 @@ print("the file holds the answer, pixel for pixel:", from_files.query[1] == resu
 mine = sample("picture > mask", scenes=[5, 6, 7], text=True)
 result = pipe.fill(mine.grid, seed=0, strength=0, progress=False)
 print(f"RMSE {rmse(result.image, mine.truth[0]):.2f}")
-show.show_result(result, mine.truth[0], "Your grid")
+show.show_result(result, mine.truth[0], "Your grid: does the answer look like the ground truth?")
 
 # %% [markdown]
 # ## What we saw
 # - A task is shown, not described: finished rows, and one row with a gap.
 # - The model fills the gap as the examples do it. With other examples the same query gets another answer.
 # - Because the toy world knows the right answer, we can give each answer a number.
-# - An answer is kept with everything that is needed to make it again.
+# - An answer is kept together with how it was made.
 #
 # How can a grid of pictures be *one* input of a model that was made to paint one picture? Lesson 01 puts the cells
 # together.
