@@ -33,8 +33,8 @@ from visualcloze_nb.toyworld import sample
 pipe = load("tiny")
 
 # %% [markdown]
-# Here is a task: one finished example, one question. To make it interesting, the example is wide and the question
-# is tall. Nobody has told the model in words what to do. The example shows it.
+# Here is a task: one finished example, one question. To make it interesting, the example is wide and the question is
+# tall. The example shows what to do. (A sentence says so too: we come to it.)
 
 # %%
 wide = sample("picture > depth", seed=15, examples=1, width=200, height=120).grid
@@ -74,7 +74,8 @@ guess.compare(width // 16 * (height // 16))
 
 # %% [markdown]
 # The shape changes, the area hardly does. So a cell costs about the same whatever its shape, and no picture is
-# squeezed. (Cutting down to multiples of 16 loses a little: most at low resolution.)
+# squeezed. (Cutting down to multiples of 16 loses some area: in the list above up to a quarter at 64, under a tenth at
+# 384.)
 #
 # All cells of one row must have one size, because they will lie side by side. The first picture of the row decides.
 # The others are scaled until they *cover* that size. What sticks out is cut off, equally on both sides.
@@ -131,9 +132,10 @@ strips = strips_of(grid, 64)
 print([strip.shape for strip in strips])
 
 # %% [markdown]
-# Each strip goes through the VAE, which makes it 8 times smaller along each side and gives 16 numbers for each place
-# that is left: the *latents*. FLUX then lays 2 x 2 neighbouring latents in one line. Those 4 x 16 = 64 numbers are one
-# token. A token therefore stands for 16 x 16 pixels.
+# Each strip goes through the VAE, a small network that packs pictures into fewer numbers and can unpack them again. It
+# makes the strip 8 times smaller along each side and gives 16 numbers for each place that is left: the *latents*. FLUX,
+# the model on which VisualCloze rests, then lays 2 x 2 neighbouring latents in one line. Those 4 x 16 = 64 numbers are
+# one token. A token therefore stands for 16 x 16 pixels.
 
 
 # %%
@@ -166,8 +168,8 @@ guess = predict("Tokens of this grid?", ...)
 tokens = torch.cat([pack(one) for one in z], dim=1)
 guess.compare(tokens.shape[1])
 numbers = range(tokens.shape[1])
-words = "Two strips, black where the blank is, cut into squares that are numbered line by line from 0 to 53."
-checks.draw_tokens(strips, numbers, "All that the model gets: 54 tokens, in this order", words)
+words = "Two strips, black where the blank is, cut into squares that are numbered line by line from 0."
+checks.draw_tokens(strips, numbers, f"What the model gets of the grid: {len(numbers)} tokens, in this order", words)
 
 # %% [markdown]
 # Follow the numbers. Token 4 belongs to the picture and token 5 to its depth map: a line runs through *all* cells of
@@ -222,9 +224,10 @@ words = "The same strips; each square now shows its row, y and x. The first read
 checks.draw_tokens(strips, labels, "Each token's place: row, y, x", words)
 
 # %% [markdown]
-# What does the model do with them? It turns pairs of numbers by angles that grow with row, y and x, at several
-# speeds (*rotary embedding*, `transformer.pos_embed` in diffusers). Two tokens with equal ids are turned alike, and
-# what attention feels is only the *difference* of two places. Below: how alike each place is to the outlined one.
+# What does the model do with them? Attention compares vectors that it makes from the tokens. Before that it turns their
+# numbers, two by two, by angles that grow with row, y and x, at several speeds (*rotary embedding*,
+# `transformer.pos_embed` in diffusers). Two tokens with equal ids are turned alike, and what attention feels is only
+# the *difference* of two places. Below: how alike each place is to the outlined one.
 
 # %%
 here = 45
@@ -233,15 +236,16 @@ likeness = (cos * cos[here] + sin * sin[here]).mean(-1).numpy()  # the mean of c
 above = int(likeness[layout.row_slices[0]].argmax())
 print("place", labels[here], "finds in row 1:", labels[above])
 words = "Heat map: brightest at the outlined token, fading around it; bright at the same y and x in the first strip."
-checks.draw_tokens(checks.heat(likeness, layout), labels, "Bright: places like the outlined one", words, marked=[here])
+checks.draw_tokens(checks.heat(likeness, layout), labels, "Bright: near, even in the other row", words, marked=[here])
 
 # %% [markdown]
-# The same y and x in *another row* is close by. That is what makes in-context learning easy: "look at the same place
-# in the example" is a small turn. But note a trap. Rows of different shape share x, not cells: token 2,2,3 lies in
-# the blank depth map and 1,2,3 in the example's *picture*. If you can, give all rows one aspect ratio.
+# The same y and x in *another row* is close by. That should make in-context learning easier: "look at the same place in
+# the example" is a small turn. But note a trap. Rows of different shape share x, not cells: token 2,2,3 lies in the
+# blank depth map and 1,2,3 in the example's *picture*. If you can, give all rows one aspect ratio.
 #
 # ## What do the words add?
-# The text encoders are told the layout too, in one sentence that the user never writes.
+# Text reaches the model through text encoders, networks that turn it into vectors. They are told the layout too, in one
+# sentence that the user never writes.
 
 
 # %%
@@ -254,9 +258,10 @@ def layout_prompt(rows, cols):
 print(grid.prompt)
 
 # %% [markdown]
-# First the layout, then the task. A third sentence may follow that says what the answer shows (`content`). The same
-# function in diffusers is `VisualClozeProcessor.get_layout_prompt`. In release 0.42.1 a stray comma makes it give a
-# *tuple* of one sentence, so the stock pipeline's encoders read brackets and quotes as well. Ours read the sentence.
+# First the layout, then the task; `[IMAGE1]` and `[IMAGE2]` are its columns. A third sentence may follow that says what
+# the answer shows (`content`). In diffusers the layout is written by `VisualClozeProcessor.get_layout_prompt`. In
+# release 0.42.1 a stray comma makes it give a *tuple* of one sentence, so the stock pipeline's encoders read brackets
+# and quotes as well. Ours read the sentence.
 
 # %%
 sizes = [(rows, cols) for rows in range(1, 6) for cols in range(1, 6)]
@@ -267,8 +272,8 @@ print(stock.get_layout_prompt((2, 2)))
 
 # %% [markdown]
 # ## What does a larger grid cost?
-# Each step of the model reads all tokens: those of the grid, and the text, padded to a fixed length. The released
-# model pads to 512. Count first:
+# The model paints in steps, some 30 of them (lesson 03). Each step reads all tokens: those of the grid, and the text,
+# padded to a fixed length. The released model pads to 512. Count first:
 
 # %%
 for rows, cols in [(1, 2), (2, 2), (3, 2), (3, 3), (5, 5)]:
@@ -313,12 +318,12 @@ guess.compare(choices[1] if growth > 1.15 else choices[0])
 
 # %%
 names = [f"{rows} x {cols}" for rows, cols in shapes]
-checks.draw_cost(counts, best, names, "Time grows faster than the number of tokens")
+checks.draw_cost(counts, best, names, "Above the dashed line, time grows faster than tokens")
 
 # %% [markdown]
 # So an example is not free. It lengthens every step, twice over: it brings tokens, and it makes all others look at
-# them. A run has some 30 steps. That is why cells are small (384 pixels) and the result is enlarged afterwards, in a
-# second stage (lesson 08).
+# them. That is why cells are small (384 or 512 pixels) and the result is enlarged afterwards, in a second stage (lesson
+# 08).
 #
 # ## What we saw
 # - A cell gets about `resolution`² pixels at its row's own aspect ratio, in multiples of 16.
