@@ -35,8 +35,8 @@ show.show_grid(grid, "The task: draw the outlines", titles=["picture", "outlines
 
 # %% [markdown]
 # ## What does the model see of an empty cell?
-# The pictures of a row lie side by side in one strip. The VAE wants numbers from -1 (black) to 1 (white), and it
-# cannot read "nothing". So a blank has to get some colour. In stage 1 diffusers makes it black.
+# The pictures of a row lie side by side in one strip. The VAE (lesson 01) wants numbers from -1 (black) to 1 (white),
+# and it cannot read "nothing". So a blank has to get some colour. In stage 1 diffusers makes it black.
 
 
 # %%
@@ -115,8 +115,9 @@ def pack(z):
 guess.compare(latents.pack_mask(mask).shape[-1])
 
 # %% [markdown]
-# **Exercise.** Write both steps. `rearrange` reads like this: `"b 1 (h p) (w q)"` says that the height is made of `h`
-# squares of `p` pixels. What you write after the arrow is the new order.
+# **Exercise.** Write both steps. `rearrange(mask, "b 1 (h p) (w q) -> …", p=8, q=8)` reads like this: the height is
+# made of `h` squares of `p` pixels, the width of `w` squares of `q`. After the arrow comes the new order. The 64 pixels
+# of a square go into the channels line by line: `(p q)`. For the second step use `pack` above.
 
 
 # %% tags=["exercise"]
@@ -137,8 +138,8 @@ checks.mask_tokens.check(mask_tokens)
 
 # %% [markdown]
 # The package calls it `latents.pack_mask`. Diffusers does it in the middle of
-# `VisualClozeGenerationPipeline._prepare_latents`. Here is a mask that is no cell at all, a disc, through all three
-# (yours is in the check above), and all the way back.
+# `VisualClozeGenerationPipeline._prepare_latents`. Here is a mask that is no cell at all, a disc, through both of them,
+# and all the way back. (Your own form was compared in the check.)
 
 # %%
 y, x = np.mgrid[:64, :128]
@@ -187,7 +188,7 @@ checks.draw_numbers(numbers, parts, "One line a token: its noise, what is known,
 
 # %% [markdown]
 # Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. There the known
-# latents in the middle band are all alike, because black is black. The left band is the canvas: noise, also where
+# latents in the middle band are nearly alike, because black is black. The left band is the canvas: noise, also where
 # the picture is known.
 #
 # Is this really what the model reads? Listen at its door, while the pipeline runs one step.
@@ -231,8 +232,8 @@ moved = ((black - grey).abs().amax(-1) > 0.1).reshape(4, 8)
 guess.compare(int(moved[:, :4].sum()))
 
 # %% [markdown]
-# All of them. The VAE reads the whole row at once, and it normalises over the whole row (*group norm*). A black
-# neighbour changes the scale of everything beside it. The decoder undoes that (only small details get lost):
+# The VAE reads the whole row at once, and it normalises over the whole row (*group norm*). A black neighbour changes
+# the scale of everything beside it. The decoder undoes that; small details may get lost:
 
 # %%
 z, config = [latents.unpack(one, 8, 16) for one in (black, grey)], pipe.vae.config
@@ -244,15 +245,16 @@ print("decoded as diffusers does:", torch.allclose(black_row, by_hand, atol=1e-3
 print("blanks come back as", [round(float(one[..., 64:].mean()), 1) + 0.0 for one in (black_row, grey_row)])
 rows = {"blank black,\nthere and back": black_row, "blank grey,\nthere and back": grey_row}
 words = "The query row decoded from its latents twice. The picture looks the same, the blank is black or grey."
-checks.draw_strips(rows, "The VAE reads both: the picture survives", words, token=0)
+checks.draw_strips(rows, "Black or grey beside it, the picture survives", words, token=0)
 
 # %% [markdown]
-# But the transformer never sees the decoded picture. It sees the latents, and those are other numbers. So the colour
-# of a blank is no detail: **feed what the model was trained on.**
+# But the transformer never sees the decoded picture. It sees the latents, and those are other numbers. So the colour of
+# a blank is no detail: **feed what the model was trained on.** (The released pipeline does not. What that costs has not
+# been measured here.)
 #
 # ## Must the blank be a whole cell?
-# Not to the mask. Here is a disc cut from the *known* picture, and beside it the blank cell as before. Below each part
-# is written in a line or two, so that you can try other shapes.
+# Not to the mask. Here is a disc cut from the *known* picture, and beside it the blank cell as before. Each part is
+# written in a line or two, so that you can try other shapes. `walk` paints, step by step: lesson 03 builds it.
 
 # %%
 hole = torch.maximum(mask, disc)
@@ -277,7 +279,7 @@ print("painted:", tuple(painted.shape), "of which to be filled:", f"{hole.mean()
 pasted = torch.where(hole > 0, painted, query)
 rows = {"given": holed, "mask": hole, "painted": painted, "painted, laid\ninto the mask": pasted}
 words = "The query with a black disc and a black cell, the mask, what the model painted, and that laid into the mask."
-checks.draw_strips(rows, "A mask of any shape can be asked for", words, token=0)
+checks.draw_strips(rows, "The model paints everywhere; the mask says what to keep", words, token=0)
 
 # %% [markdown]
 # Two remarks. The tiny model has only practised whole cells, so do not expect too much of the disc. (FLUX Fill has
