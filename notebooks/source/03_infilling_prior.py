@@ -3,10 +3,10 @@
 #
 # **Why does an infilling model already know how?**
 #
-# VisualCloze took FLUX.1-Fill, a model that fills holes in pictures, and changed nothing in it: same
-# architecture, same way of training. Here you build the way it paints, from nothing, and meet a perfect
-# infiller that fits in five lines. It solves tasks nobody told it about. Then you follow the tiny model
-# through every step it takes.
+# VisualCloze took FLUX.1-Fill, a model that fills holes in pictures, and trained it further: same
+# architecture, same way of training, only grids instead of single pictures. Here you build the way it paints,
+# from nothing, and meet a perfect infiller that fits in five lines. It solves tasks nobody told it about.
+# Then you follow the tiny model through every step it takes.
 #
 # You will be able to
 #
@@ -28,9 +28,9 @@ from visualcloze_nb.toyworld import sample
 # %% [markdown]
 # ## A line between noise and a picture
 #
-# Take a picture `x` and noise `n` of the same shape. Every pixel of `n` is drawn from a bell curve around 0.
-# Draw a straight line from one to the other. **Sigma** says where on the line we are: 0 is the picture, 1
-# is noise.
+# Take a picture `x` and noise `n` of the same shape. Every number of `n` is drawn from a bell curve around 0,
+# of spread 1. Draw a straight line from one to the other. **Sigma** says where on the line we are: 0 is the
+# picture, 1 is noise.
 
 # %%
 picture = sample("picture > depth", seed=7).grid.query[0]
@@ -85,8 +85,9 @@ guess.compare(1 if arrived else 2)
 # each as likely. We see `z`, somewhere between pixel and noise. What is the best guess of the pixel?
 #
 # If the pixel were `x`, the noise must have been `(z - (1 - sigma) * x) / sigma`. Noise far from 0 is
-# unlikely: `exp(-noise**2 / 2)`. So weigh each possible answer by that, and take the mean. No other guess has
-# a smaller mean square error, and that error is exactly what a flow model is trained on.
+# unlikely: `exp(-noise**2 / 2)`. So weigh each possible answer by that (`softmax` takes `exp` and makes the
+# weights sum to 1), and take the mean. No other guess has a smaller mean square error, and a flow model is
+# trained on nothing else but such an error.
 
 # %%
 def best_guess(z, sigma, answers):
@@ -130,8 +131,8 @@ def walk(velocity, z, sigmas):
 checks.walk.check(walk)
 
 # %% [markdown]
-# Now let twelve pixels of noise walk. `checks.every_state` is the same walk, on `flow.euler_step`, and keeps
-# each state for the picture.
+# Now let twelve pixels walk, each from another noise. `checks.every_state` is the same walk, on
+# `flow.euler_step`, and keeps each state for the picture.
 
 # %%
 def walk_all(answers, steps):
@@ -207,10 +208,11 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 #
 # ### What is the prior worth?
 #
-# FLUX.1-Fill is far from perfect, and it saw few grids of depth maps. So VisualCloze trains it further, with
-# LoRA on grids of about 130 tasks. What does the infilling that came before bring? The paper trains the same
-# recipe on FLUX.1-dev, which was never an infiller. For depth to image the error (RMSE) is 25.06 on dev, and
-# between 9.68 and 10.31 on Fill.
+# FLUX.1-Fill is far from perfect, and hardly any of the pictures it was made for are grids. So VisualCloze
+# trains it further, on grids of about 130 tasks. (With LoRA, small additions to the weights: lesson 10.) What
+# does the infilling that came before bring? The paper trains the same recipe on FLUX.1-dev, which was never
+# an infiller. For depth to image the error (RMSE, on the paper's scale) is 25.06 on dev, and between 9.68 and
+# 10.31 on Fill.
 #
 # Our own curves, a tiny model with and without a time of plain infilling first, **do not exist yet**. The
 # bundled model cannot tell either: it was trained on grids from the start.
@@ -218,9 +220,10 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 # %% [markdown]
 # ## The same walk in the tiny model
 #
-# Nothing new happens in the real thing. A pixel becomes 64 numbers a token, the best guess becomes a
-# transformer, and it sees the known cells through its `condition` (lesson 02). The schedule is not even: it
-# stays longer at high noise, where the large things are decided (lesson 08).
+# Nothing new happens in the real thing. A pixel becomes a token: 64 numbers that stand for 16 x 16 pixels
+# (lesson 01). The best guess becomes a transformer. It sees the known cells through its `condition` (lesson
+# 02) and the task as encoded text. The schedule is not even: it stays longer at high noise, where the large
+# things are decided (lesson 08).
 #
 # First the grid, made ready. Then the velocity, asked of the transformer, and the walk.
 
@@ -289,8 +292,9 @@ show.sheet(
 # A mean is smooth, and never very wrong. The walk then chooses: the answer gets its edges, and if the choice
 # is wrong, a larger error. Does the tiny model do so?
 #
-# Measure two things over eight grids. The error is the root mean square error against the exact depth map, black
-# 0 to white 1. The sharpness is the root mean square difference of neighbouring pixels, the true picture's being 1.
+# Measure two things over eight grids. The error is the root mean square error against the exact depth map,
+# black 0 to white 1. The sharpness is the root mean square difference of neighbouring pixels, divided by that
+# of the true picture: 1 is as sharp as the truth.
 
 # %%
 def error(a, b):
@@ -321,11 +325,15 @@ for i, name in three.items():
 checks.draw_curves(
     sigmas[:12].tolist(),
     {"error": errors.mean(0).tolist(), "sharpness": sharp.mean(0).tolist()},
-    title="How the running guess changes during the walk, mean of eight grids",
+    title="Mean of eight grids: does sharpness rise, and the error with it?",
     levels={"sharpness": 1.0},
 )
 
 # %% [markdown]
+# Read both curves from left to right. Sharpness that rises is the walk choosing. An error that rises with it is the
+# price of choosing: a sharp edge in the wrong place costs more than a soft one. Where a curve stays flat, the first
+# guess had already said it: for this model the grid leaves little open.
+#
 # ## Guidance by two forward passes
 #
 # Can we make a model follow its conditions more strongly? Ask it twice, once *with* the text and once
@@ -383,6 +391,10 @@ print("best, or within 0.005 of it: scale", *near)
 print("the tiny model takes guidance as a number:", pipe.transformer.config.guidance_embeds)
 
 # %% [markdown]
+# Compare the pictures with the caption. Does a higher scale bring the colours that it names? Guidance can
+# only exaggerate what the text already does. If scale 0 and scale 1 hardly differ, in the pictures and in the
+# errors, then this model makes little use of its text, and there is little to exaggerate.
+#
 # Two passes cost twice the time. In diffusers `FluxPipeline` does this under `true_cfg_scale`. The released
 # FLUX.1-Fill was *distilled*: it takes the scale as a number, `guidance_scale=30`, and does one pass that was
 # trained to look like two. The tiny model has no such input.
