@@ -5,7 +5,7 @@
 #
 # Stage 1 fills a cell of 64 x 64 pixels (384 or 512 in the released models). What you get in the end is three
 # times as wide and high. Enlarging alone cannot do that: the details are not there. Stage 2 paints them. It
-# is called **SDEdit**, it has one knob, and stock diffusers turns that knob the wrong way.
+# is called **SDEdit**, it has one knob, and stock diffusers turns that knob all the way up.
 #
 # You will be able to
 #
@@ -33,8 +33,9 @@ from visualcloze_nb.toyworld import sample
 # ## What is missing when you enlarge?
 #
 # Stage 2 gets whatever stage 1 painted, mistakes included. To see stage 2 alone, we hand it a perfect small
-# picture: the true one, drawn with 64 pixels. The same scene can be drawn exactly at any size, so we know what
-# the large picture should be.
+# picture: the true one, drawn with 64 pixels. The same scene can be drawn exactly at any size, so we know
+# what the large picture should be. To compare: *bicubic* enlarging, which draws smooth curves between the
+# pixels, as most image programs do.
 
 # %%
 torch.set_grad_enabled(False)
@@ -54,7 +55,8 @@ show.sheet(
 # %% [markdown]
 # Two numbers for the rest of the lesson, both against the exact large picture. The **error** is the root mean
 # square error, black 0 to white 1. The **sharpness** is the root mean square difference of neighbouring
-# pixels, the truth's being 1: a step in one stride counts more than the same step in three small ones.
+# pixels, divided by that of the truth: below 1 is softer. (Squares make one large step count more than the
+# same step in three small ones.)
 
 # %%
 def error(a, b):
@@ -75,7 +77,8 @@ print(f"bicubic: error {error(bicubic, truth):.2f}, sharpness {sharpness(bicubic
 # because noise does not hide everything at once.
 #
 # A picture is a sum of waves. Slow waves, one or two across the picture, are its large shapes. Fast waves are
-# its details. Here is how strong each is in the latents, and how strong noise is.
+# its details. Here is how strong each is in the latents, and how strong noise is. (`fft2` takes a picture
+# apart into its waves. If you have not met it, read on at the figure.)
 
 # %%
 def spectrum(x):
@@ -97,7 +100,7 @@ def drowns_at(times):
 # %%
 sigma_of = {f"{64 * times} pixels": drowns_at(times) for times in (1, 3)}
 for name, sigmas in sigma_of.items():
-    print(name, "large shapes drown at sigma", f"{sigmas[0]:.1f}, the finest details at {sigmas[-1]:.1f}")
+    print(f"{name}: large shapes drown at sigma {sigmas[0]:.1f}, the finest details at {sigmas[-1]:.1f}")
 checks.draw_lines(
     {name: (range(1, len(sigmas) + 1), sigmas) for name, sigmas in sigma_of.items()},
     title="The finer a detail, the less noise hides it; larger pictures stand more noise",
@@ -167,9 +170,10 @@ for strength in (0.2, 0.4, 0.8):
 
 # %% [markdown]
 # **Exercise.** Write the start of stage 2. `clean` are the latents of the enlarged picture, `noise` has the
-# same shape, `sigmas` are the levels of the whole schedule, one more than there are steps. Leave out the first
-# `int(steps - steps * strength)` steps. Return the noised latents where the walk starts, and the levels that
-# are left, the first being where it starts.
+# same shape, `sigmas` are the levels of the whole schedule, one more than there are steps. Leave out the
+# first `int(steps - steps * strength)` steps. Return two things: the point on the line between `clean` and
+# `noise` where the walk starts (lesson 03: `flow.noised(clean, noise, sigma)`), and the levels that are left,
+# the first being where it starts.
 
 # %% tags=["exercise"]
 def start(clean, noise, sigmas, strength):
@@ -225,8 +229,8 @@ theirs = pipe.upsampling_pipe(
 print("equal to diffusers, byte for byte:", mine.tobytes() == theirs.tobytes())
 
 # %% [markdown]
-# The package's own form is `sdedit.prepare_large` and `flow.walk`. They must agree with yours too, here after
-# a whole run of both stages.
+# The package's own form is `sdedit.prepare_large` and `flow.walk`. Do they agree with the form above, and
+# `pipe.steps` with `pipe.fill` over both stages?
 
 # %%
 steps = list(pipe.steps(task.grid, seed=0, steps=10, strength=0.4))
@@ -237,8 +241,8 @@ print("pipe.steps and pipe.fill agree:", pipe.read(steps[-1])[0].tobytes() == re
 ready = sdedit.prepare_large(
     small, (192, 192), pipe.vae, pipe.scheduler.config, 20, 0.4, torch.Generator().manual_seed(0)
 )
-yours = prepare(small, (192, 192), 0.4, 20, torch.Generator().manual_seed(0))
-same = zip((ready.z, ready.condition, ready.ids, ready.sigmas), yours, strict=True)
+above = prepare(small, (192, 192), 0.4, 20, torch.Generator().manual_seed(0))
+same = zip((ready.z, ready.condition, ready.ids, ready.sigmas), above, strict=True)
 print("prepared alike:", [torch.equal(a, b) for a, b in same])
 
 # %%
@@ -247,7 +251,7 @@ walked = list(flow.walk(pipe.transformer, ready.z, ready.condition, ready.ids, t
 guesses = [sdedit.read_large(step.guess, pipe.vae, ready.layout) for step in walked]
 pictures = [sdedit.read_large(ready.z, pipe.vae, ready.layout), guesses[0], guesses[3], guesses[-1]]
 titles = [f"start, sigma {ready.sigmas[0]:.2f}", "guess, step 1", "guess, step 4", f"guess, step {len(walked)}"]
-show.sheet(pictures, titles, title="Left what the walk starts from, then what it would answer")
+show.sheet(pictures, titles, title="Left what the walk starts from, then its running guess")
 
 # %% [markdown]
 # ## How much strength?
@@ -269,7 +273,7 @@ show.sheet(
 # the same noise and the same text.
 
 # %%
-guess = predict("Strength 1, two different small pictures: how many of 100 pixels come out equal?")
+guess = predict("Strength 1, two different small pictures: how many percent of the pixels come out equal?")
 
 # %%
 upside_down = small.rotate(180)
@@ -321,9 +325,10 @@ print("strength 0.4 is nearer in sharpness:", abs(sharp["strength 0.4"] - 1) < a
 # so bicubic is hard to beat by error. Sharpness alone is no virtue: blots and noise are sharp, so look at the
 # pictures too. And everything stage 2 paints has gone through the VAE: where *VAE* is soft, so is stage 2.
 #
-# If the last two lines say False, bicubic is the better enlarger here, and that is what a reader of this table
-# should say. Stage 2 is only as good as what the model learned of large pictures. This one trained for about an
-# hour on two CPU cores, and only one batch in ten was large. How it works is the same as in FLUX; how well is not.
+# If the last two lines say False, bicubic is the better enlarger here, and that is what a reader of this
+# table should say. Stage 2 is only as good as what the model learned of large pictures; how it was trained on
+# them, its card says (`visualcloze_nb/tiny/README.md`). How stage 2 works is the same as in FLUX; how well is
+# not.
 #
 # ### Other sizes
 #
@@ -338,10 +343,11 @@ for times in (2, 3, 4):
     sheet.append(enlarge(small, task.grid.content, size=(64 * times, 64 * times)))
     names.append(f"{times}x, {tokens} tokens\nstart at sigma {sigma:.2f}")
     print(f"{times}x: error {error(sheet[-1], task.large(times)[0]):.2f}")
-show.sheet(sheet, names, cols=3, title="One small picture at three sizes, drawn equally large here")
+show.sheet(sheet, names, cols=3, title="The larger the result, the more noise at the start (all drawn equally large)")
 
 # %% [markdown]
-# In the pipeline, give `height` or `width` and the other follows from the shape of the picture.
+# In `pipe.fill`, give `height` or `width`, and the other follows from the shape of the picture. In diffusers
+# they are called `upsampling_height` and `upsampling_width`.
 
 # %%
 wide = sample("picture > grey", seed=1, height=48, width=80).grid
@@ -358,7 +364,7 @@ print("step by step, the same picture:", pipe.read(last)[0] == made.image)
 # - Larger pictures stand more noise, so FLUX shifts its levels with the number of tokens.
 # - Strength is a share of the steps. At 0.4 stage 2 already starts well above sigma 0.4.
 # - Strength 1 forgets stage 1 altogether, and it is stock's default.
-# - Stage 2 sees one blank grey cell with row number 0 and the content prompt. Your form equals diffusers'.
+# - Stage 2 sees one blank grey cell with row number 0 and the content prompt. The form above equals diffusers'.
 #
 # An open question: stage 2 sees neither the examples nor the other cells of the row. What would change if it
 # could look at them while it paints the details?
