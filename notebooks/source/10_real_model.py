@@ -55,8 +55,9 @@ for name in names.split():
 
 # %% [markdown]
 # The door is the same: 384 numbers a token go in, 64 come out (lesson 02). Rows, masks, ids and schedule are what you
-# know. What grows is everything behind the door: layers, heads, and the vectors that the text arrives in. And one
-# thing is new, `guidance_embeds`. We come to it.
+# know. What grows is everything behind the door: layers, heads, and the vectors that the text arrives in. They come
+# from two text encoders, CLIP (`text_encoder`) and T5 (`text_encoder_2`). And one thing is new, `guidance_embeds`. We
+# come to it.
 #
 # **Predict.** How many times more parameters has the full model, all parts together?
 
@@ -80,8 +81,9 @@ checks.draw_areas(sizes, "Area is parameters: the tiny model is the dots on the 
 
 # %% [markdown]
 # Where do they come from? A matrix from one vector of `width` numbers to another has `width`² parameters. Count the
-# matrices of a FLUX block in units of `width`². A *double* block treats picture and text apart: for each 4 for
-# attention, 8 for the MLP, 6 to be steered by time and text. A *single* block treats them as one: 3 + 9 + 3.
+# matrices of a FLUX block in units of `width`². A *double* block treats picture and text apart: for each of the two 4
+# for attention, 8 for the MLP, 6 to be steered by time and text. A *single* block treats them as one: 3 + 9 + 3, as its
+# last matrix serves attention and MLP together.
 
 
 # %%
@@ -132,8 +134,8 @@ rounded = checks.round_weights(block, levels)
 checks.draw_rounding(block[0], rounded[0], levels * block.abs().max(), "Each weight moves to the nearest of 16 levels")
 
 # %% [markdown]
-# What does that do to a picture? Round every linear layer of the tiny transformer and fill the same grid, from the
-# same noise.
+# What does that do to a picture? Round every linear layer of the tiny transformer and fill the same grid, from the same
+# noise. Call the two answers alike if their root mean square difference is below 0.1.
 #
 # **Predict.** The two answers will be
 
@@ -162,15 +164,15 @@ guess.compare(choices[0] if whole == packed else choices[1] if off < 0.1 else ch
 show.sheet(
     [task.grid.query[0], whole, packed, task.truth[0]],
     ["given", "32 bits a weight", "4 bits a weight", "ground truth"],
-    title="The same noise, the same weights, an eighth of the bits",
+    title="The same noise, an eighth of the bits: look for a difference",
 )
 
 # %% [markdown]
 # One scene and a tiny model prove little about the large one. But note what was not rounded: the arithmetic. Weights
 # are unpacked layer by layer, and the model computes as before. Four bits save memory, not work.
 #
-# Now weigh again. Packed are linear layers only, and T5 keeps one kind of layer whole (`wo`), because it is touchy. A
-# scale takes 32 bits, so a weight costs half a byte and a 64th of 4 bytes.
+# Now weigh again. Packed are linear layers only, and T5 keeps one kind of layer whole (`wo`), because rounding harms
+# it. A scale takes 32 bits, so a weight costs half a byte and a 64th of 4 bytes.
 
 
 # %%
@@ -188,8 +190,9 @@ print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", 
 # In diffusers: `PipelineQuantizationConfig` with a `BitsAndBytesConfig(load_in_4bit=True)` for each of the two parts.
 #
 # ## What does a step cost?
-# On `meta` PyTorch can even run the model: no number is computed, but every multiplication is counted. Compare with a
-# formula. Each token meets the matrices of each block, and attention pairs every token with every other.
+# On `meta` PyTorch can even run the model: no number is computed, but the work of all matrix products is counted, each
+# multiplication and each addition as one operation. Compare with a formula. A token meets about 12 `width`² weights in
+# each block, and attention pairs every token with every other, twice `width` deep.
 
 
 # %%
@@ -237,9 +240,10 @@ checks.draw_stacks(tera, "More pixels cost twice: more tokens, and more pairs of
 
 # %% [markdown]
 # ## Where does it fit?
-# Weights are not all. On the way through a block some copies of all tokens are alive (about 18 numbers for each of the
-# `width`), and the VAE holds three large pictures of 256 channels. These come and go: what counts is the largest. And
-# parts need not be there together. So there are ways to run. Compute them; then guess which one a card of 24 GB takes.
+# Weights are not all. On the way through a block some copies of all tokens are alive (about `LIVE` = 18 numbers for
+# each of the `width`), and the VAE holds three large pictures of 256 channels. These come and go: what counts is the
+# largest. `RESERVE` is for the driver, `TEXT_WORK` for T5 at work. And parts need not be there together. So there are
+# ways to run. Compute them; then guess which one a card of 24 GB takes.
 
 
 # %%
@@ -373,7 +377,7 @@ def two_stages(pipe, rows, task, content, text=64, **size):
 
 small, large = two_stages(pipe, toy.to_lists(), toy.task, toy.content)
 print("the same picture as in one call:", large == joint)
-show.sheet([small, large], [f"stage {n}: {p.width} x {p.height}" for n, p in enumerate((small, large), 1)])
+show.sheet([small, large], ["stage 1", "stage 2"], title="The tiny model: stage 2 is three times as wide")
 
 # %% [markdown]
 # Now the real one. Set `DOWNLOAD = True` if you have read the licence and have room for the download. `load` then
