@@ -3,7 +3,7 @@
 #
 # **Do the examples really tell the task?**
 #
-# Lesson 00 filled one grid and the answer looked right. Perhaps the text did it. Perhaps the model saw one column
+# Lesson 00 filled one grid and the answer came near. Perhaps that was luck. Perhaps the model saw one column
 # of pictures and guessed. Here you put the examples on trial: more of them, fewer, none, lying ones, and ones with a
 # cell greyed out.
 #
@@ -107,8 +107,8 @@ print("mean {:.1f}, standard error {:.1f}".format(*mean_and_error(values)))
 print(f"by bootstrap {drawn.mean(1).std():.1f}")
 
 # %% [markdown]
-# The bootstrap comes out a little smaller, since eight scenes know nothing of those more extreme than themselves. Read
-# "13 ± 1" as: with other scenes I might have got 12 or 14, seldom 10 or 16. `python -m visualcloze_nb.training
+# The bootstrap comes out a little smaller: it divides by eight where the formula divides by seven. Read a mean of,
+# say, 13 ± 1 as: with other scenes I might have got 12 or 14, seldom 10 or 16. `python -m visualcloze_nb.training
 # evaluate` measures the same way, with more scenes and steps, and bootstrap intervals.
 #
 # ## What do examples add?
@@ -173,7 +173,7 @@ for text in ("no text", "task text"):
 #
 # Text and examples are two ways to say the same thing here. If the text has said it, what is left for an example to
 # say? The paper measured the large model with its text: for depth to image, no, one and two examples give an error of
-# 10.31, 9.91 and 9.68 (RMSE, lower is better).
+# 10.31, 9.91 and 9.68 (RMSE on the paper's own scale, lower is better).
 #
 # ## Whom does it follow when they disagree?
 #
@@ -279,7 +279,7 @@ def nearest_hue(picture, query):
 
 for n in (0, 1, 2):
     right = [nearest_hue(hues[a, n][query], query) == a for a in (120, 240) for query in QUERIES]
-    share, error = mean_and_error(right)
+    share, error = mean_and_error(np.reshape(right, (2, -1)).mean(0))  # a scene's two answers are not independent
     apart = np.mean([rmse(one, other) for one, other in zip(hues[120, n], hues[240, n], strict=True)])
     verdict = "better than guessing" if share - 2 * error > 1 / 6 else "cannot be told from guessing"
     print(f"examples: {n}   the two answers differ by {apart:4.1f}   right {share:4.0%} ± {error:.0%}: {verdict}")
@@ -367,7 +367,7 @@ for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
 checks.draw_influence(grid.fill([answer]), changes, "Each cell's place on the right: what changes without it")
 
 # %% [markdown]
-# Look for shapes in the right half. Without the query the answer loses its things. Without an example cell, does the
+# Look for shapes in the right half. Without the query, what becomes of the things? Without an example cell, does the
 # answer move at the outlines, all over, or hardly at all? The scale is stretched, so that small changes show.
 #
 # One scene again. So, over all scenes: one example, two, and two with the text.
@@ -390,11 +390,18 @@ for (n, text), moved in tables.items():
         cells = "    ".join("{:4.1f} ± {:3.1f}".format(*moved[row, column]) for column in (0, 1))
         print(f"{'task text' if text else 'no text':9}, example {row + 1} of {n}:  {cells}")
 
-alone, in_pair, with_text = (tables[key][key[0] - 1, 1][0] for key in ((1, False), (2, False), (2, True)))
+
+def less(one, other):
+    """Is the first mean smaller, by more than two standard errors of the difference?"""
+    gap, error = other[0] - one[0], np.hypot(one[1], other[1])
+    return "cannot be told from chance" if abs(gap) < 2 * error else bool(gap > 0)
+
+
+alone, in_pair, with_text = (tables[key][key[0] - 1, 1] for key in ((1, False), (2, False), (2, True)))
 print("the depth map next to the query matters")
-print("  less if there is a second example:", in_pair < alone)
-print("  less still if the text says it too:", with_text < in_pair)
-print("  more than the picture beside it:", alone > tables[1, False][0, 0][0])
+print("  less if there is a second example:", less(in_pair, alone))
+print("  less still if the text says it too:", less(with_text, in_pair))
+print("  more than the picture beside it:", less(tables[1, False][0, 0], alone))
 
 # %% [markdown]
 # A cell that can be covered without harm is not useless: another cell may say the same. Cover both, and you know. That

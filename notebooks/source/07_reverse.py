@@ -14,7 +14,7 @@
 # - send a picture there and back without letting the answer leak, and score it;
 # - tell a wrong answer from another right one.
 #
-# About 30 minutes. A CPU is enough. Lessons 01 and 02 explain tokens and masks.
+# About 30 minutes. A CPU is enough. Lessons 01 and 02 explain tokens and masks, lesson 03 the walk from noise.
 
 # %% tags=["setup"]
 import hashlib
@@ -170,7 +170,7 @@ def row_of(errors):
 
 
 def verdict(new, old):
-    """Is the mean difference more than twice its standard error, and which way?"""
+    """Is the mean difference more than twice its standard error, and which way? (Few scenes: a hint, no proof.)"""
     more = torch.tensor(new) - torch.tensor(old)
     if more.mean().abs() <= 2 * more.std() / len(more) ** 0.5:
         return "about as good"
@@ -204,8 +204,8 @@ guess.compare(verdict(errors["depth", "both at once"], errors["depth", "alone"])
 # %% [markdown]
 # Read each line: the model has learned something about a direction where its error is below both simple answers.
 # Where it is not, you would do as well without it, and the lesson's point is then the direction, not the quality:
-# this model has a thousandth of the real one's size. The last line is the forward direction. It starts from two
-# right conditions, and yet it has the hardest task. Why?
+# this model has less than a thousandth of the real one's size. The last line is the forward direction. It starts
+# from two right conditions, and yet it has the hardest task. Why?
 #
 # ## What cannot come back?
 #
@@ -230,8 +230,8 @@ for kind in KINDS:
 guess.compare(len({one.numpy().tobytes() for one in views["picture"]}))
 
 # %% [markdown]
-# All of them are right answers to *outlines to picture*. (And with three things there are thousands of times as
-# many.) The direction to the conditions is a function: one answer. The direction back is not. What does the model
+# All of them are right answers to *outlines to picture*. (And each further thing brings all its colours and
+# textures.) The direction to the conditions is a function: one answer. The direction back is not. What does the model
 # do? It walks from noise, and the noise decides (lesson 03). Three seeds show the spread.
 #
 # If you know which answer you want, say so: the content prompt describes the target. Here are the same seeds with
@@ -242,7 +242,7 @@ asked = sample("edge > picture", scenes=[62, 49, 12])
 wishes = [painted_anew(scene, "red", "plain", "pale"), painted_anew(scene, "blue", "plain", "dark")]
 wanted = [to_picture(draw("picture", [one])[0]) for one in wishes]
 captions = [None, *(one.caption() for one in wishes)]
-made = {words_: [fill(asked.grid.replace(content=words_), seed)[0] for seed in range(3)] for words_ in captions}
+made = {caption: [fill(asked.grid.replace(content=caption), seed)[0] for seed in range(3)] for caption in captions}
 print(*captions[1:], sep="\n")
 
 # %%
@@ -405,7 +405,7 @@ def walk_with_new_noise(place=None):
 plain = walk_with_new_noise()
 for name, place in places.items():
     moved = (walk_with_new_noise(place) - plain).square()
-    by = {other: moved[:, there_].mean().sqrt().item() for other, there_ in places.items()}
+    by = {other: moved[:, tokens].mean().sqrt().item() for other, tokens in places.items()}
     print(f"new noise under the {name:9s}", *(f"{other} moves by {far:.2f}" for other, far in by.items()), sep="   ")
     print("   the other cell moved:", min(by.values()) > 0)
 print("and in the whole lesson no weight has changed:", fingerprint() == at_first)
