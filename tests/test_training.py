@@ -481,9 +481,13 @@ def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(tiny, tmp_path
     tiny.save_pretrained(run / "pipeline")
     (run / "log.csv").write_text("step\n1\n")
     to.mkdir()
+    (to / "README.md").write_text("the model card")
     (to / "left over").write_text("of an older checkpoint")
     size = export(run, run, to)
     assert not (to / "left over").exists() and not (tmp_path / "shipped.partial").exists()
+    assert (to / "README.md").read_text() == "the model card"
+    for config in to.rglob("*.json"):
+        assert str(tmp_path) not in config.read_text(), config
     assert size == sum(file.stat().st_size for file in to.rglob("*") if file.is_file())
     assert (to / "training" / "vae.csv").read_text() == (to / "training" / "transformer.csv").read_text() == "step\n1\n"
     for tokenizer in ("tokenizer", "tokenizer_2"):  # the numbers of the words are part of the weights

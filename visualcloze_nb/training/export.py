@@ -8,6 +8,7 @@ The text encoders stay float32, since transformers would keep them at the precis
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,13 @@ import torch
 from diffusers import VisualClozePipeline
 
 CARD = "README.md"
+
+
+def forget_the_place(config: Path) -> None:
+    """Take out of a configuration where on this machine the weights lay when it was written."""
+    settings = json.loads(config.read_text())
+    settings.pop("_name_or_path", None)
+    config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def export(run: Path, vae_run: Path, to: Path) -> int:
@@ -35,6 +43,8 @@ def export(run: Path, vae_run: Path, to: Path) -> int:
     pipe.transformer.to(torch.float16)
     pipe.vae.to(torch.float16)
     pipe.save_pretrained(fresh)
+    for config in (fresh / "model_index.json", fresh / "transformer" / "config.json", fresh / "vae" / "config.json"):
+        forget_the_place(config)
     (fresh / "training").mkdir()
     if (to / CARD).exists():
         shutil.copy(to / CARD, fresh / CARD)
