@@ -296,7 +296,9 @@ def test_a_faulty_lesson_is_not_written(house, capsys):
 
 
 def test_measure_prints_and_writes_nothing(house, capsys):
+    before = dict(measure.os.environ)
     assert measure.main(["--root", str(house)]) == 0
+    assert dict(measure.os.environ) == before, "or all that follows would show still pictures only"
     said = capsys.readouterr().out
     for form in ("student", "solution"):
         assert re.search(rf"^00_try +{form} +[\d.]+ +(\d+|-)$", said, re.M)
@@ -323,7 +325,6 @@ def test_a_bar_that_is_missed_is_named(seconds, megabytes, missed):
 def test_all_lessons_together_have_a_bar(house, monkeypatch, capsys):
     runs = [measure.Run(f"{number:02}_try", "student", 85.0, 810.0) for number in range(6)]
     monkeypatch.setattr(measure, "measure", lambda root, names: runs)
-    monkeypatch.setattr(measure.os, "environ", {})
     assert measure.main(["--root", str(house)]) == 1
     said = capsys.readouterr().out
     assert "Over 800 MB, which is aimed at: 00_try (student)" in said

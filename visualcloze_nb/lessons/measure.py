@@ -79,15 +79,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="lessons, such as 01_grids; all by default")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository; else this folder")
     options = parser.parse_args(argv)
-    os.environ.update(ENVIRONMENT)  # the kernels inherit it
     if hasattr(os, "getloadavg"):
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
     print(line("lesson", "form", "seconds", "peak MB"), flush=True)
+    before = dict(os.environ)
+    os.environ.update(ENVIRONMENT)  # the kernels inherit it
     try:
         runs = measure(options.root.resolve(), options.names)
     except ValueError as error:
         print(error)
         return 1
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     seconds, peak = sum(run.seconds for run in runs), max(run.megabytes for run in runs)
     print(line("all", "both", seconds, peak))
     if math.isnan(peak):
