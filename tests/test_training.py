@@ -31,6 +31,7 @@ from visualcloze_nb.toyworld import (
 )
 from visualcloze_nb.training import batches, build, evaluate, loop, transformer
 from visualcloze_nb.training import vae as vae_training
+from visualcloze_nb.training.claims_pictures import ALL_AT_ONCE, SEVERAL
 from visualcloze_nb.training.export import export
 
 ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
@@ -198,11 +199,33 @@ def test_every_grid_of_a_batch_has_its_own_task_targets_and_text(tiny):
     rng = random.Random(0)
     batch = batches.grids(tiny.vae, rng, TRAINED_TASKS, 9)
     assert len(batch.prompts) == 9 and len(set(batch.prompts)) > 2
-    cell = batch.targets.sum(1)
-    assert (cell == cell[0]).all()  # one target each, all of one size
+    cells = batch.targets.sum(1) / batch.targets.sum(1).min()
+    assert set(cells.tolist()) <= {1.0, 2.0, 3.0}  # one target each or several, all of one size
     assert any(not torch.equal(batch.targets[0], other) for other in batch.targets)
     per_token = batch.condition[..., 64:].mean(-1)
     assert torch.equal(per_token > 0.5, batch.targets)
+
+
+def test_several_targets_are_practised_but_never_those_held_out():
+    rng, seen = random.Random(0), set()
+    for task in rng.choices(list(TRAINED_TASKS), list(TRAINED_TASKS.values()), k=20_000):
+        row = (*rng.sample(task.inputs, len(task.inputs)), *task.outputs)
+        blank = batches.draw_targets(task, row, rng)
+        assert len(blank) < len(row) or row == ("styled",)
+        seen.add(frozenset(row[column] for column in blank))
+    held_out = [Task.parse(task).outputs for task in SEVERAL] + [Task.parse(task).inputs for task in ALL_AT_ONCE]
+    for kinds in held_out:
+        assert not any(set(kinds) <= blank for blank in seen), kinds
+        assert all(any(kind in blank for blank in seen if len(blank) > 1) for kind in kinds)
+    assert {len(blank) for blank in seen} == {1, 2, 3}
+
+
+def test_where_the_caption_decides_every_grid_has_one(tiny):
+    batch = batches.grids(tiny.vae, random.Random(0), transformer.DESCRIBED, 8, examples=(1, 1), captions=1.0)
+    assert all(" ground." in prompt for prompt in batch.prompts)
+    assert (batch.ids[batch.targets.any(0), 2] >= (batch.ids[:, 2].max() + 1) / 2).all()  # the last column
+    for task in transformer.DESCRIBED:
+        assert task in TRAINED_TASKS and task.outputs == ("picture",) and "grey" not in task.inputs
 
 
 def test_batches_draw_training_scenes_only(tiny, monkeypatch):
@@ -261,8 +284,10 @@ def test_the_tokenizers_know_every_word_and_every_prompt_fits(tiny):
         t5 = tiny.tokenizer_2(prompt).input_ids
         assert unknown not in t5, prompt
         assert len(t5) <= build.TEXT_TOKENS, prompt
-        if "4 columns" not in prompt:  # CLIP reads 77 tokens, here as in the real model: the rest is T5's alone
-            assert len(tiny.tokenizer(prompt).input_ids) <= 77, prompt
+        # CLIP reads 77 tokens, here as in the real model; what four columns have beyond is T5's alone, and of three
+        # at most the last word, "ground.".
+        if "4 columns" not in prompt:
+            assert len(tiny.tokenizer(prompt.removesuffix(" ground.")).input_ids) <= 77, prompt
     assert unknown in tiny.tokenizer_2("a zebra").input_ids
     assert tiny.tokenizer_2.model_max_length == build.TEXT_TOKENS and tiny.tokenizer.model_max_length == 77
     assert tiny.text_encoder_2.config.vocab_size == len(tiny.tokenizer_2)
@@ -483,7 +508,12 @@ def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(tiny, tmp_path
     to.mkdir()
     (to / "README.md").write_text("the model card")
     (to / "left over").write_text("of an older checkpoint")
+    for kept in ("training/transformer-first.csv", "training/vae.csv", "experiments/density.csv"):
+        (to / kept).parent.mkdir(exist_ok=True)
+        (to / kept).write_text("older\n")
     size = export(run, run, to)
+    for kept in ("training/transformer-first.csv", "experiments/density.csv"):
+        assert (to / kept).read_text() == "older\n"
     assert not (to / "left over").exists() and not (tmp_path / "shipped.partial").exists()
     assert (to / "README.md").read_text() == "the model card"
     for config in to.rglob("*.json"):

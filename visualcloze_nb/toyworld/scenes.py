@@ -61,8 +61,8 @@ class Thing:
         return 0.45 + 0.55 * (self.size - SMALLEST) / (LARGEST - SMALLEST)
 
     def phrase(self) -> str:
-        texture = "" if self.texture == "plain" else f"{self.texture} "
-        return f"a {texture}{self.colour} {self.shape}"
+        words = self.colour if self.texture == "plain" else f"{self.texture} {self.colour}"
+        return f"{'an' if words[0] in 'aeiou' else 'a'} {words} {self.shape}"
 
 
 @dataclass(frozen=True)

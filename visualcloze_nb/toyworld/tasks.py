@@ -8,6 +8,7 @@ the target, so each path is practised in all directions: what is held out is hel
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from .degrade import mixing_weights
 from .graph import ANY, Task, family
@@ -37,11 +38,11 @@ TRAINED_TASKS = {
     Task.parse(text): weight
     for text, weight in {
         # dense prediction
-        "picture > edge": 6,
+        "picture > edge": 5,
         "picture > depth": 3,
-        "picture > mask": 4,
+        "picture > mask": 5,
         "picture > normals": 2,
-        "picture > instances": 1,
+        "picture > instances": 1.5,
         # conditional generation, alone, with another condition, with a subject
         "edge > picture": 1.5,
         "depth > picture": 1,
@@ -49,19 +50,19 @@ TRAINED_TASKS = {
         "edge + depth > picture": 0.6,
         "edge + grey > picture": 0.3,
         "normals + background > picture": 0.3,
-        "subject + depth > picture": 0.7,
-        "subject + mask > picture": 0.5,
-        "subject + edge > picture": 0.4,
+        "subject + depth > picture": 1.0,
+        "subject + mask > picture": 0.8,
+        "subject + edge > picture": 0.6,
         # extraction
-        "picture > subject": 0.7,
-        "picture > foreground": 0.4,
+        "picture > subject": 1.2,
+        "picture > foreground": 0.7,
         "picture > background": 0.6,
         # restoration
-        "pixelated > picture": 4,
+        "pixelated > picture": 3,
         "blurred > picture": 2,
         "noisy > picture": 1,
         "speckled > picture": 1,
-        "holed > picture": 1,
+        "holed > picture": 1.5,
         "grey > picture": 1,
         "dark > picture": 0.7,
         "faded > picture": 0.7,
@@ -70,30 +71,56 @@ TRAINED_TASKS = {
         "picture + style > styled": 1,
         "edge + subject + style > styled": 0.2,
         # editing and relighting
-        "picture > removed": 0.4,
+        "picture > removed": 0.6,
         "picture > recolour *": 0.5,
         "picture > replace *": 0.3,
         "picture > move *": 0.3,
         "picture > light *": 0.6,
         # families
         "picture > grey": 1.5,
-        "picture > negative": 0.5,
-        "picture > hue *": 2,
-        "picture > mix *": 1.5,
-        "picture > flipped": 0.4,
-        "picture > turn *": 0.4,
-        "picture > shift *": 0.5,
-        "picture > grey then turn 2": 0.2,
-        "picture > negative then flipped": 0.2,
-        "picture > dark then hue *": 0.2,
+        "picture > negative": 1,
+        "picture > hue *": 4,
+        "picture > mix *": 4,
+        "picture > flipped": 0.8,
+        "picture > turn *": 0.7,
+        "picture > shift *": 0.8,
+        "picture > grey then turn 2": 0.5,
+        "picture > negative then flipped": 0.5,
+        "picture > dark then hue *": 0.5,
         # between conditions
         "mask > edge": 1,
         "depth > edge": 0.4,
         "normals > instances": 0.2,
         "> styled": 0.1,
+        # several answers at once
+        "picture > edge + normals": 0.5,
+        "picture > depth + normals": 0.5,
+        "picture > mask + normals": 0.5,
+        "picture > edge + instances": 0.5,
+        "picture > depth + foreground": 0.5,
+        "picture > mask + foreground": 0.5,
+        "picture > edge + subject": 0.5,
+        "picture > grey + depth": 0.5,
+        "picture > mask + grey": 0.5,
+        "picture > subject + grey": 0.5,
+        "picture > edge + negative + normals": 0.4,
+        "picture > instances + depth + grey": 0.4,
+        "picture > normals + mask + negative": 0.4,
     }.items()
 }
 """The tasks of the bundled checkpoint, with how often each is practised; `*` is any practised number."""
+
+NEVER_BLANK_TOGETHER = tuple(
+    frozenset(pair)
+    for pair in (("edge", "depth"), ("edge", "mask"), ("depth", "mask"), ("subject", "mask"), ("edge", "grey"))
+)
+"""Kinds that are never blank in the same practised grid; other kinds are, two or three at once."""
+
+
+def may_be_blank_together(kinds: Sequence[str]) -> bool:
+    """Tell whether training may leave these kinds blank in one grid, as `NEVER_BLANK_TOGETHER` has it."""
+    return not any(pair <= set(kinds) for pair in NEVER_BLANK_TOGETHER)
+
 
 HELD_OUT = {
     kind: tuple(Task.parse(text) for text in tasks)

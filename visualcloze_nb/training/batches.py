@@ -17,6 +17,7 @@ from ..layout import Layout
 from ..prompts import column_prompt, full_prompt
 from ..sdedit import GREY
 from ..toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
+from ..toyworld.tasks import may_be_blank_together
 
 SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
 
@@ -92,6 +93,18 @@ def held_out_scene(rng: random.Random) -> Scene:
     return make_scene(rng.randrange(FIRST_TRAINING_SEED))
 
 
+def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[int, ...]:
+    """Which columns are blank: of two columns one, mostly the last; of more sometimes several, never all."""
+    answers = tuple(range(len(task.inputs), len(row)))
+    if len(answers) > 1 and rng.random() < 0.6:
+        return answers
+    if len(row) > 2 and rng.random() < 0.3:
+        some = tuple(sorted(rng.sample(range(len(row)), rng.randint(2, len(row) - 1))))
+        if may_be_blank_together([row[c] for c in some]):
+            return some
+    return (rng.randrange(len(row)) if rng.random() < 0.5 else len(row) - 1,)
+
+
 @torch.no_grad()
 def grids(
     vae,
@@ -100,6 +113,7 @@ def grids(
     size: int = 16,
     *,
     examples=(4, 8, 6, 2),
+    captions: float = 0.4,
     scene: Callable[[random.Random], Scene] = training_scene,
 ) -> Batch:
     """A batch for stage 1.
@@ -110,6 +124,8 @@ def grids(
         tasks: what is practised, with weights.
         size: grids in the batch.
         examples: weights of 0, 1, 2, 3 … in-context examples.
+        captions: share of grids with a content prompt. With 1, the last column is always the target, and no batch
+            is without words: so grids are drawn in which the caption decides.
         scene: what is shown.
     """
     device = vae.device
@@ -117,7 +133,7 @@ def grids(
     fitting = {task: weight for task, weight in tasks.items() if len(task.columns) == n_cols}
     n_rows = 1 + rng.choices(range(len(examples)), examples)[0]
     cell = SIZES[0] if rng.random() < 0.8 else rng.choice(SIZES)
-    wordless = rng.random() < 0.15  # a whole batch without task and content is short, and so quick
+    wordless = rng.random() < 0.2 * (captions < 1)  # a whole batch without task and content is short, and so quick
 
     columns, targets, prompts = [], [], []
     scenes = [[scene(rng) for _ in range(size)] for _ in range(n_rows)]
@@ -126,11 +142,11 @@ def grids(
         task = chosen[i % len(chosen)]  # drawn together, so fewer tasks than grids
         inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
         row = (*inputs, *task.outputs)
-        target = rng.randrange(n_cols) if rng.random() < 0.5 else n_cols - 1
+        blank = (n_cols - 1,) if captions == 1 else draw_targets(task, row, rng)
         columns.append(row)
-        targets.append((target,))
-        text = column_prompt([words(k) for k in row], [target]) if rng.random() < 0.7 and not wordless else ""
-        content = scenes[-1][i].caption() if rng.random() < 0.5 and not wordless else None
+        targets.append(blank)
+        text = column_prompt([words(k) for k in row], blank) if rng.random() < 0.7 and not wordless else ""
+        content = scenes[-1][i].caption() if rng.random() < captions and not wordless else None
         prompts.append(full_prompt(n_rows, n_cols, text, content))
 
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))

@@ -59,7 +59,7 @@ def several(ask: Ask) -> Claim:
         "Several targets at once",
         "Score as for practised tasks. Ratio: mean score of several targets over that of one at a time. Agreement of "
         "two answers of one run (IoU of their things, F1 where one is an edge drawing), beside it of two runs, of the "
-        "exact pictures. These combinations are not practised.",
+        "exact pictures. No two of these answers are ever blank together in training; others are.",
     )
     together, single = [], []
     for task in SEVERAL:
@@ -96,7 +96,8 @@ def reverse(ask: Ask) -> Claim:
     """The forward task's columns and kind of prompt, the picture given and the conditions blank; and back again."""
     claim = Claim(
         "Reverse generation",
-        f"Score as for practised tasks. Round trip: the conditions the model painted, given back to it. {OBEYED}",
+        "Score as for practised tasks. The conditions asked for together are never blank together in training. Round "
+        f"trip: the conditions the model painted, given back to it. {OBEYED}",
     )
     for kind in CONDITIONS:
         made = ask(f"{kind} > picture", targets=(0,))

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from diffusers import VisualClozePipeline
 
-CARD = "README.md"
+KEPT = ("README.md", "training", "experiments")
+"""What stays when a checkpoint is replaced: the model card, earlier runs' logs, the experiments' curves."""
 
 
 def forget_the_place(config: Path) -> None:
@@ -31,8 +32,8 @@ def export(run: Path, vae_run: Path, to: Path) -> int:
     Args:
         run: folder of a transformer run, with `pipeline/` and `log.csv`.
         vae_run: folder of the VAE run, for its `log.csv`.
-        to: where to; what was there is replaced once the new one is complete, but for the model card, whose
-            tables `evaluate` then makes anew.
+        to: where to; what was there is replaced once the new one is complete, but for `KEPT`. `evaluate` then
+            makes the card's tables anew.
 
     Returns:
         bytes on disk.
@@ -46,8 +47,11 @@ def export(run: Path, vae_run: Path, to: Path) -> int:
     for config in (fresh / "model_index.json", fresh / "transformer" / "config.json", fresh / "vae" / "config.json"):
         forget_the_place(config)
     (fresh / "training").mkdir()
-    if (to / CARD).exists():
-        shutil.copy(to / CARD, fresh / CARD)
+    for kept in (to / name for name in KEPT):
+        if kept.is_dir():
+            shutil.copytree(kept, fresh / kept.name, dirs_exist_ok=True)
+        elif kept.exists():
+            shutil.copy(kept, fresh / kept.name)
     shutil.copy(run / "log.csv", fresh / "training" / "transformer.csv")
     shutil.copy(vae_run / "log.csv", fresh / "training" / "vae.csv")
     shutil.rmtree(to, ignore_errors=True)

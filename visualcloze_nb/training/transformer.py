@@ -36,6 +36,11 @@ COPYING = {
                  "blurred > picture", "picture > depth", "picture > background")
 }  # fmt: skip
 COPYING_STEPS = 500
+DESCRIBED = {
+    Task.parse(text): 1.0
+    for text in ("edge > picture", "depth > picture", "mask > picture", "edge + depth > picture")
+}  # fmt: skip
+"""Tasks that leave the colours open, so that a caption decides."""
 POOL, REUSE = 36, 6  # encoded batches are kept and used again with other noise: encoding costs as much as a step
 NOISE_SHIFT = 3.0
 
@@ -76,11 +81,14 @@ def learning_rate_factor(step: int, total: int, warmup: int = 100, decay: float 
 
 
 def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int = COPYING_STEPS) -> Batch:
-    """The curriculum: copying first, then every task, and now and then a large picture."""
+    """The curriculum: copying first, then every task; now and then a large picture, or grids with captions."""
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
-    if rng.random() < 0.2:
+    part = rng.random()
+    if part < 0.17:
         return large(vae, rng, max(1, size * 3 // 8))
+    if part < 0.32:
+        return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0)
     return grids(vae, rng, TRAINED_TASKS, size)
 
 
