@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_training import small_transformer, sure_vae
 
+from visualcloze_nb.lessons import curves
 from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, HELD_OUT_TASKS, is_trained, make_scene
 from visualcloze_nb.training import batches, experiments
 
@@ -81,6 +82,13 @@ def test_the_table_has_means_and_intervals(tmp_path):
     assert list(csv.DictReader((tmp_path / "a.csv").open()))[0]["error"] == "2.500"
 
 
+def test_differences_are_taken_grid_by_grid():
+    both = {"a": (1.0, 9.0, 5.0), "b": (0.5, 8.5, 4.5)}
+    rows = [{"arm": arm, "tasks": "unseen", "step": 0, "error": e} for arm, errors in both.items() for e in errors]
+    (line,) = experiments.difference(rows, "a", "b")
+    assert line["error"] == line["low"] == line["high"] == 0.5 and line["arm"] == "a less b"
+
+
 def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
     sure_vae().save_pretrained(tmp_path / "vae")
     few = [experiments.holes(sure_vae(), random.Random(0), 2)]
@@ -92,7 +100,29 @@ def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
     monkeypatch.setattr(experiments, "teach", None)  # what is finished is not done again
     experiments.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
     assert (tmp_path / "out" / "density.csv").read_text() == written
-    for name, arms in (("infilling_prior", 4), ("density", 2)):
+    for name, arms in (("infilling_prior", 4), ("density", 2), ("density_difference", 1)):
         rows = list(csv.DictReader((tmp_path / "out" / f"{name}.csv").open()))
         assert len({row["arm"] for row in rows}) == arms and {row["step"] for row in rows} == {"0", "1", "2"}
         assert all(float(row["low"]) <= float(row["error"]) <= float(row["high"]) for row in rows)
+
+
+def test_the_shipped_curves_are_read_and_drawn():
+    for experiment, arms in (("infilling_prior", 4), ("density", 2)):
+        panels = {tasks: curves.read(experiment, tasks) for tasks in ("practised", "unseen")}
+        for found in panels.values():
+            assert list(found) == [arm.name for arm in experiments.ARMS if arm.experiment == experiment]
+            for curve in found.values():
+                assert curve.steps[0] == 0 and curve.steps == sorted(curve.steps)
+                assert len(curve.error) == len(curve.steps)
+        figure = curves.draw(panels, "What to see")
+        assert len(figure.axes) == 2 and all(len(axes.lines) == arms for axes in figure.axes)
+        assert figure.alt.startswith("What to see. practised, ")
+    with pytest.raises(ValueError, match="practised"):
+        curves.read("density", "imagined")
+    with pytest.raises(FileNotFoundError):
+        curves.read("alchemy", "practised")
+
+
+def test_one_curve_is_lower_only_if_the_intervals_are_apart():
+    one, near, far = (curves.Curve([0], [e], [e - 0.1], [e + 0.1]) for e in (0.5, 0.65, 0.75))
+    assert curves.lower(one, far) and not curves.lower(one, near) and not curves.lower(far, one)

@@ -261,7 +261,8 @@ def spread(pictures):
 for caption, pictures in made.items():
     to = [sum(error(one, wish) for one in pictures) / 3 for wish in wanted]
     nearer = ("red on pale", "blue on dark")[to[0] > to[1]]
-    print(f"{caption or 'no words'}: spread {spread(pictures):.2f}, errors {to[0]:.2f}, {to[1]:.2f}, nearer: {nearer}")
+    said = (caption or "no words").rstrip(".")
+    print(f"{said}: spread {spread(pictures):.2f}, errors {to[0]:.2f}, {to[1]:.2f}, nearer: {nearer}")
 
 # %% [markdown]
 # Look at the last words of each line: with the first caption the answers should lie nearer to red on pale, with

@@ -7,6 +7,7 @@
     source.py     a notebook laid out from notebooks/source/NN_topic.py
     build.py      executes it: notebooks/*.ipynb and notebooks/solutions/*.ipynb
     measure.py    how long each takes and how much memory
+    curves.py     the two experiments that ship with the tiny model
     NAME.py       the exercises of one lesson: start_here.py belongs to notebooks/00_start_here.ipynb
 
 None of it imports torch.

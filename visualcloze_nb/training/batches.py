@@ -19,6 +19,7 @@ from ..sdedit import GREY
 from ..toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
 from ..toyworld.tasks import may_be_blank_together
 
+NOISE_SHIFT, CAPTION_NOISE_SHIFT = 3.0, 8.0  # colours that only a caption tells are chosen near pure noise
 SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
 
 
@@ -33,6 +34,7 @@ class Batch:
         targets: `(B, L)` bool, tokens to be filled in.
         prompts: B texts.
         stage: 1 or 2.
+        noise_shift: how much noise levels are drawn towards noise; 1 is evenly.
     """
 
     clean: torch.Tensor
@@ -41,6 +43,7 @@ class Batch:
     targets: torch.Tensor
     prompts: list[str]
     stage: int
+    noise_shift: float = 1.0
 
 
 @torch.autocast("cpu", enabled=False)
@@ -88,15 +91,27 @@ def training_scene(rng: random.Random) -> Scene:
     return make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40))
 
 
+def training_scene_of_one_or_more(rng: random.Random) -> Scene:
+    """A scene to train on; in half of the cases one with a single thing, of which a caption is easily understood."""
+    scene, single = training_scene(rng), rng.random() < 0.5
+    while single and len(scene.things) > 1:
+        scene = training_scene(rng)
+    return scene
+
+
 def held_out_scene(rng: random.Random) -> Scene:
     """Any of the scenes that no model is trained on."""
     return make_scene(rng.randrange(FIRST_TRAINING_SEED))
 
 
 def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[int, ...]:
-    """Which columns are blank: of two columns one, mostly the last; of more sometimes several, never all."""
-    answers = tuple(range(len(task.inputs), len(row)))
-    if len(answers) > 1 and rng.random() < 0.6:
+    """Which columns are blank: of two columns one, mostly the last; of more sometimes several, never all.
+
+    Args:
+        row: the kinds of the task in the order in which they stand.
+    """
+    answers = tuple(column for column, kind in enumerate(row) if kind in task.outputs)
+    if len(answers) > 1 and rng.random() < 0.75:
         return answers
     if len(row) > 2 and rng.random() < 0.3:
         some = tuple(sorted(rng.sample(range(len(row)), rng.randint(2, len(row) - 1))))
@@ -142,6 +157,8 @@ def grids(
         task = chosen[i % len(chosen)]  # drawn together, so fewer tasks than grids
         inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
         row = (*inputs, *task.outputs)
+        if len(task.outputs) > 1:  # several answers may stand anywhere
+            row = tuple(rng.sample(row, len(row)))
         blank = (n_cols - 1,) if captions == 1 else draw_targets(task, row, rng)
         columns.append(row)
         targets.append(blank)
@@ -151,7 +168,8 @@ def grids(
 
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     rows = [draw_columns(columns, row, cell, chance, device) for row in scenes]
-    return Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1)
+    shift = NOISE_SHIFT if captions < 1 else CAPTION_NOISE_SHIFT
+    return Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1, noise_shift=shift)
 
 
 @torch.no_grad()

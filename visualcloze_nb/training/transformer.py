@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ..flow import noised, velocity
 from ..text import encode_ids, tokenize
 from ..toyworld import TRAINED_TASKS, Task
-from .batches import Batch, grids, large
+from .batches import Batch, grids, large, training_scene_of_one_or_more
 from .build import TEXT_TOKENS, build_pipeline, take_over
 from .evaluate import score_tasks
 from .loop import Average, Log, save_atomically
@@ -42,7 +42,6 @@ DESCRIBED = {
 }  # fmt: skip
 """Tasks that leave the colours open, so that a caption decides."""
 POOL, REUSE = 36, 6  # encoded batches are kept and used again with other noise: encoding costs as much as a step
-NOISE_SHIFT = 3.0
 
 
 class Model(torch.nn.Module):
@@ -87,8 +86,9 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     part = rng.random()
     if part < 0.17:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.32:
-        return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0)
+    if part < 0.35:
+        scene = training_scene_of_one_or_more
+        return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=scene)
     return grids(vae, rng, TRAINED_TASKS, size)
 
 
@@ -105,9 +105,8 @@ def loss_of(model, batch: Batch, pipe, rng: random.Random) -> tuple[torch.Tensor
     device = batch.clean.device
     u = torch.rand(len(batch.prompts), device=device)
     if batch.stage == 2 and rng.random() < 0.75:
-        u = 0.6 * u  # stage 2 mostly begins in the middle, at a strength of 0.4 or less
-    shift = NOISE_SHIFT if batch.stage == 1 else 1.0
-    sigma = shift * u / (1 + (shift - 1) * u)
+        u = 0.8 * u  # stage 2 mostly begins in the middle: a strength of 0.4 at sigma 0.61, of 0.6 at 0.78
+    sigma = batch.noise_shift * u / (1 + (batch.noise_shift - 1) * u)
     noise = torch.randn_like(batch.clean)
     z = noised(batch.clean, noise, sigma[:, None, None])
     # Padding is read as text, so its length must not matter: mostly 64, sometimes just enough, rarely 512.
