@@ -248,6 +248,18 @@ BREAKAGES = [
         ),
         ("a step goes up in noise", "flow.py", "(sigma_next - sigma) * velocity", "(sigma - sigma_next) * velocity"),
         (
+            "a curve is lower whatever its interval",
+            "lessons/curves.py",
+            "one.high[-1] < other.low[-1]",
+            "one.high[-1] > other.low[-1]",
+        ),
+        (
+            "the curves are those of the other tasks",
+            "lessons/curves.py",
+            'if row["tasks"] == tasks:',
+            'if row["tasks"] != tasks:',
+        ),
+        (
             "the guess has the wrong sign",
             "flow.py",
             "self.before - self.sigma * self.velocity",

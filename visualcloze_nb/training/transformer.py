@@ -167,7 +167,8 @@ def train(
     average, log = Average(model), Log(out / "log.csv")
     first, began = 0, time.time()
     if (out / "state.pt").exists():
-        state = torch.load(out / "state.pt", map_location=device)
+        place = "cpu" if device.type == "cpu" else device  # torch.load does not know the "cpu:0" of several processes
+        state = torch.load(out / "state.pt", map_location=place)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         for optimiser, saved in zip(tuned, state["optimisers"], strict=True):
