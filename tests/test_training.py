@@ -24,7 +24,9 @@ from visualcloze_nb.toyworld import (
     FIRST_TRAINING_SEED,
     HELD_OUT_TASKS,
     TRAINED_TASKS,
+    Scene,
     Task,
+    Thing,
     make_scene,
     to_picture,
     words,
@@ -224,8 +226,40 @@ def test_where_the_caption_decides_every_grid_has_one(tiny):
     batch = batches.grids(tiny.vae, random.Random(0), transformer.DESCRIBED, 8, examples=(1, 1), captions=1.0)
     assert all(" ground." in prompt for prompt in batch.prompts)
     assert (batch.ids[batch.targets.any(0), 2] >= (batch.ids[:, 2].max() + 1) / 2).all()  # the last column
+    assert batch.noise_shift > batches.NOISE_SHIFT
+    assert (batch.emphasis[~batch.targets] == 1).all() and batch.emphasis.max() > 3
     for task in transformer.DESCRIBED:
         assert task in TRAINED_TASKS and task.outputs == ("picture",) and "grey" not in task.inputs
+
+
+def test_what_a_caption_names_counts_more(tiny):
+    thing = Thing("square", "red", "plain", 0.5, x=-0.5, y=-0.5, angle=0.0)
+    batch = batches.grids(
+        tiny.vae, random.Random(4), {Task.parse("edge > picture"): 1.0}, 2, examples=(1,), captions=1.0,
+        scene=lambda rng: Scene(FIRST_TRAINING_SEED, "pale", 0.0, (thing,)),
+    )  # fmt: skip
+    assert batch.clean.shape[1] == 32  # two cells of 4 x 4 tokens
+    cell = batch.emphasis[0].reshape(4, 8)[:, 4:]
+    assert cell[0, 0] > 4 and (cell[:2, :2] > 1).all() and (cell[2:] == 1).all() and (cell[:, 2:] == 1).all()
+    scenes = [batches.easily_described(random.Random(i)) for i in range(60)]
+    single = [s for s in scenes if len(s.things) == 1]
+    assert 0.5 < len(single) / 60 < 0.85 and all(s.seed >= FIRST_TRAINING_SEED for s in scenes)
+
+
+def test_the_loss_counts_by_emphasis(tiny):
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > picture"): 1.0}, 2, examples=(1,))
+
+    def half_right(z, condition, sigma, clip_ids, t5_ids, ids):
+        return z * 0.0
+
+    torch.manual_seed(0)
+    plain = transformer.loss_of(half_right, batch, tiny, random.Random(0))[0]
+    batch.emphasis = torch.where(batch.targets.cumsum(1) > 8, 0.0, 1.0)  # the upper half only
+    torch.manual_seed(0)
+    assert transformer.loss_of(half_right, batch, tiny, random.Random(0))[0] != plain
+    batch.emphasis = torch.ones_like(batch.emphasis)
+    torch.manual_seed(0)
+    assert transformer.loss_of(half_right, batch, tiny, random.Random(0))[0] == plain
 
 
 def test_batches_draw_training_scenes_only(tiny, monkeypatch):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from ..latents import BLACK, cell_mask, condition, encode, pack, position_ids
 from ..layout import Layout
@@ -35,6 +36,7 @@ class Batch:
         prompts: B texts.
         stage: 1 or 2.
         noise_shift: how much noise levels are drawn towards noise; 1 is evenly.
+        emphasis: `(B, L)`, how much more the error of each token counts; None is 1.
     """
 
     clean: torch.Tensor
@@ -44,6 +46,7 @@ class Batch:
     prompts: list[str]
     stage: int
     noise_shift: float = 1.0
+    emphasis: torch.Tensor | None = None
 
 
 @torch.autocast("cpu", enabled=False)
@@ -91,10 +94,10 @@ def training_scene(rng: random.Random) -> Scene:
     return make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40))
 
 
-def training_scene_of_one_or_more(rng: random.Random) -> Scene:
-    """A scene to train on; in half of the cases one with a single thing, of which a caption is easily understood."""
-    scene, single = training_scene(rng), rng.random() < 0.5
-    while single and len(scene.things) > 1:
+def easily_described(rng: random.Random) -> Scene:
+    """A scene to train on; in half of the cases with a single large thing, whose colour the caption's only one is."""
+    scene, easy = training_scene(rng), rng.random() < 0.5
+    while easy and (len(scene.things) > 1 or scene.subject.size < 0.4):
         scene = training_scene(rng)
     return scene
 
@@ -118,6 +121,18 @@ def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[
         if may_be_blank_together([row[c] for c in some]):
             return some
     return (rng.randrange(len(row)) if rng.random() < 0.5 else len(row) - 1,)
+
+
+def named(scenes: Sequence[Scene], size, batch: Batch) -> torch.Tensor:
+    """Emphasis for captions: things cover little beside the ground, but most words are about them.
+
+    Returns:
+        `(B, L)`: 1, and up to 7 in the target cell where a token shows nothing but things.
+    """
+    shown = draw("mask", scenes, size[1], size[0], device=batch.clean.device).amax(1, keepdim=True) > 0
+    emphasis = torch.ones_like(batch.targets, dtype=torch.float32)
+    emphasis[batch.targets] += 6 * F.avg_pool2d(shown.float(), 16).flatten()
+    return emphasis
 
 
 @torch.no_grad()
@@ -168,8 +183,10 @@ def grids(
 
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     rows = [draw_columns(columns, row, cell, chance, device) for row in scenes]
-    shift = NOISE_SHIFT if captions < 1 else CAPTION_NOISE_SHIFT
-    return Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1, noise_shift=shift)
+    batch = Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1, noise_shift=NOISE_SHIFT)
+    if captions == 1:
+        batch.noise_shift, batch.emphasis = CAPTION_NOISE_SHIFT, named(scenes[-1], cell, batch)
+    return batch
 
 
 @torch.no_grad()

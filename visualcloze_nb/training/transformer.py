@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ..flow import noised, velocity
 from ..text import encode_ids, tokenize
 from ..toyworld import TRAINED_TASKS, Task
-from .batches import Batch, grids, large, training_scene_of_one_or_more
+from .batches import Batch, easily_described, grids, large
 from .build import TEXT_TOKENS, build_pipeline, take_over
 from .evaluate import score_tasks
 from .loop import Average, Log, save_atomically
@@ -86,9 +86,8 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     part = rng.random()
     if part < 0.17:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.35:
-        scene = training_scene_of_one_or_more
-        return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=scene)
+    if part < 0.40:
+        return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
     return grids(vae, rng, TRAINED_TASKS, size)
 
 
@@ -115,7 +114,7 @@ def loss_of(model, batch: Batch, pipe, rng: random.Random) -> tuple[torch.Tensor
     clip_ids, t5_ids = (ids.to(device) for ids in tokenize(pipe, batch.prompts, length))
     v = model(z, batch.condition, sigma, clip_ids, t5_ids, batch.ids).float()
     error = (v - (noise - batch.clean)).square().mean(-1)
-    weight = batch.targets.float()
+    weight = batch.targets * (1.0 if batch.emphasis is None else batch.emphasis)
     each = (error * weight).sum(1) / weight.sum(1)
     return (error * weight).sum() / weight.sum(), each.detach(), sigma
 
