@@ -221,16 +221,13 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 # the other cells can help. `python -m visualcloze_nb.training experiments` makes the curves anew.
 
 # %%
-learned = curves.read("infilling_prior", "practised")
-for name, curve in learned.items():
+learned = {tasks: curves.read("infilling_prior", tasks) for tasks in ("practised", "unseen")}
+for name, curve in learned["practised"].items():
     print(f"{name:30s} error {curve.error[0]:.2f} at first, at the end {curve}")
-with_prior, without = (learned[f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
+with_prior, without = (learned["practised"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
 print("by LoRA, the prior ends lower, intervals apart:", curves.lower(with_prior, without))
 print("by LoRA from nothing, it is still worse than knowing nothing:", without.low[-1] > 1)
-curves.draw(
-    {"practised tasks": learned, "tasks nobody practised": curves.read("infilling_prior", "unseen")},
-    title="What is left to learn, with and without an infilling prior",
-)
+curves.draw(learned, title="Errors on practised and on unseen tasks, with and without an infilling prior")
 
 # %% [markdown]
 # LoRA weights are few: they bend what is there and build little. On an infiller that is enough, for grids are
