@@ -249,17 +249,34 @@ def test_what_a_caption_names_counts_more(tiny):
 def test_the_loss_counts_by_emphasis(tiny):
     batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > picture"): 1.0}, 2, examples=(1,))
 
-    def half_right(z, condition, sigma, clip_ids, t5_ids, ids):
+    def silent(z, condition, sigma, clip_ids, t5_ids, ids):
         return z * 0.0
 
     torch.manual_seed(0)
-    plain = transformer.loss_of(half_right, batch, tiny, random.Random(0))[0]
+    plain = transformer.loss_of(silent, batch, tiny, random.Random(0))[0]
     batch.emphasis = torch.where(batch.targets.cumsum(1) > 8, 0.0, 1.0)  # the upper half only
     torch.manual_seed(0)
-    assert transformer.loss_of(half_right, batch, tiny, random.Random(0))[0] != plain
+    assert transformer.loss_of(silent, batch, tiny, random.Random(0))[0] != plain
     batch.emphasis = torch.ones_like(batch.emphasis)
     torch.manual_seed(0)
-    assert transformer.loss_of(half_right, batch, tiny, random.Random(0))[0] == plain
+    assert transformer.loss_of(silent, batch, tiny, random.Random(0))[0] == plain
+
+
+def test_noise_levels_are_shifted_as_the_batch_says(tiny):
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > picture"): 1.0}, 4, examples=(1,))
+    assert batch.noise_shift == batches.NOISE_SHIFT
+
+    def sigmas(shift, stage=1, chance=0):
+        batch.noise_shift, batch.stage = shift, stage
+        torch.manual_seed(0)
+        return transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(chance))[2]
+
+    even = sigmas(1.0)
+    for shift in (3.0, 8.0):
+        assert torch.allclose(sigmas(shift) / (1 - sigmas(shift)), shift * even / (1 - even))  # odds times the shift
+    middle = torch.stack([sigmas(1.0, 2, chance) / even for chance in range(40)])
+    shares = {round(x, 3) for x in middle.flatten().tolist()}
+    assert shares == {0.8, 1.0}  # stage 2 begins in the middle, now and then anywhere
 
 
 def test_batches_draw_training_scenes_only(tiny, monkeypatch):
@@ -405,8 +422,10 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, 
         for place in ("a", "b", "a/pipeline", "b/pipeline")
     ]
     assert all(vocabulary == vocabularies[0] for vocabulary in vocabularies), "texts would get other numbers"
-    # A finished run does nothing more.
-    assert same(quick_run(tmp_path / "b")["model"], resumed["model"])
+    # A finished run does nothing more. Where several processes share a CPU, its device has a number.
+    with monkeypatch.context() as patch:
+        patch.setattr(transformer.Accelerator, "device", property(lambda self: torch.device("cpu:0")))
+        assert same(quick_run(tmp_path / "b")["model"], resumed["model"])
 
     # Stock diffusers loads what it leaves, which holds the averaged weights, and runs it.
     pipe = quiet(diffusers.VisualClozePipeline.from_pretrained(tmp_path / "b" / "pipeline"))

@@ -1,4 +1,4 @@
-"""The curves of the two experiments that ship with the tiny model, read and drawn (lessons 03 and 04).
+"""The curves of the two experiments that ship with the tiny model, read and drawn (lesson 03).
 
 `python -m visualcloze_nb.training experiments` makes them anew.
 """

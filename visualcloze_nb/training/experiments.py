@@ -247,6 +247,6 @@ def difference(rows: list[dict], one: str, other: str) -> list[dict]:
 def write(table: list[dict], path: Path) -> None:
     """A CSV file, three digits."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(table[0]))
+        writer = csv.DictWriter(file, fieldnames=list(table[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()} for row in table)
