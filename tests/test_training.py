@@ -14,12 +14,12 @@ from test_latents import hear
 from transformers import CLIPTokenizer
 
 from visualcloze_nb import sdedit
-from visualcloze_nb.flow import noised, schedule
+from visualcloze_nb.flow import noised, schedule, velocity
 from visualcloze_nb.grid import Grid
 from visualcloze_nb.latents import pack, prepare
 from visualcloze_nb.pipeline import VisualClozePipeline
 from visualcloze_nb.prompts import column_prompt, full_prompt
-from visualcloze_nb.text import encode_ids, encode_text, tokenize
+from visualcloze_nb.text import Text, encode_ids, encode_text, tokenize
 from visualcloze_nb.toyworld import (
     FIRST_TRAINING_SEED,
     HELD_OUT_TASKS,
@@ -202,7 +202,7 @@ def test_every_grid_of_a_batch_has_its_own_task_targets_and_text(tiny):
     batch = batches.grids(tiny.vae, rng, TRAINED_TASKS, 9)
     assert len(batch.prompts) == 9 and len(set(batch.prompts)) > 2
     cells = batch.targets.sum(1) / batch.targets.sum(1).min()
-    assert set(cells.tolist()) <= {1.0, 2.0, 3.0}  # one target each or several, all of one size
+    assert set(cells.tolist()) <= {1.0, 1.5, 2.0, 3.0}  # one to three targets each, all of one size
     assert any(not torch.equal(batch.targets[0], other) for other in batch.targets)
     per_token = batch.condition[..., 64:].mean(-1)
     assert torch.equal(per_token > 0.5, batch.targets)
@@ -615,3 +615,43 @@ def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):
         assert all(torch.equal(new[words_[word]], old[known[word]]) for word in known if word in words_)
         same_name = next(key for key in encoder.state_dict() if key.endswith(inside))
         assert torch.equal(done[f"{part}.{same_name}"], encoder.state_dict()[same_name])
+
+
+def spoken(model, seed=0):
+    """What a transformer of the tiny model's interface says to a row of two cells, the second blank: noise, velocity."""
+    chance = torch.Generator().manual_seed(seed)
+    noise = torch.randn(2, 32, 64, generator=chance)
+    known = torch.zeros(2, 32, 320)
+    known[..., :64] = torch.randn(2, 32, 64, generator=chance)
+    ids = torch.tensor([[1.0, i // 8, i % 8] for i in range(32)])
+    blank = ids[:, 2] >= 4
+    known[:, blank, 64:] = 1.0
+    text = Text(torch.randn(2, 5, 128, generator=chance), torch.zeros(2, 64), torch.zeros(5, 3))
+    with torch.no_grad():
+        return noise[:, blank], velocity(model, noise, known, torch.ones(2), text, ids)[:, blank]
+
+
+def test_an_untrained_transformer_lets_the_noise_through(monkeypatch):
+    noise, said = spoken(build.build_transformer())
+    error = (said - noise).square().mean()
+    assert error < 0.1
+    monkeypatch.setattr(build, "pass_noise_on", lambda transformer: None)
+    assert (spoken(build.build_transformer())[1] - noise).square().mean() > 0.8
+
+
+def test_a_deeper_transformer_begins_where_a_shallower_one_stood(monkeypatch):
+    monkeypatch.setattr(build, "SINGLE_BLOCKS", 3)
+    shallow = build.build_transformer()
+    for i, block in enumerate(shallow.single_transformer_blocks):
+        block.proj_out.bias.data += i  # no two alike
+    monkeypatch.setattr(build, "SINGLE_BLOCKS", 5)
+    deep = build.build_transformer()
+    assert not torch.allclose(spoken(deep)[1], spoken(shallow)[1], atol=0.1)
+    build.deepen(deep, shallow)
+    assert torch.allclose(spoken(deep)[1], spoken(shallow)[1], atol=1e-5)
+    outputs = [block.proj_out.bias.abs().sum() for block in deep.single_transformer_blocks]
+    assert [bool(size == 0) for size in outputs] == [False, True, False, True, False]
+    inside = [block.attn.to_q.weight for block in deep.single_transformer_blocks]
+    assert torch.equal(inside[1], inside[0]) and torch.equal(inside[3], inside[2])  # silent, but not empty
+    with pytest.raises(ValueError, match="at most 3 single blocks, this one has 5"):
+        build.deepen(shallow, deep)

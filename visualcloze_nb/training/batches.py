@@ -164,6 +164,8 @@ def grids(
     n_rows = 1 + rng.choices(range(len(examples)), examples)[0]
     cell = SIZES[0] if rng.random() < 0.8 else rng.choice(SIZES)
     wordless = rng.random() < 0.2 * (captions < 1)  # a whole batch without task and content is short, and so quick
+    # Without examples, which answers are wanted can only be told in words.
+    told = 1.0 if n_rows == 1 and all(len(task.outputs) > 1 for task in tasks) else 0.7 * (not wordless)
 
     columns, targets, prompts = [], [], []
     scenes = [[scene(rng) for _ in range(size)] for _ in range(n_rows)]
@@ -177,7 +179,7 @@ def grids(
         blank = (n_cols - 1,) if captions == 1 else draw_targets(task, row, rng)
         columns.append(row)
         targets.append(blank)
-        text = column_prompt([words(k) for k in row], blank) if rng.random() < 0.7 and not wordless else ""
+        text = column_prompt([words(k) for k in row], blank) if rng.random() < told else ""
         content = scenes[-1][i].caption() if rng.random() < captions and not wordless else None
         prompts.append(full_prompt(n_rows, n_cols, text, content))
 

@@ -15,6 +15,7 @@ from ..toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, words
 
 TEXT_TOKENS = 64  # T5 tokens: enough for layout, task and content of four columns
 WIDTH = 192
+SINGLE_BLOCKS = 10
 AXES = (8, 28, 28)  # of the 64 numbers of a head: how many turn with row, y and x
 
 
@@ -81,13 +82,13 @@ def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> t
 
 
 def build_transformer() -> FluxTransformer2DModel:
-    """A FLUX transformer of five million parameters: one double block, six single ones, three heads of 64."""
+    """A FLUX transformer of seven million parameters: one double block, ten single ones, three heads of 64."""
     transformer = FluxTransformer2DModel(
         patch_size=1,
         in_channels=384,
         out_channels=64,
         num_layers=1,
-        num_single_layers=6,
+        num_single_layers=SINGLE_BLOCKS,
         attention_head_dim=64,
         num_attention_heads=WIDTH // 64,
         joint_attention_dim=128,
@@ -96,6 +97,7 @@ def build_transformer() -> FluxTransformer2DModel:
         axes_dims_rope=AXES,
     )
     point_heads(transformer)
+    pass_noise_on(transformer)
     return transformer
 
 
@@ -126,15 +128,72 @@ def point_heads(transformer: FluxTransformer2DModel) -> None:
 
 
 @torch.no_grad()
+def pass_noise_on(transformer: FluxTransformer2DModel, amount: float = 0.3) -> None:
+    """Start the transformer with a way for the noise, from its input to its output.
+
+    A velocity is noise less picture: all 64 numbers of a token's noise must come out as they went in, through
+    a stream of only 192. A model that starts without such a way spends most of its training on finding one. Here
+    the first 64 channels carry the noise, quietly, so that norms see little of it, and are read at the end.
+    Measured on picture to edge drawing alone, after 400 batches of 64: the guess from pure noise has an error of
+    0.18 with this start and 0.26 without (0.10 when the model is asked for the picture and shown no noise).
+    """
+    noise = transformer.config.out_channels
+    into, out = transformer.x_embedder, transformer.proj_out
+    into.weight[:, :noise] = 0.0
+    into.weight[:noise] = 0.0
+    into.bias[:noise] = 0.0
+    into.weight[:noise, :noise] = amount * torch.eye(noise)
+    ends = [block.proj_out for block in transformer.single_transformer_blocks]
+    ends += [block.attn.to_out[0] for block in transformer.transformer_blocks]
+    ends += [block.ff.net[2] for block in transformer.transformer_blocks]
+    for end in ends:
+        end.weight[:noise] = 0.0
+        end.bias[:noise] = 0.0
+    for layer in (transformer.norm_out.linear, out):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    given = torch.randn(256, into.in_features)
+    given[:, 2 * noise :] = 1.0  # the mask where the answer belongs
+    out.weight[:, :noise] = into(given).std(1).mean() / amount * torch.eye(noise)  # undoes the last norm
+
+
+@torch.no_grad()
+def deepen(new: FluxTransformer2DModel, old: FluxTransformer2DModel) -> None:
+    """Give a transformer what a shallower one has learned, so that both say the same.
+
+    Its blocks are spread evenly over the new ones, first to first and last to last. A block in between begins as
+    a copy of the one before it whose output is zero: it adds nothing yet, but has useful things to add.
+
+    Args:
+        new: changed in place.
+        old: of the same width and double blocks, with as many or fewer single blocks.
+
+    Raises:
+        ValueError: `old` is the deeper one.
+    """
+    more, fewer = len(new.single_transformer_blocks), len(old.single_transformer_blocks)
+    if fewer > more:
+        raise ValueError(f"begin with a pipeline of at most {more} single blocks, this one has {fewer}")
+    places = [round(i * (more - 1) / max(1, fewer - 1)) for i in range(fewer)]
+    state = {k: v for k, v in old.state_dict().items() if not k.startswith("single_transformer_blocks.")}
+    for place in range(more):
+        source = max(i for i in range(fewer) if places[i] <= place)
+        for name, value in old.single_transformer_blocks[source].state_dict().items():
+            silent = place not in places and name.startswith("proj_out.")
+            state[f"single_transformer_blocks.{place}.{name}"] = torch.zeros_like(value) if silent else value
+    new.load_state_dict(state)
+
+
+@torch.no_grad()
 def take_over(pipe, begun) -> None:
-    """Give a new pipeline what another has learned; its vocabularies may be larger.
+    """Give a new pipeline what another has learned; it may have more single blocks and larger vocabularies.
 
     Args:
         pipe: from `build_pipeline`; changed in place.
-        begun: a pipeline of the same sizes, whose words may have other numbers. A word that both know keeps its
+        begun: a pipeline of the same width, whose words may have other numbers. A word that both know keeps its
             embedding; a new one keeps its random start.
     """
-    pipe.transformer.load_state_dict(begun.transformer.state_dict())
+    deepen(pipe.transformer, begun.transformer)
     for encoder, tokenizer in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
         new, old = getattr(pipe, encoder), getattr(begun, encoder)
         words, known = getattr(pipe, tokenizer).get_vocab(), getattr(begun, tokenizer).get_vocab()

@@ -41,6 +41,9 @@ DESCRIBED = {
     for text in ("edge > picture", "depth > picture", "mask > picture", "edge + depth > picture")
 }  # fmt: skip
 """Tasks that leave the colours open, so that a caption decides."""
+SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.outputs) > 1}
+"""Tasks of several answers: three a grid teach more than one, at little more cost."""
+SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL}
 POOL, REUSE = 36, 6  # encoded batches are kept and used again with other noise: encoding costs as much as a step
 
 
@@ -80,15 +83,17 @@ def learning_rate_factor(step: int, total: int, warmup: int = 100, decay: float 
 
 
 def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int = COPYING_STEPS) -> Batch:
-    """The curriculum: copying first, then every task; now and then a large picture, or grids with captions."""
+    """The curriculum: copying first, then every task, one answer or several; large pictures, grids with captions."""
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
     part = rng.random()
-    if part < 0.17:
+    if part < 0.12:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.40:
+    if part < 0.25:
         return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    return grids(vae, rng, TRAINED_TASKS, size)
+    if part < 0.70:
+        return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(6, 3, 1), captions=0.0)
+    return grids(vae, rng, SINGLE, size)
 
 
 def mean(values: list[float]) -> float:
