@@ -618,7 +618,7 @@ def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):
 
 
 def spoken(model, seed=0):
-    """What a transformer of the tiny model's interface says to a row of two cells, the second blank: noise, velocity."""
+    """What a transformer of the tiny interface says to a row of two cells, the second blank: noise, velocity."""
     chance = torch.Generator().manual_seed(seed)
     noise = torch.randn(2, 32, 64, generator=chance)
     known = torch.zeros(2, 32, 320)

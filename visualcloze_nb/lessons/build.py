@@ -35,6 +35,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> tuple[float, float
         notebook,
         timeout=600,
         record_timing=False,
+        coalesce_streams=True,  # how often a kernel flushes is chance
         extra_arguments=["--log-level=ERROR"],  # the kernel warns about its own transport on every start
         resources={"metadata": {"path": str(folder)}},
     )
