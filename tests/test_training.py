@@ -4,6 +4,7 @@ import copy
 import csv
 import functools
 import random
+import re
 import shutil
 
 import diffusers
@@ -201,8 +202,9 @@ def test_every_grid_of_a_batch_has_its_own_task_targets_and_text(tiny):
     rng = random.Random(0)
     batch = batches.grids(tiny.vae, rng, TRAINED_TASKS, 9)
     assert len(batch.prompts) == 9 and len(set(batch.prompts)) > 2
-    cells = batch.targets.sum(1) / batch.targets.sum(1).min()
-    assert set(cells.tolist()) <= {1.0, 1.5, 2.0, 3.0}  # one to three targets each, all of one size
+    rows, columns = map(int, re.search(r"(\d) rows and (\d) columns", batch.prompts[0]).groups())
+    cells = batch.targets.sum(1) / (batch.targets.shape[1] / (rows * columns))
+    assert set(cells.tolist()) <= {1.0, 2.0, 3.0}  # one target each or several, always whole cells
     assert any(not torch.equal(batch.targets[0], other) for other in batch.targets)
     per_token = batch.condition[..., 64:].mean(-1)
     assert torch.equal(per_token > 0.5, batch.targets)
@@ -220,6 +222,18 @@ def test_several_targets_are_practised_but_never_those_held_out():
         assert not any(set(kinds) <= blank for blank in seen), kinds
         assert all(any(kind in blank for blank in seen if len(blank) > 1) for kind in kinds)
     assert {len(blank) for blank in seen} == {1, 2, 3}
+
+
+def test_without_examples_several_answers_are_asked_for_in_words(tiny):
+    def told(tasks, examples):
+        prompts = []
+        for seed in range(4):
+            prompts += batches.grids(tiny.vae, random.Random(seed), tasks, 6, examples=examples, captions=0.0).prompts
+        return {"[IMAGE1]" in prompt for prompt in prompts}
+
+    assert told(transformer.SEVERAL, (1,)) == {True}
+    assert told(transformer.SEVERAL, (0, 1)) == {True, False}  # the examples can tell
+    assert told(transformer.SINGLE, (1,)) == {True, False}
 
 
 def test_where_the_caption_decides_every_grid_has_one(tiny):

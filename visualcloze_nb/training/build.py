@@ -132,10 +132,9 @@ def pass_noise_on(transformer: FluxTransformer2DModel, amount: float = 0.3) -> N
     """Start the transformer with a way for the noise, from its input to its output.
 
     A velocity is noise less picture: all 64 numbers of a token's noise must come out as they went in, through
-    a stream of only 192. A model that starts without such a way spends most of its training on finding one. Here
-    the first 64 channels carry the noise, quietly, so that norms see little of it, and are read at the end.
-    Measured on picture to edge drawing alone, after 400 batches of 64: the guess from pure noise has an error of
-    0.18 with this start and 0.26 without (0.10 when the model is asked for the picture and shown no noise).
+    a stream of only 192, and a model that starts without such a way must first find one. Here the first 64
+    channels carry the noise, quietly, so that norms see little of it, and are read at the end. In a trial on
+    picture to edge drawing alone this start learned faster; no run of all tasks has begun with it yet.
     """
     noise = transformer.config.out_channels
     into, out = transformer.x_embedder, transformer.proj_out
