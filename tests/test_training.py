@@ -646,9 +646,13 @@ def spoken(model, seed=0):
 
 
 def test_an_untrained_transformer_lets_the_noise_through(monkeypatch):
-    noise, said = spoken(build.build_transformer())
+    model, carried = build.build_transformer(), []
+    model.norm_out.register_forward_pre_hook(lambda module, given: carried.append(given[0][:, :, :64]))
+    noise, said = spoken(model)
     error = (said - noise).square().mean()
     assert error < 0.1
+    blank = [i for i in range(32) if i % 8 >= 4]
+    assert torch.allclose(carried[0][:, blank], 0.3 * noise, atol=1e-5)  # no block has written there
     monkeypatch.setattr(build, "pass_noise_on", lambda transformer: None)
     assert (spoken(build.build_transformer())[1] - noise).square().mean() > 0.8
 
