@@ -15,9 +15,9 @@ from test_latents import hear
 from transformers import CLIPTokenizer
 
 from visualcloze_nb import sdedit
-from visualcloze_nb.flow import noised, schedule, velocity
+from visualcloze_nb.flow import noised, schedule, velocity, walk
 from visualcloze_nb.grid import Grid
-from visualcloze_nb.latents import pack, prepare
+from visualcloze_nb.latents import decode, encode, pack, pixels, prepare, to_pictures
 from visualcloze_nb.pipeline import VisualClozePipeline
 from visualcloze_nb.prompts import column_prompt, full_prompt
 from visualcloze_nb.text import Text, encode_ids, encode_text, tokenize
@@ -32,7 +32,8 @@ from visualcloze_nb.toyworld import (
     to_picture,
     words,
 )
-from visualcloze_nb.training import batches, build, evaluate, loop, transformer
+from visualcloze_nb.toyworld.tasks import has_one_answer
+from visualcloze_nb.training import batches, build, evaluate, loop, paths, transformer
 from visualcloze_nb.training import vae as vae_training
 from visualcloze_nb.training.claims_pictures import ALL_AT_ONCE, SEVERAL
 from visualcloze_nb.training.export import export
@@ -95,8 +96,9 @@ def draws(monkeypatch):
         return assemble(vae, rows, targets, size, generator)
 
     def see_columns(*args):
-        seen["pictures"] = columns(*args)
-        return seen["pictures"]
+        drawn = columns(*args)
+        seen.setdefault("pictures", []).append(drawn)
+        return drawn
 
     def see_prompt(rows, cols, task, content):
         seen["texts"] = task, content
@@ -159,7 +161,7 @@ def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkey
 @pytest.mark.parametrize("seed", range(4))
 def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
     batch = batches.large(tiny.vae, random.Random(seed), 1)
-    large = picture_of(draws["pictures"][0])
+    large = picture_of(draws["pictures"][0][0])
     assert large.size in ((192, 192), (192, 144), (144, 192))
     call = dict(image=large, width=large.width, height=large.height, strength=0.5, num_inference_steps=4)
 
@@ -280,17 +282,14 @@ def test_noise_levels_are_shifted_as_the_batch_says(tiny):
     batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > picture"): 1.0}, 4, examples=(1,))
     assert batch.noise_shift == batches.NOISE_SHIFT
 
-    def sigmas(shift, stage=1, chance=0):
-        batch.noise_shift, batch.stage = shift, stage
+    def sigmas(shift):
+        batch.noise_shift = shift
         torch.manual_seed(0)
-        return transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(chance))[2]
+        return transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(0))[2]
 
     even = sigmas(1.0)
     for shift in (3.0, 8.0):
         assert torch.allclose(sigmas(shift) / (1 - sigmas(shift)), shift * even / (1 - even))  # odds times the shift
-    middle = torch.stack([sigmas(1.0, 2, chance) / even for chance in range(40)])
-    shares = {round(x, 3) for x in middle.flatten().tolist()}
-    assert shares == {0.8, 1.0}  # stage 2 begins in the middle, now and then anywhere
 
 
 def test_batches_draw_training_scenes_only(tiny, monkeypatch):
@@ -324,6 +323,147 @@ def test_the_loss_is_zero_for_the_true_velocity_and_only_looks_at_targets(tiny):
     assert loss < 1e-6 and each.shape == sigma.shape == (4,) and 0 < sigma.min() and sigma.max() < 1
     wrong = transformer.loss_of(lambda *given: -oracle(*given), batch, tiny, random.Random(0))[0]
     assert wrong > 1
+
+
+# where practice begins
+
+
+def batch_of(tiny, task: str, examples=(0, 1), size: int = 4, seed: int = 1) -> batches.Batch:
+    return batches.grids(tiny.vae, random.Random(seed), {Task.parse(task): 1.0}, size, examples=examples, captions=0.0)
+
+
+@pytest.mark.parametrize(
+    "kind, known, told",
+    [
+        ("edge", ["picture"], True),
+        ("picture", ["blurred"], True),
+        ("picture", ["hue 30"], True),
+        ("picture", ["negative then flipped"], True),
+        ("styled", ["picture", "style"], True),
+        ("grey", ["edge", "dark then hue 30"], True),
+        ("picture", ["edge", "depth"], False),  # colours
+        ("picture", ["grey then turn 2"], False),
+        ("picture", ["recolour 3"], False),
+        ("speckled", ["picture"], False),  # chance
+        ("style", ["picture", "styled"], False),
+        ("styled", ["picture"], False),
+        ("styled", [], False),
+    ],
+)
+def test_which_answers_are_told_by_what_is_known(kind, known, told):
+    assert has_one_answer(kind, known) == told
+
+
+def test_told_tokens_are_those_of_blanks_with_one_answer(tiny):
+    batch = batch_of(tiny, "blurred > picture")
+    row = batch.told.shape[1] // 2
+    assert torch.equal(batch.told, batch.targets) and not batch.told[:, :row].any()
+    assert not batch_of(tiny, "edge > normals").told.any()
+    mixed = batch_of(tiny, "picture > speckled + depth", size=12)
+    cells = mixed.told.sum(1) / (mixed.targets.shape[1] / 6)
+    assert set(cells.tolist()) <= {0.0, 1.0} and (mixed.targets.sum(1) > mixed.told.sum(1)).any()
+    assert not (mixed.told & ~mixed.targets).any()
+    # Without examples only words can tell the task, and a number is not in them.
+    assert not batch_of(tiny, "picture > hue 30", examples=(1,)).told.any()
+    assert not batch_of(tiny, "picture > flipped", examples=(1,)).told.any()
+    plain = [batch_of(tiny, "blurred > picture", examples=(1,), seed=seed) for seed in range(6)]
+    said = torch.tensor(["[IMAGE1]" in prompt for batch in plain for prompt in batch.prompts])
+    assert torch.equal(said, torch.cat([batch.told.any(1) for batch in plain])) and 0 < said.sum() < len(said)
+
+
+def good_guess(batch, off: float):
+    """A model whose guess of the truth is off by so much everywhere."""
+    return lambda z, sigma, *rest: (z - batch.clean - off) / sigma[:, None, None]
+
+
+def test_a_models_own_path_is_the_one_the_pipeline_goes(tiny):
+    batch = batch_of(tiny, "blurred > picture")
+    prompts = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, 64))
+    went = paths.walked(
+        lambda z, sigma: velocity(tiny.transformer, z, batch.condition, sigma, prompts, batch.ids),
+        batch, random.Random(0),
+    )  # fmt: skip
+    (second,) = set(went.second.tolist())
+    sigmas = torch.tensor([1.0, second, 0.0])
+    steps = list(walk(tiny.transformer, went.begin, batch.condition, batch.ids, prompts, sigmas))
+    for step, tokens in zip(steps, (went.middle, went.end), strict=True):
+        assert torch.allclose(step.after, tokens, atol=1e-5)
+        assert torch.allclose(went.at(torch.full((4,), step.sigma_next)), tokens, atol=1e-5)
+    assert torch.allclose(went.at(torch.ones(4)), went.begin, atol=1e-5)
+    # In between it is straight: every point of a leg guesses the same picture.
+    between = went.at(torch.full((4,), second / 4))
+    assert torch.allclose(between, went.middle / 4 + 3 * went.end / 4, atol=1e-5)
+
+
+def test_practice_begins_on_the_own_path_where_the_task_is_understood(tiny):
+    batch = batch_of(tiny, "blurred > picture")
+    off = 0.3
+    went = paths.walked(good_guess(batch, off), batch, random.Random(0))
+    assert torch.equal(went.tokens, batch.told) and torch.allclose(went.end, batch.clean + off, atol=1e-4)
+    lost = paths.walked(good_guess(batch, 1.0), batch, random.Random(0))
+    assert not lost.tokens.any()
+    shown = []
+
+    def model(z, condition, sigma, *rest):
+        shown.append((z, sigma))
+        return good_guess(batch, off)(z, sigma)
+
+    for path, offs in ((went, off**2), (lost, None), (None, None)):
+        loss, each, sigma = transformer.loss_of(model, batch, tiny, random.Random(0), path)
+        z, seen = shown.pop()
+        assert torch.equal(seen, sigma)
+        if path is went:  # the error of the guess counts, and what is seen is the path, but for what is known
+            assert torch.equal(z[batch.told], path.at(sigma)[batch.told])
+            assert not torch.equal(z[~batch.told], path.at(sigma)[~batch.told])
+            assert torch.allclose(each, torch.full_like(each, offs), atol=1e-3)
+        else:  # the error of the velocity counts
+            assert torch.allclose(each, (off / sigma) ** 2, rtol=1e-2)
+
+
+def test_a_batch_for_stage_2_begins_with_what_stage_2_begins_with(tiny, draws):
+    batch = batches.large(tiny.vae, random.Random(2), 1)
+    small = picture_of(draws["pictures"][1][0])
+    width, height = 3 * small.width, 3 * small.height
+    rebuilt = to_pictures(decode(tiny.vae, encode(tiny.vae, pixels(small), torch.Generator())).clamp(-1, 1))[0]
+    ready = sdedit.prepare_large(
+        rebuilt, (width, height), tiny.vae, tiny.scheduler.config, 4, 1.0, torch.Generator().manual_seed(0)
+    )
+    assert batch.begun.shape == batch.clean.shape == ready.z.shape
+    enlarged = pack(encode(tiny.vae, sdedit.enlarged(rebuilt, (width, height)), torch.Generator()))
+    assert torch.allclose(batch.begun, enlarged, atol=0.05)
+    assert not torch.allclose(batch.begun, batch.clean, atol=0.05)
+
+
+def test_stage_2_practises_from_where_it_begins(tiny):
+    batch = batches.large(tiny.vae, random.Random(0), 2)
+    batch.begun = batch.clean + 0.2 * torch.randn_like(batch.clean)
+    off, shown = 0.1, []
+
+    def model(z, sigma, *rest):
+        shown.append((z, sigma))
+        return good_guess(batch, off)(z, sigma)
+
+    torch.manual_seed(5)
+    went = paths.walked(model, batch, random.Random(0))
+    torch.manual_seed(5)
+    noise = torch.randn_like(batch.clean)
+    assert torch.equal(went.begin, noised(batch.begun, noise, went.first[:, None, None])) and went.tokens.all()
+    assert (went.second < went.first).all() and 0.3 <= went.first.min() and went.first.max() <= 0.9
+    assert torch.allclose(went.at(went.first), went.begin, atol=1e-5)
+    assert torch.allclose(went.end, batch.clean + off, atol=1e-4)
+    own = 0
+    for chance in range(40):
+        shown.clear()
+        _, each, sigma = transformer.loss_of(
+            lambda z, c, sigma, *rest: model(z, sigma), batch, tiny, random.Random(chance), went
+        )
+        if torch.equal(shown[0][0], went.at(sigma)):
+            own += 1
+            assert (sigma <= went.first).all()
+            assert torch.allclose(each, (off / went.first) ** 2, rtol=1e-2)  # as the velocity's where it begins
+        else:
+            assert torch.allclose(each, (off / sigma) ** 2, rtol=1e-2)
+    assert 20 < own < 39  # now and then it begins with noise alone
 
 
 # texts

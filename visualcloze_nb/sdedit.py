@@ -37,6 +37,11 @@ def skipped(steps: int, strength: float) -> int:
     return first
 
 
+def enlarged(picture: Image.Image, size: tuple[int, int]) -> torch.Tensor:
+    """The small picture at its new (width, height), blurred of course: `(1, 3, H, W)` in -1..1."""
+    return pixels(picture.resize(size, Image.Resampling.LANCZOS))
+
+
 @dataclass
 class PreparedLarge:
     """A picture made ready for stage 2: `z` `(1, L, 64)` at `sigmas[0]`, `condition`, `ids`, and the layout."""
@@ -63,7 +68,7 @@ def prepare_large(
     """
     width, height = size
     layout = Layout(((width, height),), 1, 16, (0,))
-    large = pixels(picture.resize(size, Image.Resampling.LANCZOS)).to(vae.device, vae.dtype)
+    large = enlarged(picture, size).to(vae.device, vae.dtype)
     sigmas = schedule(steps, layout.total, scheduler_config)[skipped(steps, strength) :]
     clean = encode(vae, large, generator)
     noise = randn_tensor(clean.shape, generator=generator, device=vae.device, dtype=vae.dtype)

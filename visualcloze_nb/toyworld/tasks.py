@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 
 from .degrade import mixing_weights
-from .graph import ANY, Task, family
+from .graph import ANY, CHANCE_KINDS, THEN, Task, family
 
 FIRST_TRAINING_SEED = 100_000
 """Scenes of smaller seeds are held out: no model of this package has been trained on them."""
@@ -54,19 +54,19 @@ TRAINED_TASKS = {
         "subject + mask > picture": 0.8,
         "subject + edge > picture": 0.6,
         # extraction
-        "picture > subject": 1.2,
+        "picture > subject": 2,
         "picture > foreground": 0.7,
         "picture > background": 0.6,
         # restoration
         "pixelated > picture": 3,
         "blurred > picture": 2,
-        "noisy > picture": 1,
-        "speckled > picture": 1,
-        "holed > picture": 1.5,
-        "grey > picture": 1,
-        "dark > picture": 0.7,
-        "faded > picture": 0.7,
-        "posterised > picture": 0.4,
+        "noisy > picture": 1.5,
+        "speckled > picture": 1.2,
+        "holed > picture": 2.5,
+        "grey > picture": 1.5,
+        "dark > picture": 1,
+        "faded > picture": 1,
+        "posterised > picture": 0.8,
         # style transfer
         "picture + style > styled": 1,
         "edge + subject + style > styled": 0.2,
@@ -138,6 +138,29 @@ NEVER_BLANK_TOGETHER = tuple(
 def may_be_blank_together(kinds: Sequence[str]) -> bool:
     """Tell whether training may leave these kinds blank in one grid, as `NEVER_BLANK_TOGETHER` has it."""
     return not any(pair <= set(kinds) for pair in NEVER_BLANK_TOGETHER)
+
+
+SHOWS_ALL = (
+    "picture", "negative", "flipped", "pixelated", "blurred", "noisy", "speckled", "holed", "dark", "faded",
+    "posterised", "hue", "mix", "turn", "shift", "light",
+)  # fmt: skip
+"""Kinds, and families of kinds, that show form and colours of everything, if roughly."""
+
+
+def has_one_answer(kind: str, known: Sequence[str]) -> bool:
+    """Tell whether a picture of this kind follows from the known ones of the same scene, once its task is known.
+
+    A depth map follows from a picture, or from a blurred one; colours do not follow from a depth map, nor the
+    specks of a speckled picture from anything.
+    """
+    if kind in (*CHANCE_KINDS, "style") or (kind == "styled" and "style" not in known):
+        return False
+    return any(all(change.split(" ")[0] in SHOWS_ALL for change in other.split(THEN)) for other in known)
+
+
+def only_examples_tell(kind: str) -> bool:
+    """Tell whether the words for a kind stand for others as well: a number, two changes, which way it is turned."""
+    return kind == "flipped" or THEN in kind or family(kind) is not None
 
 
 HELD_OUT = {

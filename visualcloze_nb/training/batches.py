@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..latents import BLACK, cell_mask, condition, encode, pack, position_ids
+from ..latents import BLACK, cell_mask, condition, decode, encode, pack, position_ids, to_pictures
 from ..layout import Layout
 from ..prompts import column_prompt, full_prompt
-from ..sdedit import GREY
+from ..sdedit import GREY, enlarged
 from ..toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
-from ..toyworld.tasks import may_be_blank_together
+from ..toyworld.tasks import has_one_answer, may_be_blank_together, only_examples_tell
 
 NOISE_SHIFT, CAPTION_NOISE_SHIFT = 3.0, 8.0  # colours that only a caption tells are chosen near pure noise
 SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
@@ -37,6 +37,8 @@ class Batch:
         stage: 1 or 2.
         noise_shift: how much noise levels are drawn towards noise; 1 is evenly.
         emphasis: `(B, L)`, how much more the error of each token counts; None is 1.
+        told: `(B, L)` bool, targets that have one right answer, see `toyworld.tasks.has_one_answer`.
+        begun: `(B, L, 64)`, for stage 2: the small pictures, enlarged, which it begins with.
     """
 
     clean: torch.Tensor
@@ -47,6 +49,8 @@ class Batch:
     stage: int
     noise_shift: float = 1.0
     emphasis: torch.Tensor | None = None
+    told: torch.Tensor | None = None
+    begun: torch.Tensor | None = None
 
 
 @torch.autocast("cpu", enabled=False)
@@ -123,6 +127,15 @@ def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[
     return (rng.randrange(len(row)) if rng.random() < 0.5 else len(row) - 1,)
 
 
+def tokens_of(columns: Sequence[Sequence[int]], n_cols: int, size, like: torch.Tensor) -> torch.Tensor:
+    """Which tokens show these columns of the last row, `(B, L)` bool; `like` is any `(B, L)`."""
+    masks = torch.cat([cell_mask([c in some for c in range(n_cols)], size) for some in columns])
+    last = F.avg_pool2d(masks, 16).flatten(1) > 0.5
+    found = torch.zeros(like.shape, dtype=torch.bool)
+    found[:, -last.shape[1] :] = last
+    return found.to(like.device)
+
+
 def named(scenes: Sequence[Scene], size, batch: Batch) -> torch.Tensor:
     """Emphasis for captions: things cover little beside the ground, but most words are about them.
 
@@ -165,9 +178,9 @@ def grids(
     cell = SIZES[0] if rng.random() < 0.8 else rng.choice(SIZES)
     wordless = rng.random() < 0.2 * (captions < 1)  # a whole batch without task and content is short, and so quick
     # Without examples, which answers are wanted can only be told in words.
-    told = 1.0 if n_rows == 1 and all(len(task.outputs) > 1 for task in tasks) else 0.7 * (not wordless)
+    said = 1.0 if n_rows == 1 and all(len(task.outputs) > 1 for task in tasks) else 0.7 * (not wordless)
 
-    columns, targets, prompts = [], [], []
+    columns, targets, told_columns, prompts = [], [], [], []
     scenes = [[scene(rng) for _ in range(size)] for _ in range(n_rows)]
     chosen = [concrete(t, rng) for t in rng.choices(list(fitting), list(fitting.values()), k=max(1, size // 3))]
     for i in range(size):
@@ -179,13 +192,17 @@ def grids(
         blank = (n_cols - 1,) if captions == 1 else draw_targets(task, row, rng)
         columns.append(row)
         targets.append(blank)
-        text = column_prompt([words(k) for k in row], blank) if rng.random() < told else ""
+        text = column_prompt([words(k) for k in row], blank) if rng.random() < said else ""
+        known = [kind for c, kind in enumerate(row) if c not in blank]
+        clear = n_rows > 1 or (text and not any(map(only_examples_tell, row)))
+        told_columns.append([c for c in blank if clear and has_one_answer(row[c], known)])
         content = scenes[-1][i].caption() if rng.random() < captions and not wordless else None
         prompts.append(full_prompt(n_rows, n_cols, text, content))
 
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     rows = [draw_columns(columns, row, cell, chance, device) for row in scenes]
     batch = Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1, noise_shift=NOISE_SHIFT)
+    batch.told = tokens_of(told_columns, n_cols, cell, batch.targets)
     if captions == 1:
         batch.noise_shift, batch.emphasis = CAPTION_NOISE_SHIFT, named(scenes[-1], cell, batch)
     return batch
@@ -201,11 +218,17 @@ def large(vae, rng: random.Random, size: int = 6) -> Batch:
     width, height = rng.choice(((192, 192), (192, 192), (192, 144), (144, 192)))
     scenes = [training_scene(rng) for _ in range(size)]
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
-    pictures = draw_columns([(rng.choice(kinds),) for _ in scenes], scenes, (width, height), chance, device)
+    shown = [rng.choice(kinds) for _ in scenes]
+    pictures = draw_columns([(kind,) for kind in shown], scenes, (width, height), chance, device)
     ones = torch.ones_like(pictures[:, :1])
     given = condition(vae, [torch.full_like(pictures, GREY)], [ones], chance)
     layout = Layout(((width, height),), 1, 16)
     clean = pack(encode(vae, pictures, chance))
+    small = draw_columns([(kind,) for kind in shown], scenes, (width // 3, height // 3), chance, device)
+    small = decode(vae, encode(vae, small, chance)).clamp(-1, 1)  # as stage 1 leaves it
+    begun = torch.cat([enlarged(picture, (width, height)) for picture in to_pictures(small)]).to(device)
     texts = [s.caption() if rng.random() < 0.6 else "" for s in scenes]
     everything = torch.ones(clean.shape[:2], dtype=torch.bool, device=device)
-    return Batch(clean, given, position_ids(layout, 0).to(device), everything, texts, stage=2)
+    ids = position_ids(layout, 0).to(device)
+    begun = pack(encode(vae, begun, chance))
+    return Batch(clean, given, ids, everything, texts, stage=2, told=everything, begun=begun)

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..flow import noised, schedule, walk
-from ..latents import condition, decode, encode, pack, pixels, position_ids, unpack
+from ..latents import condition, decode, encode, pack, position_ids, unpack
 from ..layout import Layout
-from ..sdedit import GREY, skipped
+from ..sdedit import GREY, enlarged, skipped
 from ..toyworld import draw, to_picture
 from .attempts import encode_prompts, queries
 from .claim import Ask, Band, Claim, Floor, Row, row
@@ -34,7 +34,7 @@ def enlarge(pipe, pictures: torch.Tensor, strength: float, captions: list[str], 
         `(B, 3, 192, 192)` in 0..1.
     """
     device, size = pipe.vae.device, (LARGE, LARGE)
-    large = torch.cat([pixels(to_picture(p).resize(size, 1)) for p in pictures]).to(device)  # 1: LANCZOS
+    large = torch.cat([enlarged(to_picture(p), size) for p in pictures]).to(device)
     if strength == 0:
         return large.cpu() * 0.5 + 0.5
     layout = Layout((size,), 1, 16, (0,))

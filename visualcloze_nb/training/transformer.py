@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from .batches import Batch, easily_described, grids, large
 from .build import TEXT_TOKENS, build_pipeline, take_over
 from .evaluate import score_tasks
 from .loop import Average, Log, save_atomically
+from .paths import OwnPath, walked
 
 COPYING = {
     Task.parse(text): 1.0
@@ -36,6 +38,7 @@ COPYING = {
                  "blurred > picture", "picture > depth", "picture > background")
 }  # fmt: skip
 COPYING_STEPS = 500
+PLAIN_STEPS = 2000  # before these a model's own path leads nowhere
 DESCRIBED = {
     Task.parse(text): 1.0
     for text in ("edge > picture", "depth > picture", "mask > picture", "edge + depth > picture")
@@ -44,7 +47,8 @@ DESCRIBED = {
 SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.outputs) > 1}
 """Tasks of several answers: three a grid teach more than one, at little more cost."""
 SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL}
-POOL, REUSE = 36, 6  # encoded batches are kept and used again with other noise: encoding costs as much as a step
+LEAST = 1e-3  # noise level
+POOL, REUSE = 60, 10  # encoded batches are kept and used again with other noise: encoding costs as much as a step
 
 
 class Model(torch.nn.Module):
@@ -89,10 +93,10 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     part = rng.random()
     if part < 0.12:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.25:
+    if part < 0.22:
         return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    if part < 0.70:
-        return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(6, 3, 1), captions=0.0)
+    if part < 0.60:
+        return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(4, 4, 1), captions=0.0)
     return grids(vae, rng, SINGLE, size)
 
 
@@ -100,25 +104,46 @@ def mean(values: list[float]) -> float:
     return sum(values) / max(1, len(values))
 
 
-def loss_of(model, batch: Batch, pipe, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Velocity error of one batch with fresh noise.
+def asked(model, batch: Batch, pipe, rng: random.Random) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The model on one batch: a function of noisy tokens `(B, L, 64)` and noise levels `(B,)`, to velocity."""
+    device = batch.clean.device
+    # Padding is read as text, so its length must not matter: mostly just enough, sometimes 64, rarely 512.
+    longest = max(len(ids) for ids in pipe.tokenizer_2(batch.prompts).input_ids)
+    length = 512 if rng.random() < 0.003 else TEXT_TOKENS if rng.random() < 0.25 else -(-longest // 8) * 8
+    clip_ids, t5_ids = (ids.to(device) for ids in tokenize(pipe, batch.prompts, length))
+    return lambda z, sigma: model(z, batch.condition, sigma, clip_ids, t5_ids, batch.ids).float()
+
+
+def loss_of(
+    model, batch: Batch, pipe, rng: random.Random, path: OwnPath | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Error of one batch: of the velocity, or where practice begins on a path, of the guess of the truth.
+
+    Args:
+        model: a `Model`.
+        batch: its noise is fresh each time.
+        pipe: for the tokenizers.
+        rng: all chance but the noise's.
+        path: the model's own way to answers; without it everything begins on the line from the truth.
 
     Returns:
         the loss, each grid's own error `(B,)`, each grid's sigma `(B,)`.
     """
     device = batch.clean.device
     u = torch.rand(len(batch.prompts), device=device)
-    if batch.stage == 2 and rng.random() < 0.75:
-        u = 0.8 * u  # stage 2 mostly begins in the middle: a strength of 0.4 at sigma 0.61, of 0.6 at 0.78
-    sigma = batch.noise_shift * u / (1 + (batch.noise_shift - 1) * u)
     noise = torch.randn_like(batch.clean)
-    z = noised(batch.clean, noise, sigma[:, None, None])
-    # Padding is read as text, so its length must not matter: mostly 64, sometimes just enough, rarely 512.
-    longest = max(len(ids) for ids in pipe.tokenizer_2(batch.prompts).input_ids)
-    length = 512 if rng.random() < 0.003 else TEXT_TOKENS if rng.random() < 0.25 else -(-longest // 8) * 8
-    clip_ids, t5_ids = (ids.to(device) for ids in tokenize(pipe, batch.prompts, length))
-    v = model(z, batch.condition, sigma, clip_ids, t5_ids, batch.ids).float()
-    error = (v - (noise - batch.clean)).square().mean(-1)
+    sigma = (batch.noise_shift * u / (1 + (batch.noise_shift - 1) * u)).clamp(min=LEAST)
+    if path is not None and not (batch.stage == 2 and rng.random() < 0.25):  # stage 2 may also begin with noise alone
+        share, own = sigma, path.tokens
+        sigma = (share * path.first).clamp(min=LEAST)
+        z = torch.where(own[..., None], path.at(sigma), noised(batch.clean, noise, sigma[:, None, None]))
+    else:
+        share, own = sigma, torch.zeros_like(batch.targets)
+        z = noised(batch.clean, noise, sigma[:, None, None])
+    levels = sigma[:, None, None]
+    v = asked(model, batch, pipe, rng)(z, sigma)
+    error = (v - (z - batch.clean) / levels).square().mean(-1)
+    error = torch.where(own, share[:, None] ** 2 * error, error)  # of the guess, as large as the velocity's at first
     weight = batch.targets * (1.0 if batch.emphasis is None else batch.emphasis)
     each = (error * weight).sum(1) / weight.sum(1)
     return (error * weight).sum() / weight.sum(), each.detach(), sigma
@@ -169,6 +194,7 @@ def train(
     model = Model(pipe)
     tuned = optimisers(model, learning_rate)
     average, log = Average(model), Log(out / "log.csv")
+    copying_steps, plain_steps = (0, 0) if start else (COPYING_STEPS, PLAIN_STEPS)
     first, began = 0, time.time()
     if (out / "state.pt").exists():
         place = "cpu" if device.type == "cpu" else device  # torch.load does not know the "cpu:0" of several processes
@@ -180,7 +206,7 @@ def train(
         first, began = state["step"], began - state["seconds"]
     wrapped, *tuned = accelerator.prepare(model, *tuned)
 
-    pool: list[list] = []  # [batch, uses left]
+    pool: list[list] = []  # [batch, the model's path through it, uses left]
     high, low = [], []  # recent errors of grids at high and at low noise
     progress = tqdm(range(first, steps), initial=first, total=steps, disable=not accelerator.is_local_main_process)
     for step in progress:
@@ -191,12 +217,15 @@ def train(
             group["lr"] = group["peak"] * factor
         with accelerator.autocast():
             while len(pool) < min(POOL, 1 + step - first):
-                pool.append([draw_batch(vae, rng, step, batch_size, 0 if start else COPYING_STEPS), REUSE])
+                batch = draw_batch(vae, rng, step, batch_size, copying_steps)
+                told = step >= plain_steps and bool(batch.told.any())
+                path = walked(asked(model, batch, pipe, rng), batch, rng) if told else None
+                pool.append([batch, path, REUSE])
             slot = rng.choice(pool)
             with attention():
-                loss, each, sigma = loss_of(wrapped, slot[0], pipe, rng)
-        slot[1] -= 1
-        pool = [s for s in pool if s[1] > 0]
+                loss, each, sigma = loss_of(wrapped, slot[0], pipe, rng, slot[1])
+        slot[2] -= 1
+        pool = [s for s in pool if s[2] > 0]
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in tuned:
