@@ -595,6 +595,25 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, 
     assert [row["step"] for row in rows] == ["5"] and str(evaluate.SPINE[0]) in rows[0]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_practises_on_its_own_path_once_that_leads_somewhere(quick_run, monkeypatch, tmp_path, tiny, begun):
+    batch, seen, loss_of = batch_of(tiny, "blurred > picture", size=2), [], transformer.loss_of
+
+    def see(model, batch, pipe, rng, path):
+        seen.append(path)
+        return loss_of(model, batch, pipe, rng, path)
+
+    monkeypatch.setattr(transformer, "PLAIN_STEPS", 3)
+    monkeypatch.setattr(transformer, "draw_batch", lambda *args: batch)
+    monkeypatch.setattr(transformer, "loss_of", see)
+    if begun:
+        monkeypatch.setattr(transformer, "take_over", lambda pipe, begun: None)
+        monkeypatch.setattr(transformer.VisualClozePipeline, "from_pretrained", lambda folder: None)
+    quick_run(tmp_path / "run", start=tmp_path if begun else None)
+    assert [path is not None for path in seen] == [begun] * 3 + [True] * 2
+    assert all(torch.equal(path.first, torch.ones(2)) for path in seen if path)
+
+
 def test_a_kill_while_saving_leaves_the_old_state(monkeypatch, tmp_path):
     path = tmp_path / "state.pt"
     loop.save_atomically({"step": 1}, path)

@@ -19,7 +19,7 @@ from ..flow import euler_step, noised
 from .batches import Batch
 
 BEGIN_LARGE = 0.3, 0.9  # noise levels where stage 2 begins: 0.61 with a strength of 0.4, 0.78 with one of 0.6
-UNDERSTOOD = 0.35  # squared error of a first guess; between two kinds of picture it is 0.5 and more
+UNDERSTOOD = 0.35  # squared error of a first guess, in latents of size 1; chosen by looking at first guesses
 
 
 @dataclass
@@ -28,7 +28,7 @@ class OwnPath:
 
     Attributes:
         begin, middle, end: `(B, L, 64)` at noise levels `first`, `second` and 0.
-        first, second: `(B,)` noise levels; 1 and less in stage 1, less than 1 in stage 2.
+        first, second: `(B,)` noise levels; in stage 1 `first` is 1.
         tokens: `(B, L)` bool, where practice begins on this path: answers that are told by what is given, of grids
             whose task the model has understood. Where it has not, plain noise on the truth shows at least that.
     """

@@ -1,9 +1,9 @@
 """Train the tiny transformer and its text encoders to fill grids.
 
-The loss is the error of the velocity on the tokens to be filled in. Two things made it learn: first only tasks
-that copy (the model must discover that the answer lies at the same place of another cell), then all tasks;
-and Muon for the matrices of the blocks, AdamW for the rest. Noise levels are drawn towards noise, where the
-conditions decide.
+The loss is the error of the velocity on the tokens to be filled in, or where practice begins on the model's own path
+(`paths.py`) of its guess of the answer. Two things made it learn: first only tasks that copy (the model must
+discover that the answer lies at the same place of another cell), then all tasks; and Muon for the matrices of the
+blocks, AdamW for the rest. Noise levels are drawn towards noise, where the conditions decide.
 
     python -m visualcloze_nb.training transformer --vae runs/vae/vae --out runs/transformer --steps 12000
 """
@@ -47,7 +47,7 @@ DESCRIBED = {
 SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.outputs) > 1}
 """Tasks of several answers: three a grid teach more than one, at little more cost."""
 SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL}
-LEAST = 1e-3  # noise level
+LEAST = 1e-3  # the lowest noise level: the error is divided by it
 POOL, REUSE = 60, 10  # encoded batches are kept and used again with other noise: encoding costs as much as a step
 
 
