@@ -8,14 +8,16 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 
 from visualcloze_nb import flow
+from visualcloze_nb.models import TINY
 from visualcloze_nb.text import Text
+from visualcloze_nb.training.build import build_scheduler
 
 DYNAMIC = dict(use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15)
 SCHEDULERS = {
     "no shift": FlowMatchEulerDiscreteScheduler(),
     "fixed shift": FlowMatchEulerDiscreteScheduler(shift=3.0),
     "FLUX": FlowMatchEulerDiscreteScheduler(**DYNAMIC),
-    "tiny": FlowMatchEulerDiscreteScheduler(**DYNAMIC, base_image_seq_len=16, max_image_seq_len=256),
+    "tiny": build_scheduler(),
 }
 
 
@@ -46,8 +48,14 @@ def test_the_schedule_is_the_schedulers_bit_for_bit(name, steps, tokens):
 def test_more_tokens_keep_the_schedule_longer_at_high_noise():
     few, many = (flow.schedule(10, tokens, SCHEDULERS["tiny"].config) for tokens in (16, 256))
     assert (many[1:-1] > few[1:-1]).all()
-    assert flow.shift(16, SCHEDULERS["tiny"].config) == pytest.approx(0.5)
-    assert flow.shift(256, SCHEDULERS["tiny"].config) == pytest.approx(1.15)
+    assert flow.shift(16, SCHEDULERS["tiny"].config) == pytest.approx(0)
+    assert flow.shift(256, SCHEDULERS["tiny"].config) == pytest.approx(flow.shift(256, SCHEDULERS["FLUX"].config))
+
+
+def test_the_bundled_schedule_is_the_one_that_training_builds():
+    bundled = FlowMatchEulerDiscreteScheduler.from_pretrained(TINY, subfolder="scheduler")
+    built = SCHEDULERS["tiny"].config
+    assert {k: v for k, v in built.items() if k[0] != "_"} == {k: v for k, v in bundled.config.items() if k[0] != "_"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

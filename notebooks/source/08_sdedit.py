@@ -130,7 +130,8 @@ guess.compare(round(noise.std().item() / shrunk.std().item()))
 # ## Where does stage 2 step in?
 #
 # So a larger picture needs a schedule with more noise. FLUX **shifts** its levels: it multiplies
-# noise-to-picture, `sigma / (1 - sigma)`, by `exp(mu)`, and lets `mu` grow with the number of tokens.
+# noise-to-picture, `sigma / (1 - sigma)`, by `exp(mu)`, and lets `mu` grow with the number of tokens. The tiny
+# model has few tokens, so its line is lower; with 256 tokens both are shifted alike.
 
 # %%
 def shifted(steps, tokens):
@@ -143,6 +144,8 @@ def shifted(steps, tokens):
 schedules = {tokens: shifted(30, tokens) for tokens in (16, 144, 256)}
 same = [torch.allclose(s, flow.schedule(30, t, pipe.scheduler.config), atol=1e-5) for t, s in schedules.items()]
 print("equal to flow.schedule:", all(same))
+for name, config, counts in (("tiny", pipe.scheduler.config, (16, 144, 256)), ("FLUX", {}, (256, 4096))):
+    print(name, *(f"  {tokens} tokens: mu {flow.shift(tokens, config):.2f}" for tokens in counts))
 
 # %%
 checks.draw_lines(
@@ -363,7 +366,7 @@ print("step by step, the same picture:", pipe.read(last)[0] == made.image)
 #
 # - Noise hides the small first. What still stands out is kept, the rest is painted anew.
 # - Larger pictures stand more noise, so FLUX shifts its levels with the number of tokens.
-# - Strength is a share of the steps. At 0.4 stage 2 already starts well above sigma 0.4.
+# - Strength is a share of the steps. The shift lifts the sigma at which stage 2 starts above that number.
 # - Strength 1 forgets stage 1 altogether, and it is stock's default.
 # - Stage 2 sees one blank grey cell with row number 0 and the content prompt. The form above equals diffusers'.
 #

@@ -91,11 +91,11 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
     part = rng.random()
-    if part < 0.12:
+    if part < 0.18:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.22:
+    if part < 0.32:
         return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    if part < 0.60:
+    if part < 0.62:
         return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(4, 4, 1), captions=0.0)
     return grids(vae, rng, SINGLE, size)
 
