@@ -311,18 +311,31 @@ def test_batches_draw_training_scenes_only(tiny, monkeypatch):
     assert all(batches.held_out_scene(random.Random(i)).seed < FIRST_TRAINING_SEED for i in range(50))
 
 
-def test_the_loss_is_zero_for_the_true_velocity_and_only_looks_at_targets(tiny):
+def test_the_loss_is_zero_for_the_true_velocity(tiny):
     batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(0, 1))
 
     def oracle(z, condition, sigma, clip_ids, t5_ids, ids):
-        v = (z - batch.clean) / sigma[:, None, None]  # noise - picture
-        return torch.where(batch.targets[..., None], v, 100.0)
+        return (z - batch.clean) / sigma[:, None, None]  # noise - picture
 
     torch.manual_seed(0)
     loss, each, sigma = transformer.loss_of(oracle, batch, tiny, random.Random(0))
     assert loss < 1e-6 and each.shape == sigma.shape == (4,) and 0 < sigma.min() and sigma.max() < 1
     wrong = transformer.loss_of(lambda *given: -oracle(*given), batch, tiny, random.Random(0))[0]
     assert wrong > 1
+
+
+def test_known_cells_count_a_little_by_their_guess_and_are_not_in_the_log(tiny):
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(0, 1))
+    off = 2.0
+
+    def oracle(z, condition, sigma, clip_ids, t5_ids, ids):
+        levels = sigma[:, None, None]
+        return (z - batch.clean) / levels + torch.where(batch.targets[..., None], 0.0, off / levels)  # the guess is off
+
+    loss, each, _ = transformer.loss_of(oracle, batch, tiny, random.Random(0))
+    assert loss.item() == pytest.approx(transformer.KNOWN * off**2, rel=1e-4) and each.max() < 1e-6
+    batch.targets = torch.ones_like(batch.targets)  # as in stage 2: nothing is known
+    assert transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(0))[0].isfinite()
 
 
 # where practice begins

@@ -284,9 +284,10 @@ checks.draw_strips(rows, "The model paints everywhere; the mask says what to kee
 # %% [markdown]
 # Two remarks. The tiny model has only practised whole cells, so do not expect too much of the disc. (FLUX Fill has
 # practised all shapes.) And look at the third strip: the model paints *every* token, also where the picture is known.
-# No step copies the known pixels in. In our training only errors in the blanks counted, so what the tiny model paints
-# elsewhere means nothing. (The authors counted all tokens.) The pipeline cuts out the target cells and throws the rest
-# away (`latents.read_targets`). Here we cut along the mask.
+# No step copies the known pixels in. The pipeline cuts out the target cells and throws the rest away
+# (`latents.read_targets`), and here we cut along the mask. But the VAE decodes the row whole, so what is painted beside
+# an answer shows in it. So errors there count in training too: less than the blanks' for the tiny model, as much for
+# the authors' models.
 
 # %%
 outside = (hole == 0).expand_as(query)

@@ -1,9 +1,10 @@
 """Train the tiny transformer and its text encoders to fill grids.
 
 The loss is the error of the velocity on the tokens to be filled in, or where practice begins on the model's own path
-(`paths.py`) of its guess of the answer. Two things made it learn: first only tasks that copy (the model must
-discover that the answer lies at the same place of another cell), then all tasks; and Muon for the matrices of the
-blocks, AdamW for the rest. Noise levels are drawn towards noise, where the conditions decide.
+(`paths.py`) of its guess of the answer. Known cells count a little: the pipeline paints them anew as well, and the VAE
+decodes a row whole, so what is painted beside an answer shows in it. Two things made it learn: first only tasks that
+copy (the model must discover that the answer lies at the same place of another cell), then all tasks; and Muon for the
+matrices of the blocks, AdamW for the rest. Noise levels are drawn towards noise, where the conditions decide.
 
     python -m visualcloze_nb.training transformer --vae runs/vae/vae --out runs/transformer --steps 12000
 """
@@ -48,6 +49,7 @@ SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.ou
 """Tasks of several answers: three a grid teach more than one, at little more cost."""
 SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL}
 LEAST = 1e-3  # the lowest noise level: the error is divided by it
+KNOWN = 0.25  # how much known cells count: the pipeline paints them anew too, and decodes them with the answer
 POOL, REUSE = 60, 10  # encoded batches are kept and used again with other noise: encoding costs as much as a step
 
 
@@ -117,7 +119,7 @@ def asked(model, batch: Batch, pipe, rng: random.Random) -> Callable[[torch.Tens
 def loss_of(
     model, batch: Batch, pipe, rng: random.Random, path: OwnPath | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Error of one batch: of the velocity, or where practice begins on a path, of the guess of the truth.
+    """Error of one batch: of the velocity, or where practice begins on a path and in known cells, of the guess.
 
     Args:
         model: a `Model`.
@@ -143,10 +145,12 @@ def loss_of(
     levels = sigma[:, None, None]
     v = asked(model, batch, pipe, rng)(z, sigma)
     error = (v - (z - batch.clean) / levels).square().mean(-1)
+    known = ~batch.targets
+    copied = (sigma[:, None] ** 2 * error * known).sum() / known.sum().clamp(min=1)
     error = torch.where(own, share[:, None] ** 2 * error, error)  # of the guess, as large as the velocity's at first
     weight = batch.targets * (1.0 if batch.emphasis is None else batch.emphasis)
     each = (error * weight).sum(1) / weight.sum(1)
-    return (error * weight).sum() / weight.sum(), each.detach(), sigma
+    return (error * weight).sum() / weight.sum() + KNOWN * copied, each.detach(), sigma
 
 
 def kept_tokenizers(out: Path) -> Path | None:
