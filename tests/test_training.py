@@ -328,14 +328,19 @@ def test_known_cells_count_a_little_by_their_guess_and_are_not_in_the_log(tiny):
     batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(0, 1))
     off = 2.0
 
-    def oracle(z, condition, sigma, clip_ids, t5_ids, ids):
-        levels = sigma[:, None, None]
-        return (z - batch.clean) / levels + torch.where(batch.targets[..., None], 0.0, off / levels)  # the guess is off
+    def wrong_in(tokens):
+        def oracle(z, condition, sigma, clip_ids, t5_ids, ids):
+            levels = sigma[:, None, None]
+            return (z - batch.clean) / levels + torch.where(tokens[..., None], off / levels, 0.0)  # so is the guess
 
-    loss, each, _ = transformer.loss_of(oracle, batch, tiny, random.Random(0))
+        return transformer.loss_of(oracle, batch, tiny, random.Random(0))
+
+    loss, each, _ = wrong_in(~batch.targets)
     assert loss.item() == pytest.approx(transformer.KNOWN * off**2, rel=1e-4) and each.max() < 1e-6
+    loss, each, _ = wrong_in(batch.targets)
+    assert loss.item() == pytest.approx(each.mean().item(), rel=1e-4)
     batch.targets = torch.ones_like(batch.targets)  # as in stage 2: nothing is known
-    assert transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(0))[0].isfinite()
+    assert wrong_in(batch.targets)[0].isfinite()
 
 
 # where practice begins

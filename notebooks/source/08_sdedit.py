@@ -144,6 +144,8 @@ def shifted(steps, tokens):
 schedules = {tokens: shifted(30, tokens) for tokens in (16, 144, 256)}
 same = [torch.allclose(s, flow.schedule(30, t, pipe.scheduler.config), atol=1e-5) for t, s in schedules.items()]
 print("equal to flow.schedule:", all(same))
+
+# %%
 for name, config, counts in (("tiny", pipe.scheduler.config, (16, 144, 256)), ("FLUX", {}, (256, 4096))):
     print(name, *(f"  {tokens} tokens: mu {flow.shift(tokens, config):.2f}" for tokens in counts))
 
