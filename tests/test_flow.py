@@ -12,11 +12,10 @@ from visualcloze_nb.models import TINY
 from visualcloze_nb.text import Text
 from visualcloze_nb.training.build import build_scheduler
 
-DYNAMIC = dict(use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15)
 SCHEDULERS = {
     "no shift": FlowMatchEulerDiscreteScheduler(),
     "fixed shift": FlowMatchEulerDiscreteScheduler(shift=3.0),
-    "FLUX": FlowMatchEulerDiscreteScheduler(**DYNAMIC),
+    "FLUX": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15),
     "tiny": build_scheduler(),
 }
 

@@ -287,7 +287,14 @@ checks.draw_strips(rows, "The model paints everywhere; the mask says what to kee
 # No step copies the known pixels in. The pipeline cuts out the target cells and throws the rest away
 # (`latents.read_targets`), and here we cut along the mask. But the VAE decodes the row whole, so what is painted beside
 # an answer shows in it. So errors there count in training too: less than the blanks' for the tiny model, as much for
-# the authors' models.
+# the authors' models. What if the model painted noise there?
+
+# %%
+z = latents.unpack(last.after[:, layout.row_slices[1]], 8, 16)
+z[..., :8] = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(1))  # the left cell's latents
+with torch.no_grad():
+    moved = (latents.decode(pipe.vae, z) - painted)[..., 64:]
+print(f"noise beside it changes the right cell by {50 * moved.square().mean().sqrt():.0f} percent of black to white")
 
 # %%
 outside = (hole == 0).expand_as(query)

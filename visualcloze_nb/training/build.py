@@ -209,8 +209,9 @@ def take_over(pipe, begun) -> None:
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
     """FLUX's schedule, shifted as much as a picture of so few latents stands.
 
-    At 256 tokens this is FLUX's own shift. From there it falls to none at 16 tokens: the fewer latents, the less
-    noise hides a picture. FLUX's line over FLUX's token counts would give all sizes of this model the same shift.
+    At 256 tokens this is FLUX's own shift. From there it falls to none at 16 tokens: the fewer latents, the less noise
+    it takes to hide a picture. FLUX's line over FLUX's token counts would give all sizes of this model nearly the same
+    shift.
     """
     return FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=1000,
