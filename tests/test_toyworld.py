@@ -244,6 +244,14 @@ def test_grey_is_grey_and_a_negative_of_a_negative_the_picture():
     assert torch.allclose(degrade.invert(degrade.invert(PICTURES)), PICTURES, atol=1e-6)
 
 
+@pytest.mark.parametrize("palette", [COLOURS, GROUNDS])
+def test_a_grey_picture_tells_all_colours_but_red_from_purple(palette):
+    colours = torch.tensor(list(palette.values()))[:, :, None, None]
+    greys = dict(zip(palette, degrade.grey(colours)[:, 0].flatten().tolist(), strict=True))
+    for one, other in itertools.combinations(palette, 2):
+        assert abs(greys[one] - greys[other]) > (0.001 if {one, other} == {"red", "purple"} else 0.02), (one, other)
+
+
 def test_blur_keeps_brightness_and_loses_detail():
     blurred = degrade.blur(PICTURES)
     assert blurred.mean() == pytest.approx(PICTURES.mean().item(), abs=0.01)

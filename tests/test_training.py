@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 from visualcloze_nb import sdedit
 from visualcloze_nb.flow import noised, schedule, velocity, walk
 from visualcloze_nb.grid import Grid
-from visualcloze_nb.latents import decode, encode, pack, pixels, prepare, to_pictures
+from visualcloze_nb.latents import decode, encode, pack, pixels, prepare, to_pictures, unpack
 from visualcloze_nb.pipeline import VisualClozePipeline
 from visualcloze_nb.prompts import column_prompt, full_prompt
 from visualcloze_nb.text import Text, encode_ids, encode_text, tokenize
@@ -37,6 +37,7 @@ from visualcloze_nb.training import batches, build, evaluate, loop, paths, trans
 from visualcloze_nb.training import vae as vae_training
 from visualcloze_nb.training.claims_pictures import ALL_AT_ONCE, SEVERAL
 from visualcloze_nb.training.export import export
+from visualcloze_nb.training.seen import shown_error
 
 ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
 
@@ -343,6 +344,36 @@ def test_known_cells_count_a_little_by_their_guess_and_are_not_in_the_log(tiny):
     assert wrong_in(batch.targets)[0].isfinite()
 
 
+def test_errors_count_by_what_the_decoder_shows_of_them(tiny):
+    shown = shown_error(tiny.vae, rows=8)
+    assert shown.shape == (64, 64) and torch.allclose(shown, shown.T, atol=1e-5)
+    assert (shown @ shown).trace() == pytest.approx(64, rel=1e-4)
+    values, directions = torch.linalg.eigh(shown)
+    assert values.min() ** 2 >= 0.5 - 1e-4  # half of it counts all directions alike
+
+    chance = torch.Generator().manual_seed(0)
+    row = batches.draw_columns([("picture", "depth")], [make_scene(FIRST_TRAINING_SEED)], (64, 64), chance, "cpu")
+    tokens = pack(encode(tiny.vae, row, chance)).repeat(3, 1, 1)
+    tokens[1, 5] += 0.1 * directions[:, 0]
+    tokens[2, 5] += 0.1 * directions[:, -1]
+    plain, least, most = decode(tiny.vae, unpack(tokens, 8, 16))
+    assert (most - plain).square().sum() > 5 * (least - plain).square().sum()
+
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(1,))
+
+    def loss(direction, metric):
+        def off(z, condition, sigma, *rest):
+            return (z - batch.clean) / sigma[:, None, None] + direction
+
+        torch.manual_seed(0)
+        return transformer.loss_of(off, batch, tiny, random.Random(0), None, metric)[1].mean().item()
+
+    weak, strong = directions[:, 0], directions[:, -1]
+    assert loss(weak, None) == pytest.approx(1 / 64, rel=1e-3) and loss(strong, None) == pytest.approx(1 / 64, rel=1e-3)
+    assert loss(weak, shown) == pytest.approx(values[0].item() ** 2 / 64, rel=1e-3)
+    assert loss(strong, shown) == pytest.approx(values[-1].item() ** 2 / 64, rel=1e-3)
+
+
 # where practice begins
 
 
@@ -360,7 +391,9 @@ def batch_of(tiny, task: str, examples=(0, 1), size: int = 4, seed: int = 1) -> 
         ("styled", ["picture", "style"], True),
         ("grey", ["edge", "dark then hue 30"], True),
         ("picture", ["edge", "depth"], False),  # colours
-        ("picture", ["grey then turn 2"], False),
+        ("picture", ["grey"], True),
+        ("picture", ["grey then turn 2"], True),
+        ("hue 30", ["edge", "mask"], False),
         ("picture", ["recolour 3"], False),
         ("speckled", ["picture"], False),  # chance
         ("style", ["picture", "styled"], False),
@@ -616,12 +649,15 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_practises_on_its_own_path_once_that_leads_somewhere(quick_run, monkeypatch, tmp_path, tiny, begun):
     batch, seen, loss_of = batch_of(tiny, "blurred > picture", size=2), [], transformer.loss_of
+    metric = 2 * torch.eye(64)
 
-    def see(model, batch, pipe, rng, path):
+    def see(model, batch, pipe, rng, path, shown):
+        assert shown is metric  # what the decoder shows of an error counts in every step
         seen.append(path)
-        return loss_of(model, batch, pipe, rng, path)
+        return loss_of(model, batch, pipe, rng, path, shown)
 
     monkeypatch.setattr(transformer, "PLAIN_STEPS", 3)
+    monkeypatch.setattr(transformer, "shown_error", lambda vae: metric)
     monkeypatch.setattr(transformer, "draw_batch", lambda *args: batch)
     monkeypatch.setattr(transformer, "loss_of", see)
     if begun:

@@ -38,9 +38,9 @@ TRAINED_TASKS = {
     Task.parse(text): weight
     for text, weight in {
         # dense prediction
-        "picture > edge": 5,
+        "picture > edge": 7,
         "picture > depth": 3,
-        "picture > mask": 5,
+        "picture > mask": 9,
         "picture > normals": 2,
         "picture > instances": 1.5,
         # conditional generation, alone, with another condition, with a subject
@@ -58,15 +58,15 @@ TRAINED_TASKS = {
         "picture > foreground": 0.7,
         "picture > background": 0.6,
         # restoration
-        "pixelated > picture": 3,
+        "pixelated > picture": 5,
         "blurred > picture": 2,
         "noisy > picture": 1.5,
         "speckled > picture": 1.2,
-        "holed > picture": 2.5,
-        "grey > picture": 1.5,
+        "holed > picture": 5,
+        "grey > picture": 6,
         "dark > picture": 1,
         "faded > picture": 1,
-        "posterised > picture": 0.8,
+        "posterised > picture": 1.2,
         # style transfer
         "picture + style > styled": 1,
         "edge + subject + style > styled": 0.2,
@@ -79,8 +79,8 @@ TRAINED_TASKS = {
         # families
         "picture > grey": 1.5,
         "picture > negative": 1,
-        "picture > hue *": 4,
-        "picture > mix *": 4,
+        "picture > hue *": 2.5,
+        "picture > mix *": 2.5,
         "picture > flipped": 0.8,
         "picture > turn *": 0.7,
         "picture > shift *": 0.8,
@@ -115,12 +115,12 @@ TRAINED_TASKS = {
         "picture > mask + grey + instances": 0.8,
         "picture > hue * + normals + mask": 0.8,
         "picture > mix * + instances + edge": 0.8,
-        "pixelated > picture + edge + normals": 0.6,
+        "pixelated > picture + edge + normals": 0.9,
         "blurred > picture + mask + normals": 0.6,
         "noisy > picture + depth + instances": 0.5,
         "speckled > picture + mask": 0.4,
-        "holed > picture + depth + normals": 0.6,
-        "grey > picture + edge": 0.5,
+        "holed > picture + depth + normals": 0.9,
+        "grey > picture + edge": 0.9,
         "dark > picture + mask + instances": 0.5,
         "faded > picture + depth": 0.4,
         "posterised > picture + edge": 0.4,
@@ -142,7 +142,7 @@ def may_be_blank_together(kinds: Sequence[str]) -> bool:
 
 SHOWS_ALL = (
     "picture", "negative", "flipped", "pixelated", "blurred", "noisy", "speckled", "holed", "dark", "faded",
-    "posterised", "hue", "mix", "turn", "shift", "light",
+    "posterised", "hue", "mix", "turn", "shift", "light", "grey",
 )  # fmt: skip
 """Kinds, and families of kinds, that show form and colours of everything, if roughly."""
 
@@ -151,7 +151,8 @@ def has_one_answer(kind: str, known: Sequence[str]) -> bool:
     """Tell whether a picture of this kind follows from the known ones of the same scene, once its task is known.
 
     A depth map follows from a picture, or from a blurred one; colours do not follow from a depth map, nor the
-    specks of a speckled picture from anything.
+    specks of a speckled picture from anything. They do follow from a grey picture of this world: light comes from
+    one side, and colours differ in luminance (red and purple hardly, so there a model may settle for their mean).
     """
     if kind in (*CHANCE_KINDS, "style") or (kind == "styled" and "style" not in known):
         return False

@@ -19,7 +19,7 @@ from ..flow import euler_step, noised
 from .batches import Batch
 
 BEGIN_LARGE = 0.2, 0.85  # noise levels where stage 2 begins: 0.47 with a strength of 0.4, 0.66 with one of 0.6
-UNDERSTOOD = 0.35  # squared error of a first guess, in latents of size 1; chosen by looking at first guesses
+UNDERSTOOD = 0.7  # squared error of a first guess, in latents of size 1; chosen by looking at first guesses
 
 
 @dataclass

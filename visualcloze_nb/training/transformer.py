@@ -2,9 +2,10 @@
 
 The loss is the error of the velocity on the tokens to be filled in, or where practice begins on the model's own path
 (`paths.py`) of its guess of the answer. Known cells count a little: the pipeline paints them anew as well, and the VAE
-decodes a row whole, so what is painted beside an answer shows in it. Two things made it learn: first only tasks that
-copy (the model must discover that the answer lies at the same place of another cell), then all tasks; and Muon for the
-matrices of the blocks, AdamW for the rest. Noise levels are drawn towards noise, where the conditions decide.
+decodes a row whole, so what is painted beside an answer shows in it. All errors count half by what the decoder shows
+of them (`seen.py`). Two things made it learn: first only tasks that copy (the model must discover that the answer lies
+at the same place of another cell), then all tasks; and Muon for the matrices of the blocks, AdamW for the rest. Noise
+levels are drawn towards noise, where the conditions decide.
 
     python -m visualcloze_nb.training transformer --vae runs/vae/vae --out runs/transformer --steps 12000
 """
@@ -32,6 +33,7 @@ from .build import TEXT_TOKENS, build_pipeline, take_over
 from .evaluate import score_tasks
 from .loop import Average, Log, save_atomically
 from .paths import OwnPath, walked
+from .seen import shown_error
 
 COPYING = {
     Task.parse(text): 1.0
@@ -93,11 +95,11 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
     part = rng.random()
-    if part < 0.18:
+    if part < 0.12:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.32:
+    if part < 0.20:
         return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    if part < 0.62:
+    if part < 0.48:
         return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(4, 4, 1), captions=0.0)
     return grids(vae, rng, SINGLE, size)
 
@@ -117,7 +119,7 @@ def asked(model, batch: Batch, pipe, rng: random.Random) -> Callable[[torch.Tens
 
 
 def loss_of(
-    model, batch: Batch, pipe, rng: random.Random, path: OwnPath | None = None
+    model, batch: Batch, pipe, rng: random.Random, path: OwnPath | None = None, shown: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Error of one batch: of the velocity, or where practice begins on a path and in known cells, of the guess.
 
@@ -127,6 +129,7 @@ def loss_of(
         pipe: for the tokenizers.
         rng: all chance but the noise's.
         path: the model's own way to answers; without it everything begins on the line from the truth.
+        shown: `(64, 64)` from `seen.shown_error`; without it all directions of a token count alike.
 
     Returns:
         the loss, each grid's own error `(B,)`, each grid's sigma `(B,)`.
@@ -144,7 +147,8 @@ def loss_of(
         z = noised(batch.clean, noise, sigma[:, None, None])
     levels = sigma[:, None, None]
     v = asked(model, batch, pipe, rng)(z, sigma)
-    error = (v - (z - batch.clean) / levels).square().mean(-1)
+    error = v - (z - batch.clean) / levels
+    error = (error if shown is None else error @ shown).square().mean(-1)
     known = ~batch.targets
     copied = (sigma[:, None] ** 2 * error * known).sum() / known.sum().clamp(min=1)
     error = torch.where(own, share[:, None] ** 2 * error, error)  # of the guess, as large as the velocity's at first
@@ -198,6 +202,7 @@ def train(
     model = Model(pipe)
     tuned = optimisers(model, learning_rate)
     average, log = Average(model), Log(out / "log.csv")
+    shown = shown_error(vae)
     copying_steps, plain_steps = (0, 0) if start else (COPYING_STEPS, PLAIN_STEPS)
     first, began = 0, time.time()
     if (out / "state.pt").exists():
@@ -227,7 +232,7 @@ def train(
                 pool.append([batch, path, REUSE])
             slot = rng.choice(pool)
             with attention():
-                loss, each, sigma = loss_of(wrapped, slot[0], pipe, rng, slot[1])
+                loss, each, sigma = loss_of(wrapped, slot[0], pipe, rng, slot[1], shown)
         slot[2] -= 1
         pool = [s for s in pool if s[2] > 0]
         accelerator.backward(loss)
