@@ -300,7 +300,8 @@ def seconds(layout):
 
 
 # %% [markdown]
-# **Predict.** From 1 x 2 to 3 x 3 cells, the tokens grow from 576 to 2,368: 4.1 times. How does the time grow?
+# **Predict.** From 1 x 2 to 3 x 3 cells, the tokens grow from 512 + 64 to 2,304 + 64: 4.1 times. (The tiny model pads
+# its text to 64 tokens.) How does the time grow?
 # (What you read below was measured where this page was made. A busy machine blurs it, so nothing checks it.)
 
 # %%

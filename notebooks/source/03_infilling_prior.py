@@ -66,7 +66,7 @@ print("velocity is n - x:", torch.allclose(moved, n - x, atol=1e-4))
 # Suppose somebody tells you the true velocity `n - x`. You stand at pure noise.
 
 # %%
-guess = predict("How many Euler steps from sigma 1 to the picture, if the velocity is the true one?")
+guess = predict("How many Euler steps from sigma 1 to the picture, if the velocity is the true one?", ...)
 
 # %%
 z = flow.euler_step(n, n - x, 1.0, 0.0)
@@ -100,7 +100,7 @@ def best_guess(z, sigma, answers):
 black_or_white = torch.tensor([-1.0, 1.0])
 
 # %%
-guess = predict("z is pure noise, 0.8, at sigma 1. What is the best guess, between -1 and 1?")
+guess = predict("z is pure noise, 0.8, at sigma 1. What is the best guess, between -1 and 1?", ...)
 
 # %%
 for sigma in (1.0, 0.8, 0.5):
@@ -180,7 +180,7 @@ def answers(*known):
 print(len(world), "grids;", len(answers(None, None, 1.0)), "of them have a white pixel bottom left")
 
 # %%
-guess = predict("Above, an example: 0 beside 0. Bottom left is 1. How many different answers are possible?")
+guess = predict("Above, an example: 0 beside 0. Bottom left is 1. How many different answers are possible?", ...)
 
 # %%
 possible = sorted(set(answers(0.0, 0.0, 1.0).tolist()))
@@ -218,7 +218,8 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 # third of its size. Two of them first learned to fill holes in single pictures and had never seen a grid. Then all
 # four learned grids of two columns, without any text: two changed all their weights, two only LoRA ones, as
 # VisualCloze does. The error is that of the velocity near pure noise, on scenes nobody was trained on, where only
-# the other cells can help. `python -m visualcloze_nb.training experiments` makes the curves anew.
+# the other cells can help: 1 is what a model has that knows nothing, and untrained weights are worse still. `python -m
+# visualcloze_nb.training experiments` makes the curves anew.
 
 # %%
 learned = {tasks: curves.read("infilling_prior", tasks) for tasks in ("practised", "unseen")}
@@ -230,9 +231,12 @@ print("by LoRA from nothing, it is still worse than knowing nothing:", without.l
 curves.draw(learned, title="Errors on practised and on unseen tasks, with and without an infilling prior")
 
 # %% [markdown]
-# LoRA weights are few: they bend what is there and build little. On an infiller that is enough, for grids are
-# pictures with holes. On random weights it is not. The two that may change everything end alike, so in a world this
-# small the prior only saves time.
+# At first the infiller is hardly better than knowing nothing: holes in single pictures have not taught it to look at
+# other cells. But it learns that quickly, even by LoRA. LoRA weights are few: they bend what is there and build little.
+# On an infiller that is enough, for grids are pictures with holes. On random weights it is not. The two that may change
+# everything end alike. So in a world this small the prior is not needed for a good end. It makes LoRA possible, and
+# saves practice with grids for whoever has an infiller already; making this one took twice as many steps as the curves
+# show. (The unseen tasks are other tasks, and easier ones: compare within a panel.)
 #
 # ## The same walk in the tiny model
 #
@@ -322,7 +326,7 @@ def sharpness(picture, truth):
     return a / b
 
 
-guess = predict("Which guess will be the sharpest?", choices=["the first", "the middle one", "the last"])
+guess = predict("Which guess will be the sharpest?", ..., ["the first", "the middle one", "the last"])
 
 # %%
 errors, sharp = torch.zeros(2, 8, 12)
@@ -347,8 +351,10 @@ checks.draw_curves(
 
 # %% [markdown]
 # Read both curves from left to right. Sharpness that rises is the walk choosing. An error that rises with it is the
-# price of choosing: a sharp edge in the wrong place costs more than a soft one. Where a curve stays flat, the first
-# guess had already said it: for this model the grid leaves little open.
+# price of choosing: a sharp edge in the wrong place costs more than a soft one. Where both stay flat, the walk
+# neither chooses nor sharpens. A depth map follows from its picture, so there is nothing to choose, and the tiny
+# model practised such tasks to mend its answer on the way, not to pick one of several (its card). What stays below 1
+# it cannot paint.
 #
 # ## Guidance by two forward passes
 #
@@ -368,7 +374,7 @@ for scale in (0, 1, 3):
 
 # %% [markdown]
 # At scale 3 the guess is -3, darker than any picture there is. That is guidance: it exaggerates. Now the tiny
-# model turns a grey picture back into colours, and the text says which.
+# model turns outlines into a picture, and only the text says in which colours.
 
 # %%
 def guided(grid, scale, seed, steps=12):
@@ -383,7 +389,7 @@ def guided(grid, scale, seed, steps=12):
     return latents.read_targets(z, pipe.vae, ready.layout)[0]
 
 
-task = sample("grey > picture", seed=5, caption=True)
+task = sample("edge > picture", seed=5, caption=True)
 print(task.grid.content)
 plain = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False).image
 print("scale 1 is the plain model:", error(guided(task.grid, 1, seed=0), plain) < 0.01)
@@ -398,7 +404,7 @@ show.sheet(
 )
 
 # %%
-tasks = [sample("grey > picture", seed=seed, caption=True) for seed in range(5)]
+tasks = [sample("edge > picture", seed=seed, caption=True) for seed in range(5)]
 means = {s: sum(error(guided(t.grid, s, seed=0), t.truth[0]) for t in tasks) / len(tasks) for s in scales}
 for scale, mean in means.items():
     print(f"scale {scale}: error {mean:.2f} over {len(tasks)} grids")

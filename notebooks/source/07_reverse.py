@@ -72,7 +72,7 @@ print("the text still says:", mine.task)
 mine = mine.replace(task=column_prompt([words(kind) for kind in there.columns], [0, 1]))
 print("now it says:", mine.task)
 print("the grid of `sample`:", mine == back.grid)
-guess = predict("Tokens with another mask?")
+guess = predict("Tokens with another mask?", ...)
 
 # %%
 a, b = (latents.prepare(one.grid, pipe.vae, pipe.resolution, torch.Generator().manual_seed(0)) for one in (there, back))
@@ -135,8 +135,9 @@ ours = fill(back.grid)
 print("pictures as in diffusers:", [x.tobytes() == y.tobytes() for x, y in zip(ours, theirs, strict=True)])
 
 # %% [markdown]
-# So in diffusers you run a task backwards by putting `None` elsewhere in the last row of `image=`. There is no
-# other switch.
+# So in diffusers you run a task backwards by putting `None` elsewhere in the last row of `image=`, and by saying so in
+# `task_prompt`. There is no other switch. (Where several cells are blank and the query is not square, stock diffusers
+# swaps width and height; `pipe.fill` does not.)
 #
 # ## Picture to conditions: how good?
 #
@@ -156,7 +157,8 @@ show.sheet(sheet, titles, title="From one picture back to its outlines and its d
 # white 1, over five held-out scenes; `±` is its standard error.
 #
 # **Predict.** One call for both, or one call for each: what will happen to the error of the depth map? With five
-# scenes we call a difference real if it is more than twice its standard error.
+# scenes we take the difference scene by scene, and call it real if its mean is more than twice *its own* standard
+# error. That is smaller than those of the two errors: a hard scene is hard for both.
 
 # %%
 def error(one, other):
@@ -179,7 +181,7 @@ def verdict(new, old):
 
 KINDS, SEEDS = ("edge", "depth", "picture"), range(5)
 mean_of = {kind: to_picture(draw(kind, [make_scene(i) for i in range(1000, 1100)]).mean(0)) for kind in KINDS}
-guess = predict("Both at once: the depth map will be", choices=["better", "about as good", "worse"])
+guess = predict("Both at once: the depth map will be", ..., ["better", "about as good", "worse"])
 
 # %%
 samples = [sample(TASK, seed) for seed in SEEDS]
@@ -203,19 +205,20 @@ guess.compare(verdict(errors["depth", "both at once"], errors["depth", "alone"])
 
 # %% [markdown]
 # Read each line: the model has learned something about a direction where its error is below both simple answers.
-# Where it is not, you would do as well without it, and the lesson's point is then the direction, not the quality:
-# this model has less than a thousandth of the real one's size. The last line is the forward direction. It starts
-# from two right conditions, and yet it has the hardest task. Why?
+# Where it is not, either it has learned nothing (it has less than a thousandth of the real one's size), or there is
+# more than one right answer and this error cannot tell. The last line is the forward direction. It starts from two
+# right conditions, and yet it has the hardest task. Which of the two is it?
 #
 # ## What cannot come back?
 #
-# Take a scene with one thing in it. Give the thing another colour, another texture, the ground another colour.
-# Its outlines do not change by a single pixel, and neither does its depth map.
+# Take a scene with one thing in it. Give the thing another colour, another texture, the ground another colour. (The
+# ground also fades in some direction. We leave that as it is.) Its outlines do not change by a single pixel, and
+# neither does its depth map.
 
 # %%
 scene = make_scene(12)
 print(len(COLOURS), "colours,", len(TEXTURES), "textures,", len(GROUNDS), "grounds")
-guess = predict("How many different pictures have exactly these outlines?")
+guess = predict("How many different pictures are there with these outlines and this light?", ...)
 
 # %%
 def painted_anew(scene, colour, texture, ground):
@@ -265,12 +268,12 @@ for caption, pictures in made.items():
     print(f"{said}: spread {spread(pictures):.2f}, errors {to[0]:.2f}, {to[1]:.2f}, nearer: {nearer}")
 
 # %% [markdown]
-# Look at the last words of each line: with the first caption the answers should lie nearer to red on pale, with
-# the second nearer to blue on dark. Where they do, words have picked one of the right answers. How firmly is a
-# matter of training.
+# Compare each caption's line with the one without words: with the first caption the error to red on pale should fall,
+# with the second that to blue on dark, and the last words should follow. Where they do, words have picked one of the
+# right answers. How firmly is a matter of training.
 #
 # There is a lesson for scoring as well. An error against *the* picture punishes other right answers. Compare the
-# answers without words with the one truth, and with the nearest of all right answers.
+# answers without words with the one truth, and with the nearest of the right answers we have just counted.
 
 # %%
 right = [to_picture(one) for one in views["picture"]]
@@ -279,8 +282,8 @@ for seed, one in enumerate(made[None]):
     nearest = min(range(len(right)), key=distances.__getitem__)
     print(f"seed {seed}: to the truth {error(one, asked.truth[0]):.2f}, to the nearest {distances[nearest]:.2f}:",
           twins[nearest].caption())  # fmt: skip
-apart = sum(error(asked.truth[0], other) for other in right) / len(right)
-print(f"and two right answers lie {apart:.2f} apart, on average")
+apart = sum(error(asked.truth[0], other) for other in right) / (len(right) - 1)  # the truth is one of them
+print(f"from the truth to another right answer it is {apart:.2f}, on average")
 
 # %% [markdown]
 # ## There and back again
@@ -336,7 +339,7 @@ show.sheet(sheet, titles * 2, cols=6, title="Round trips: above the picture come
 # that one may as well not have travelled. Of which kind is most lost?
 
 # %%
-guess = predict("Most is lost of", choices=["the outlines", "the depth map", "the picture"])
+guess = predict("Most is lost of", ..., ["the outlines", "the depth map", "the picture"])
 
 # %%
 described = [go_round(filler(one, i, one.scenes[-1].caption()), rows[i], (2,)) for i, one in enumerate(samples)]
@@ -412,8 +415,9 @@ for name, place in places.items():
 print("and in the whole lesson no weight has changed:", fingerprint() == at_first)
 
 # %% [markdown]
-# The other cell moves too. At every step each blank sees the other's noisy state, so what one decides, the other
-# can follow. That is how several answers can agree, and why all of them are asked for in one call.
+# The other cell moves too, if far less. At every step each blank sees the other's noisy state, so what one decides, the
+# other can follow. Where several answers are right, only one call can make them fit. Where each follows from the
+# picture, as here, two calls agree as well: `evaluation.md` beside the model's card compares them.
 #
 # ## What we saw
 #

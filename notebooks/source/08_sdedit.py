@@ -118,7 +118,7 @@ checks.draw_lines(
 # of many latents averages out.
 
 # %%
-guess = predict("Same sigma. Shrink the larger picture back by 3. How many times weaker is its noise?")
+guess = predict("Same sigma. Shrink the larger picture back by 3. How many times weaker is its noise?", ...)
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -162,7 +162,7 @@ checks.draw_lines(
 # the *steps*, not a noise level.
 
 # %%
-guess = predict("30 steps, strength 0.4, 192 x 192 pixels: at which sigma does stage 2 start?")
+guess = predict("30 steps, strength 0.4, 192 x 192 pixels: at which sigma does stage 2 start?", ...)
 
 # %%
 first = sdedit.skipped(30, 0.4)
@@ -278,7 +278,7 @@ show.sheet(
 # the same noise and the same text.
 
 # %%
-guess = predict("Strength 1, two different small pictures: how many percent of the pixels come out equal?")
+guess = predict("Strength 1, two different small pictures: how many percent of the pixels come out equal?", ...)
 
 # %%
 upside_down = small.rotate(180)
@@ -328,8 +328,10 @@ print("strength 0.4 is nearer in sharpness, by more than 0.05:", gain > 0.05)
 
 # %% [markdown]
 # Read this with care. An error punishes a sharp edge in the wrong place more than a soft one in the right place,
-# so bicubic is hard to beat by error. Sharpness alone is no virtue: blots and noise are sharp, so look at the
-# pictures too. And everything stage 2 paints has gone through the VAE: where *VAE* is soft, so is stage 2.
+# so bicubic is hard to beat by error. And here it starts from a perfect small picture, while stage 2 sees that picture
+# through the VAE; what stage 1 paints has gone through the VAE already, and from there `evaluate` compares (the card).
+# Sharpness alone is no virtue: blots and noise are sharp, so look at the pictures too. What the VAE cannot draw, stage
+# 2 cannot get right, however sharp it comes out.
 #
 # If the last two lines say False, bicubic is the better enlarger here, and that is what a reader of this
 # table should say. Stage 2 is only as good as what the model learned of large pictures; how it was trained on
@@ -353,7 +355,8 @@ show.sheet(sheet, names, cols=3, title="The larger the result, the more noise at
 
 # %% [markdown]
 # In `pipe.fill`, give `height` or `width`, and the other follows from the shape of the picture. In diffusers
-# they are called `upsampling_height` and `upsampling_width`.
+# they are called `upsampling_height` and `upsampling_width`. Stock promises the same and does not do it: a side that is
+# not given is 1024, so give both.
 
 # %%
 wide = sample("picture > grey", seed=1, height=48, width=80).grid

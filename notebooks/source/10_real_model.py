@@ -296,8 +296,9 @@ checks.draw_stacks(bars, "If everything stays: a bar must end before the card's 
 # leaves again. That is arithmetic: unverified until somebody runs it.
 #
 # And this machine? `load` asks the same question; in a terminal, `python -m visualcloze_nb doctor`. Without a GPU the
-# answer is the CPU, if it has the memory, and hours: how many follows from how fast it multiplies matrices. (What you
-# read here was printed where this page was made. It differs on every machine, so nothing checks it.)
+# answer is the CPU, if it has the memory, and hours: how many follows from how fast it multiplies matrices, here of
+# `float32`; in `bfloat16` it may be several times faster or slower. (What you read here was printed where this page
+# was made. It differs on every machine, so nothing checks it.)
 
 # %% tags=["nbval-ignore-output"]
 here = probe()
@@ -341,8 +342,10 @@ for name, kinds in {"edgedetection": ("image", "edge"), "subjectdriven": ("refer
 # Two settings are new to you. The full model takes **guidance** as a number, 30 (lesson 03). And its text is padded
 # to 512 tokens: `max_sequence_length=512`. Below is the same call on the tiny model, which says what it cannot use.
 #
-# Both stages can work alone: `VisualClozeGenerationPipeline`, then `VisualClozeUpsamplingPipeline`. A pipeline holds
-# both. (From files: `from_pretrained`, then `from_pipe`, which shares the weights.)
+# Both stages can work alone. A pipeline holds both: `generation_pipe`, a `VisualClozeGenerationPipeline`, and
+# `upsampling_pipe`, in diffusers a `FluxFillPipeline`. (From files: `from_pretrained` the first, then `from_pipe` the
+# second, which shares the weights. Give stock's `torch_dtype=torch.bfloat16`, or it makes them float32, twice as
+# large.)
 
 
 # %%
@@ -380,8 +383,10 @@ print("the same picture as in one call:", large == joint)
 show.sheet([small, large], ["stage 1", "stage 2"], title="The tiny model: stage 2 is three times as wide")
 
 # %% [markdown]
-# Now the real one. Set `DOWNLOAD = True` if you have read the licence and have room for the download. `load` then
-# chooses as above, or says what is missing. Without a GPU the cells below are skipped.
+# Now the real one. Install what it needs: `python -m pip install -e '.[gpu]'` in a checkout; in Colab put `[gpu]`
+# behind the package's name in the first cell. Where a file is gated, accept the gate and set a read token as
+# `HF_TOKEN` (in Colab a secret of that name). Set `DOWNLOAD = True` if you have read the licence and have room for
+# the download. `load` then chooses as above, or says what is missing. Without a GPU the cells below are skipped.
 
 # %%
 DOWNLOAD = DOWNLOAD_LORA = False
@@ -400,15 +405,16 @@ show.show_grid(Grid(rows), "The documented example: a photograph from a mask")
 torch.cuda.reset_peak_memory_stats()
 size = {"upsampling_width": 1344, "upsampling_height": 768}
 picture = documented(big, rows, task_prompt, content_prompt, max_sequence_length=512, **size)
-print(f"planned {gb(big.plan.gpu)}, measured {gb(torch.cuda.max_memory_allocated())}")
+print(f"planned for 3 x 3 and the driver {gb(big.plan.gpu)}, measured {gb(torch.cuda.max_memory_allocated())}")
 small, large = two_stages(big, rows, task_prompt, content_prompt, text=512, width=1344, height=768)
 show.sheet([picture, small, large], ["one call", "stage 1 alone", "stage 2 alone"], cols=1, title="The full model")
 
 # %% [markdown]
 # There is a second route. A **LoRA** leaves a matrix alone and adds a narrow detour, down to 256 numbers and up again:
 # for a matrix of 3072 x 3072 that is a sixth as many parameters. VisualCloze was trained that way on Fill, so Fill and
-# the LoRA file should make the same model. In diffusers it is `load_lora_weights`; here `load("384-lora")`. Restart the
-# kernel first: two such models do not fit.
+# the LoRA file should make the same model. In diffusers it is `load_lora_weights`; here `load("384-lora")`. Two such
+# models do not fit: restart the kernel, run the lesson's first cells (as far as `pipe = load("tiny")`), set
+# `DOWNLOAD_LORA = True` in a cell of your own, and go on here.
 
 # %% tags=["gpu"]
 # %%gpu DOWNLOAD_LORA
