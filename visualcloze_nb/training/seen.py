@@ -1,9 +1,9 @@
 """What of an error is seen: training counts errors of latents, a reader looks at pixels.
 
-The VAE's decoder turns a small error `e` of one token (64 numbers) into an error of pixels whose square is about `e M
-e`, where `M` is the mean of `J^T J` over tokens and `J` the decoder's derivative. Some directions show many times as
-much as others. A loss that counts directions by what they show has the same best answer, the mean of all that are
-possible; but a small model, which must leave some error, leaves it where it shows less.
+The VAE's decoder turns a small error `e` of one token (64 numbers) into an error of pixels. Its square is about
+`e M e`, where `M` is the mean of `J^T J` over tokens and `J` the decoder's derivative. Some directions show many
+times as much as others. A loss that counts directions by what they show has the same best answer, the mean of all
+that are possible; but a small model, which must leave some error, leaves it where it shows less.
 """
 
 from __future__ import annotations
