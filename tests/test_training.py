@@ -350,6 +350,7 @@ def test_errors_count_by_what_the_decoder_shows_of_them(tiny):
     assert (shown @ shown).trace() == pytest.approx(64, rel=1e-4)
     values, directions = torch.linalg.eigh(shown)
     assert values.min() ** 2 >= 0.5 - 1e-4  # half of it counts all directions alike
+    assert values.max() ** 2 > 2  # and half does not
 
     chance = torch.Generator().manual_seed(0)
     row = batches.draw_columns([("picture", "depth")], [make_scene(FIRST_TRAINING_SEED)], (64, 64), chance, "cpu")
