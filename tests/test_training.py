@@ -3,6 +3,7 @@
 import copy
 import csv
 import functools
+import math
 import random
 import re
 import shutil
@@ -35,8 +36,9 @@ from visualcloze_nb.toyworld import (
 from visualcloze_nb.toyworld.tasks import has_one_answer
 from visualcloze_nb.training import batches, build, evaluate, loop, paths, transformer
 from visualcloze_nb.training import vae as vae_training
+from visualcloze_nb.training.__main__ import main as training_command
 from visualcloze_nb.training.claims_pictures import ALL_AT_ONCE, SEVERAL
-from visualcloze_nb.training.export import export
+from visualcloze_nb.training.export import export, meet_halfway
 from visualcloze_nb.training.seen import shown_error
 
 ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
@@ -435,23 +437,36 @@ def test_a_models_own_path_is_the_one_the_pipeline_goes(tiny):
         lambda z, sigma: velocity(tiny.transformer, z, batch.condition, sigma, prompts, batch.ids),
         batch, random.Random(0),
     )  # fmt: skip
-    (second,) = set(went.second.tolist())
-    sigmas = torch.tensor([1.0, second, 0.0])
-    steps = list(walk(tiny.transformer, went.begin, batch.condition, batch.ids, prompts, sigmas))
-    for step, tokens in zip(steps, (went.middle, went.end), strict=True):
+    assert went.levels.shape[0] - 1 in paths.STEPS and (went.levels[:, :1] == went.levels).all()
+    steps = list(walk(tiny.transformer, went.stops[0], batch.condition, batch.ids, prompts, went.levels[:, 0]))
+    assert len(steps) == len(went.stops) - 1
+    for step, tokens in zip(steps, went.stops[1:], strict=True):
         assert torch.allclose(step.after, tokens, atol=1e-5)
         assert torch.allclose(went.at(torch.full((4,), step.sigma_next)), tokens, atol=1e-5)
-    assert torch.allclose(went.at(torch.ones(4)), went.begin, atol=1e-5)
-    # In between it is straight: every point of a leg guesses the same picture.
-    between = went.at(torch.full((4,), second / 4))
-    assert torch.allclose(between, went.middle / 4 + 3 * went.end / 4, atol=1e-5)
+    assert torch.allclose(went.at(torch.ones(4)), went.stops[0], atol=1e-5)
+    # In between it is straight: every point of a leg guesses the same picture. Grids may stand at different levels.
+    last, end = went.levels[-2, 0].item(), went.stops[-1]
+    between = went.at(torch.tensor([last / 4, last / 4, last, 1.0]))
+    assert torch.allclose(between[:2], (went.stops[-2] / 4 + 3 * end / 4)[:2], atol=1e-5)
+    assert torch.allclose(between[2], went.stops[-2, 2], atol=1e-5)
+    assert torch.allclose(between[3], went.stops[0, 3], atol=1e-5)
+
+
+def test_a_models_own_paths_have_few_steps_or_many(tiny):
+    batch = batch_of(tiny, "blurred > picture")
+    found = [paths.walked(good_guess(batch, 0.1), batch, random.Random(chance)).levels[:, 0] for chance in range(24)]
+    assert {len(levels) - 1 for levels in found} == set(paths.STEPS)
+    assert all(levels[0] == 1 and levels[-1] == 0 and (levels.diff() < 0).all() for levels in found)
+    halves = [levels[len(levels) // 2].item() for levels in found]  # of a shift s the middle level is s / (1 + s)
+    low, high = (s / (1 + s) for s in paths.SPREAD)
+    assert low <= min(halves) < max(halves) <= high and max(halves) - min(halves) > (high - low) / 2
 
 
 def test_practice_begins_on_the_own_path_where_the_task_is_understood(tiny):
     batch = batch_of(tiny, "blurred > picture")
     off = 0.3
     went = paths.walked(good_guess(batch, off), batch, random.Random(0))
-    assert torch.equal(went.tokens, batch.told) and torch.allclose(went.end, batch.clean + off, atol=1e-4)
+    assert torch.equal(went.tokens, batch.told) and torch.allclose(went.stops[-1], batch.clean + off, atol=1e-4)
     lost = paths.walked(good_guess(batch, 1.0), batch, random.Random(0))
     assert not lost.tokens.any()
     shown = []
@@ -470,6 +485,26 @@ def test_practice_begins_on_the_own_path_where_the_task_is_understood(tiny):
             assert torch.allclose(each, torch.full_like(each, offs), atol=1e-3)
         else:  # the error of the velocity counts
             assert torch.allclose(each, (off / sigma) ** 2, rtol=1e-2)
+
+
+def test_on_the_own_path_late_guesses_count_the_more_and_levels_are_spread(tiny):
+    batch = batch_of(tiny, "blurred > picture")
+    went = paths.walked(good_guess(batch, 0.3), batch, random.Random(0))
+    off = batch.told[..., None] * torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None]
+    levels = []
+    for path in (went, None):
+        torch.manual_seed(0)
+        seen = []
+        for _ in range(100):
+            loss, each, sigma = transformer.loss_of(
+                lambda z, c, sigma, *rest: good_guess(batch, off)(z, sigma), batch, tiny, random.Random(1), path
+            )
+            seen.append(sigma)
+            count = 1 / sigma.clamp(min=transformer.FINE) if path else torch.ones(4)
+            assert loss.item() == pytest.approx(((each * count).sum() / count.sum()).item(), rel=1e-3)
+        levels.append(torch.cat(seen).mean().item())
+    expected = [s / (s - 1) - s * math.log(s) / (s - 1) ** 2 for s in (transformer.PATH_SHIFT, batch.noise_shift)]
+    assert levels == pytest.approx(expected, abs=0.04) and expected[0] < expected[1] - 0.1
 
 
 def test_a_batch_for_stage_2_begins_with_what_stage_2_begins_with(tiny, draws):
@@ -499,10 +534,10 @@ def test_stage_2_practises_from_where_it_begins(tiny):
     went = paths.walked(model, batch, random.Random(0))
     torch.manual_seed(5)
     noise = torch.randn_like(batch.clean)
-    assert torch.equal(went.begin, noised(batch.begun, noise, went.first[:, None, None])) and went.tokens.all()
-    assert (went.second < went.first).all() and 0.3 <= went.first.min() and went.first.max() <= 0.9
-    assert torch.allclose(went.at(went.first), went.begin, atol=1e-5)
-    assert torch.allclose(went.end, batch.clean + off, atol=1e-4)
+    assert torch.equal(went.stops[0], noised(batch.begun, noise, went.first[:, None, None])) and went.tokens.all()
+    assert (went.levels.diff(dim=0) < 0).all() and 0.2 <= went.first.min() and went.first.max() <= 0.9
+    assert torch.allclose(went.at(went.first), went.stops[0], atol=1e-5)
+    assert torch.allclose(went.stops[-1], batch.clean + off, atol=1e-4)
     own = 0
     for chance in range(40):
         shown.clear()
@@ -810,6 +845,33 @@ def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(tiny, tmp_path
     assert {part.dtype for part in (loaded.vae, loaded.transformer, loaded.text_encoder)} == {torch.float32}
     for name, value in tiny.transformer.state_dict().items():
         assert torch.equal(loaded.transformer.state_dict()[name], value.half().float()), name
+
+
+def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path):
+    run, other = tmp_path / "run", copy.deepcopy(tiny)
+    for part in (other.transformer, other.text_encoder, other.text_encoder_2):
+        for weight in part.parameters():
+            weight.data += 0.5
+    tiny.save_pretrained(run / "pipeline")
+    (run / "log.csv").write_text("step\n1\n")
+    other.save_pretrained(tmp_path / "other")
+    assert training_command(
+        ["export", "--run", str(run), "--vae-run", str(run), "--to", str(tmp_path / "mean"),
+         "--mean-with", str(tmp_path / "other")]
+    ) == 0  # fmt: skip
+    loaded = diffusers.VisualClozePipeline.from_pretrained(tmp_path / "mean")
+    for part, near in (("transformer", 1e-3), ("text_encoder", 1e-5), ("text_encoder_2", 1e-5)):
+        one, two, mean = (getattr(pipe, part).state_dict() for pipe in (tiny, other, loaded))
+        numbers = [k for k in mean if one[k].is_floating_point()]
+        assert all(torch.allclose(mean[k], (one[k] + two[k]) / 2, rtol=near, atol=near) for k in numbers)
+        assert not any(torch.allclose(mean[k], one[k], atol=near) for k in numbers)
+    for k, weight in tiny.vae.state_dict().items():  # the VAE was not trained
+        assert torch.equal(loaded.vae.state_dict()[k], weight.half().float())
+    with pytest.raises(ValueError, match="words"):
+        meet_halfway(tiny, build_random_pipe())
+    other.text_encoder = other.text_encoder_2
+    with pytest.raises(ValueError, match="shape of text_encoder:"):
+        meet_halfway(tiny, other)
 
 
 def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):

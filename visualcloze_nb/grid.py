@@ -144,6 +144,8 @@ class Grid:
     def with_blanks(self, *columns: int, query: Sequence | None = None) -> Grid:
         """Keep the examples and ask for other columns: this is how a task is run backwards.
 
+        The task text stays as it is. Where it tells of the other way, give a fitting one: `.replace(task=…)`.
+
         Args:
             columns: 0-based columns that become targets; at least one.
             query: a full row of pictures to take the query from; by default this grid's own last row.

@@ -3,7 +3,10 @@
     python -m visualcloze_nb.training export --run runs/transformer --vae-run runs/vae --to visualcloze_nb/tiny
 
 Transformer and VAE are rounded to float16, which halves the checkpoint; diffusers loads them as float32 again.
-The text encoders stay float32, since transformers would keep them at the precision they are stored in.
+The text encoders stay float32, since transformers would keep them at the precision they are stored in. With
+`--mean-with` the weights are the mean of the run's and those of the checkpoint it began with: what a run has learnt
+last, it has often learnt at the cost of what it knew, and the mean keeps more of both (Wortsman et al. 2022, "Robust
+fine-tuning of zero-shot models").
 """
 
 from __future__ import annotations
@@ -26,7 +29,24 @@ def forget_the_place(config: Path) -> None:
     config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def export(run: Path, vae_run: Path, to: Path) -> int:
+def meet_halfway(pipe: VisualClozePipeline, other: VisualClozePipeline) -> None:
+    """Set the trained weights of `pipe` to their mean with those of `other`.
+
+    Raises:
+        ValueError: the two differ in a weight's name or shape, or in the numbers of words.
+    """
+    if pipe.tokenizer_2.get_vocab() != other.tokenizer_2.get_vocab():
+        raise ValueError("the two checkpoints number words differently, so their mean understands neither")
+    for name in ("transformer", "text_encoder", "text_encoder_2"):
+        mine, others = getattr(pipe, name).state_dict(), getattr(other, name).state_dict()
+        if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in others.items()}:
+            raise ValueError(f"the two checkpoints differ in the shape of {name}: one must have begun with the other")
+        # A new tensor for each name: T5 knows its word table by two names, so in place it would be averaged twice.
+        mean = {k: torch.lerp(v, others[k].to(v), 0.5) if v.is_floating_point() else v for k, v in mine.items()}
+        getattr(pipe, name).load_state_dict(mean)
+
+
+def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None) -> int:
     """Write the checkpoint and its logs.
 
     Args:
@@ -34,13 +54,19 @@ def export(run: Path, vae_run: Path, to: Path) -> int:
         vae_run: folder of the VAE run, for its `log.csv`.
         to: where to; what was there is replaced once the new one is complete, but for `KEPT`. `evaluate` then
             makes the card's tables anew.
+        mean_with: a checkpoint, such as the one the run began with; the weights written are then the mean of both.
 
     Returns:
         bytes on disk.
+
+    Raises:
+        ValueError: `mean_with` is not of the same shape, or does not know the same words; nothing is written.
     """
     fresh = to.with_name(to.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     pipe = VisualClozePipeline.from_pretrained(run / "pipeline")
+    if mean_with:
+        meet_halfway(pipe, VisualClozePipeline.from_pretrained(mean_with))
     pipe.transformer.to(torch.float16)
     pipe.vae.to(torch.float16)
     pipe.save_pretrained(fresh)

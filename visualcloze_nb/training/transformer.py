@@ -5,7 +5,7 @@ The loss is the error of the velocity on the tokens to be filled in, or where pr
 decodes a row whole, so what is painted beside an answer shows in it. All errors count half by what the decoder shows
 of them (`seen.py`). Two things made it learn: first only tasks that copy (the model must discover that the answer lies
 at the same place of another cell), then all tasks; and Muon for the matrices of the blocks, AdamW for the rest. Noise
-levels are drawn towards noise, where the conditions decide.
+levels are drawn towards noise, where the conditions decide; on a path less, and there late guesses count the more.
 
     python -m visualcloze_nb.training transformer --vae runs/vae/vae --out runs/transformer --steps 12000
 """
@@ -50,6 +50,8 @@ DESCRIBED = {
 SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.outputs) > 1}
 """Tasks of several answers: three a grid teach more than one, at little more cost."""
 SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL}
+PATH_SHIFT = 1.5  # how much noise levels are drawn towards noise on the model's own path
+FINE = 0.2  # share of a path down to which guesses count the more, the later: the last steps must not spoil them
 LEAST = 1e-3  # the lowest noise level: the error is divided by it
 KNOWN = 0.25  # how much known cells count: the pipeline paints them anew too, and decodes them with the answer
 POOL, REUSE = 60, 10  # encoded batches are kept and used again with other noise: encoding costs as much as a step
@@ -95,11 +97,11 @@ def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
     part = rng.random()
-    if part < 0.12:
-        return large(vae, rng, max(1, size * 3 // 8))
     if part < 0.20:
+        return large(vae, rng, max(1, size * 3 // 8))
+    if part < 0.28:
         return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    if part < 0.48:
+    if part < 0.52:
         return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(4, 4, 1), captions=0.0)
     return grids(vae, rng, SINGLE, size)
 
@@ -137,7 +139,10 @@ def loss_of(
     device = batch.clean.device
     u = torch.rand(len(batch.prompts), device=device)
     noise = torch.randn_like(batch.clean)
-    sigma = (batch.noise_shift * u / (1 + (batch.noise_shift - 1) * u)).clamp(min=LEAST)
+    shift = torch.full_like(u, batch.noise_shift)
+    if path is not None:  # a path ends with its last guess, so low levels matter there as much as high ones
+        shift[path.tokens.any(1)] = min(batch.noise_shift, PATH_SHIFT)
+    sigma = (shift * u / (1 + (shift - 1) * u)).clamp(min=LEAST)
     if path is not None and not (batch.stage == 2 and rng.random() < 0.25):  # stage 2 may also begin with noise alone
         share, own = sigma, path.tokens
         sigma = (share * path.first).clamp(min=LEAST)
@@ -153,6 +158,7 @@ def loss_of(
     copied = (sigma[:, None] ** 2 * error * known).sum() / known.sum().clamp(min=1)
     error = torch.where(own, share[:, None] ** 2 * error, error)  # of the guess, as large as the velocity's at first
     weight = batch.targets * (1.0 if batch.emphasis is None else batch.emphasis)
+    weight = torch.where(own, weight / share.clamp(min=FINE)[:, None], weight)
     each = (error * weight).sum(1) / weight.sum(1)
     return (error * weight).sum() / weight.sum() + KNOWN * copied, each.detach(), sigma
 
