@@ -350,11 +350,11 @@ checks.draw_curves(
 )
 
 # %% [markdown]
-# Read both curves from left to right. Sharpness that rises is the walk choosing. An error that rises with it is the
-# price of choosing: a sharp edge in the wrong place costs more than a soft one. Where both stay flat, the walk
-# neither chooses nor sharpens. A depth map follows from its picture, so there is nothing to choose, and the tiny
-# model practised such tasks to mend its answer on the way, not to pick one of several (its card). What stays below 1
-# it cannot paint.
+# Read both curves from left to right. Sharpness that rises together with the error is the walk choosing, and the
+# price of it: a sharp edge in the wrong place costs more than a soft one. Where sharpness rises and the error stays,
+# the walk mends what it has; where both stay flat, it does neither. A depth map follows from its picture, so there is
+# nothing to choose, and the tiny model practised such tasks to mend its answer on the way, not to pick one of several
+# (its card). What stays below 1 it cannot paint.
 #
 # ## Guidance by two forward passes
 #
