@@ -867,8 +867,11 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path):
         assert not any(torch.allclose(mean[k], one[k], atol=near) for k in numbers)
     for k, weight in tiny.vae.state_dict().items():  # the VAE was not trained
         assert torch.equal(loaded.vae.state_dict()[k], weight.half().float())
-    with pytest.raises(ValueError, match="words"):
-        meet_halfway(tiny, build_random_pipe())
+    for name in ("tokenizer", "tokenizer_2"):
+        strange = copy.copy(other)
+        setattr(strange, name, getattr(build_random_pipe(), name))
+        with pytest.raises(ValueError, match=f"the {name} of"):
+            meet_halfway(tiny, strange)
     other.text_encoder = other.text_encoder_2
     with pytest.raises(ValueError, match="shape of text_encoder:"):
         meet_halfway(tiny, other)

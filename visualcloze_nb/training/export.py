@@ -35,8 +35,9 @@ def meet_halfway(pipe: VisualClozePipeline, other: VisualClozePipeline) -> None:
     Raises:
         ValueError: the two differ in a weight's name or shape, or in the numbers of words.
     """
-    if pipe.tokenizer_2.get_vocab() != other.tokenizer_2.get_vocab():
-        raise ValueError("the two checkpoints number words differently, so their mean understands neither")
+    for name in ("tokenizer", "tokenizer_2"):
+        if getattr(pipe, name).get_vocab() != getattr(other, name).get_vocab():
+            raise ValueError(f"the {name} of the two checkpoints number words differently: their mean understands none")
     for name in ("transformer", "text_encoder", "text_encoder_2"):
         mine, others = getattr(pipe, name).state_dict(), getattr(other, name).state_dict()
         if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in others.items()}:
