@@ -201,12 +201,13 @@ guess.compare("the outlines" if nearer else "the depth map")
 again = [pipe.fill(grid, seed=seed, strength=0, progress=False).image for seed in (0, 1, 2)]
 print("seed 0 again, the same picture:", again[0] == answers["depth"])
 print("different pictures from three seeds:", len({picture.tobytes() for picture in again}))
-show.sheet(again, [f"seed {seed}" for seed in (0, 1, 2)], title="Three seeds: the same task, other details")
+print(f"seeds 0 and 1 differ by {rmse(*again[:2]):.2f}, the truth is {rmse(again[0], truths['depth']):.2f} away")
+show.sheet(again, [f"seed {seed}" for seed in (0, 1, 2)], title="Three seeds: can you see a difference?")
 
 # %% [markdown]
-# Look for two things: the answers should agree on what is where, and differ in detail. Where the model is not sure, the
-# noise decides. From outlines to a picture there would be far more freedom, since nothing says which colours things
-# have. Lesson 03 shows how a picture comes out of noise.
+# A depth map follows from its picture: one answer is right, so the noise should decide little, and three seeds may look
+# alike, mistakes included. Compare the two numbers. From outlines to a picture there is far more freedom, since nothing
+# says which colours things have (lesson 07). Lesson 03 shows how a picture comes out of noise.
 #
 # ## How do I keep the answer?
 # `save` writes a PNG file, and into it how the picture was made: the model, the seed, the settings, the texts, and a
