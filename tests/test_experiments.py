@@ -62,7 +62,7 @@ def test_arms_train_what_they_say(quick):
             pass
         changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
         assert changed and changed <= trained
-    assert set(experiments.UNSEEN) == set(HELD_OUT_TASKS)
+    assert set(experiments.UNSEEN) < set(HELD_OUT_TASKS) and len(experiments.UNSEEN) == 11  # as the curves' own
     assert not any(is_trained(task) for task in experiments.UNSEEN)
 
 

@@ -333,6 +333,17 @@ def test_no_held_out_task_is_trained():
         assert not is_trained(Task(task.outputs, task.inputs))
 
 
+def test_composed_edges_are_two_practised_ones_and_all_that_were_never_shown_together():
+    """No practised grid shows both ends, in whatever columns: not even beside the picture between them."""
+    together = {frozenset(pair) for task in TRAINED_TASKS for pair in itertools.combinations(task.columns, 2)}
+    worse = ("pixelated", "blurred", "noisy", "speckled", "holed", "grey", "dark", "faded", "posterised")
+    asked = ("edge", "depth", "mask")
+    apart = {(a, b) for a in (*worse, "mask", "depth") for b in asked if a != b and frozenset((a, b)) not in together}
+    assert {(*task.inputs, *task.outputs) for task in HELD_OUT["edges composed"]} == apart
+    for a, b in apart:
+        assert is_trained(Task((a,), ("picture",))) and is_trained(Task(("picture",), (b,)))
+
+
 def test_what_is_trained_is_recognised():
     rng = random.Random(0)
     for task in list(TRAINED_TASKS) * 5:

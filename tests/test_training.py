@@ -241,6 +241,23 @@ def test_without_examples_several_answers_are_asked_for_in_words(tiny):
     assert told(transformer.SINGLE, (1,)) == {True, False}
 
 
+def test_every_task_is_practised_and_what_only_examples_tell_never_without_one(tiny, monkeypatch):
+    parts = (transformer.SEVERAL, transformer.BY_EXAMPLE, transformer.SINGLE)
+    assert sum(map(len, parts)) == len(TRAINED_TASKS) and {t for part in parts for t in part} == set(TRAINED_TASKS)
+    others = {str(task) for task in transformer.BY_EXAMPLE}
+    assert {"picture > hue *", "picture > flipped", "picture > grey then turn 2"} <= others
+    assert not {"picture > grey", "grey > picture", "picture > hue * + normals + mask"} & others
+    asked = []
+    monkeypatch.setattr(transformer, "grids", lambda vae, rng, tasks, size, **how: asked.append((tasks, how)))
+    monkeypatch.setattr(transformer, "large", lambda *args: asked.append(("large", {})))
+    for seed in range(200):
+        transformer.draw_batch(tiny.vae, random.Random(seed), 10_000, 8)
+    drawn = [tasks for tasks, _ in asked]
+    assert all(part in drawn for part in (*parts, transformer.DESCRIBED, "large"))
+    examples = {how["examples"] for tasks, how in asked if tasks is transformer.BY_EXAMPLE}
+    assert len(examples) == 1 and examples.pop()[0] == 0
+
+
 def test_where_the_caption_decides_every_grid_has_one(tiny):
     batch = batches.grids(tiny.vae, random.Random(0), transformer.DESCRIBED, 8, examples=(1, 1), captions=1.0)
     assert all(" ground." in prompt for prompt in batch.prompts)

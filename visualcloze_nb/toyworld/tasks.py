@@ -75,18 +75,25 @@ TRAINED_TASKS = {
         "picture > recolour *": 0.5,
         "picture > replace *": 0.3,
         "picture > move *": 0.3,
-        "picture > light *": 0.6,
+        "picture > light *": 0.8,
         # families
         "picture > grey": 1.5,
         "picture > negative": 1,
         "picture > hue *": 2.5,
-        "picture > mix *": 2.5,
-        "picture > flipped": 0.8,
-        "picture > turn *": 0.7,
-        "picture > shift *": 0.8,
-        "picture > grey then turn 2": 0.5,
-        "picture > negative then flipped": 0.5,
+        "picture > mix *": 3,
+        "picture > flipped": 1.5,
+        "picture > turn *": 1,
+        "picture > shift *": 1.5,
+        "picture > grey then turn 2": 0.7,
+        "picture > negative then flipped": 0.7,
         "picture > dark then hue *": 0.5,
+        "picture > faded then mix *": 0.5,
+        "picture > grey then shift *": 0.5,
+        "picture > negative then shift *": 0.5,
+        "picture > dark then flipped": 0.5,
+        "picture > dark then turn 2": 0.4,
+        "picture > faded then flipped": 0.5,
+        "picture > faded then turn 2": 0.4,
         # between conditions
         "mask > edge": 1,
         "depth > edge": 0.4,
@@ -169,12 +176,22 @@ HELD_OUT = {
     for kind, tasks in {
         # a number between practised ones
         "interpolated": ("picture > hue 180", "picture > mix 4", "picture > mix 24", "picture > light 180"),
-        # two practised changes, one after the other
-        "composed": ("picture > grey then flipped", "picture > negative then turn 2", "picture > dark then mix 109"),
-        # a path between practised kinds, or a turn that no practised turns and flips give together
-        "new": ("mask > depth", "depth > mask", "picture > turn 1", "picture > turn 3"),
+        # two practised changes of a picture, one after the other
+        "changes composed": (
+            "picture > grey then flipped", "picture > negative then turn 2", "picture > dark then mix 109",
+        ),
+        # two practised edges of the graph, one after the other: noisy > picture > mask; as many as there are from a
+        # degraded picture, a mask or a depth map to edge, depth or mask that no practised grid shows together
+        "edges composed": (
+            "mask > depth", "depth > mask", "pixelated > depth", "pixelated > mask", "blurred > edge",
+            "blurred > depth", "noisy > edge", "noisy > mask", "speckled > edge", "speckled > depth", "holed > edge",
+            "holed > mask", "dark > edge", "dark > depth", "faded > edge", "faded > mask", "posterised > depth",
+            "posterised > mask",
+        ),
+        # turns that no practised turns and flips give together
+        "new": ("picture > turn 1", "picture > turn 3"),
     }.items()
-}
+}  # fmt: skip
 """Tasks that no model of this package is trained on, by what is new about them."""
 
 HELD_OUT_TASKS = tuple(task for tasks in HELD_OUT.values() for task in tasks)

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from ..flow import noised, velocity
 from ..text import encode_ids, tokenize
 from ..toyworld import TRAINED_TASKS, Task
+from ..toyworld.tasks import only_examples_tell
 from .batches import Batch, easily_described, grids, large
 from .build import TEXT_TOKENS, build_pipeline, take_over
 from .evaluate import score_tasks
@@ -49,7 +50,13 @@ DESCRIBED = {
 """Tasks that leave the colours open, so that a caption decides."""
 SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.outputs) > 1}
 """Tasks of several answers: three a grid teach more than one, at little more cost."""
-SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL}
+BY_EXAMPLE = {
+    task: weight
+    for task, weight in TRAINED_TASKS.items()
+    if task.inputs == ("picture",) and len(task.outputs) == 1 and only_examples_tell(task.outputs[0])
+}
+"""Tasks that only examples tell apart: any number of a family, one change after the other."""
+SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL and task not in BY_EXAMPLE}
 PATH_SHIFT = 1.5  # how much noise levels are drawn towards noise on the model's own path
 FINE = 0.2  # share of a path down to which guesses count the more, the later: the last steps must not spoil them
 LEAST = 1e-3  # the lowest noise level: the error is divided by it
@@ -93,16 +100,18 @@ def learning_rate_factor(step: int, total: int, warmup: int = 100, decay: float 
 
 
 def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int = COPYING_STEPS) -> Batch:
-    """The curriculum: copying first, then every task, one answer or several; large pictures, grids with captions."""
+    """The curriculum: copying first, then every task; large pictures and grids with captions among them."""
     if step < copying_steps:
         return grids(vae, rng, COPYING, size, examples=(0, 1))
     part = rng.random()
-    if part < 0.20:
+    if part < 0.14:
         return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.28:
+    if part < 0.20:
         return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    if part < 0.52:
+    if part < 0.32:
         return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(4, 4, 1), captions=0.0)
+    if part < 0.60:
+        return grids(vae, rng, BY_EXAMPLE, size * 3 // 2, examples=(0, 4, 6, 2), captions=0.1)
     return grids(vae, rng, SINGLE, size)
 
 
