@@ -38,7 +38,7 @@ from visualcloze_nb.training import batches, build, evaluate, loop, paths, trans
 from visualcloze_nb.training import vae as vae_training
 from visualcloze_nb.training.__main__ import main as training_command
 from visualcloze_nb.training.claims_pictures import ALL_AT_ONCE, SEVERAL
-from visualcloze_nb.training.export import export, meet_halfway
+from visualcloze_nb.training.export import export, meet
 from visualcloze_nb.training.seen import shown_error
 
 ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
@@ -864,7 +864,8 @@ def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(tiny, tmp_path
         assert torch.equal(loaded.transformer.state_dict()[name], value.half().float()), name
 
 
-def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path):
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path, share):
     run, other = tmp_path / "run", copy.deepcopy(tiny)
     for part in (other.transformer, other.text_encoder, other.text_encoder_2):
         for weight in part.parameters():
@@ -874,13 +875,13 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path):
     other.save_pretrained(tmp_path / "other")
     assert training_command(
         ["export", "--run", str(run), "--vae-run", str(run), "--to", str(tmp_path / "mean"),
-         "--mean-with", str(tmp_path / "other")]
+         "--mean-with", str(tmp_path / "other"), *(["--share", str(share)] if share != 0.5 else [])]
     ) == 0  # fmt: skip
     loaded = diffusers.VisualClozePipeline.from_pretrained(tmp_path / "mean")
     for part, near in (("transformer", 1e-3), ("text_encoder", 1e-5), ("text_encoder_2", 1e-5)):
         one, two, mean = (getattr(pipe, part).state_dict() for pipe in (tiny, other, loaded))
         numbers = [k for k in mean if one[k].is_floating_point()]
-        assert all(torch.allclose(mean[k], (one[k] + two[k]) / 2, rtol=near, atol=near) for k in numbers)
+        assert all(torch.allclose(mean[k], share * one[k] + (1 - share) * two[k], rtol=near, atol=near) for k in numbers)
         assert not any(torch.allclose(mean[k], one[k], atol=near) for k in numbers)
     for k, weight in tiny.vae.state_dict().items():  # the VAE was not trained
         assert torch.equal(loaded.vae.state_dict()[k], weight.half().float())
@@ -888,10 +889,12 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path):
         strange = copy.copy(other)
         setattr(strange, name, getattr(build_random_pipe(), name))
         with pytest.raises(ValueError, match=f"the {name} of"):
-            meet_halfway(tiny, strange)
+            meet(tiny, strange)
+    with pytest.raises(ValueError, match="share is 1.5"):
+        meet(tiny, other, 1.5)
     other.text_encoder = other.text_encoder_2
     with pytest.raises(ValueError, match="shape of text_encoder:"):
-        meet_halfway(tiny, other)
+        meet(tiny, other)
 
 
 def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):

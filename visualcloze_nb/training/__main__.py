@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     export.add_argument("--vae-run", type=Path, default=Path("runs/vae"))
     export.add_argument("--to", type=Path, default=Path("visualcloze_nb/tiny"))
     export.add_argument("--mean-with", type=Path, help="a checkpoint, to write the mean of its weights and the run's")
+    export.add_argument("--share", type=float, default=0.5, help="of the run's own weights in that mean, 0 to 1")
     trial = commands.add_parser("experiments", help="what an infilling prior and a dense graph are worth; writes CSV")
     trial.add_argument("--vae", type=Path, default=Path("visualcloze_nb/tiny/vae"))
     trial.add_argument("--work", type=Path, default=Path("runs/experiments"), help="what is finished is kept here")
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command == "export":
         from .export import export as write
 
-        size = write(arguments.run, arguments.vae_run, arguments.to, arguments.mean_with)
+        size = write(arguments.run, arguments.vae_run, arguments.to, arguments.mean_with, arguments.share)
         print(f"{size / 1e6:.1f} MB in {arguments.to}")
     if arguments.command == "experiments":
         from .experiments import run as experiment

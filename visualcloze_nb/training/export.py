@@ -4,7 +4,7 @@
 
 Transformer and VAE are rounded to float16, which halves the checkpoint; diffusers loads them as float32 again.
 The text encoders stay float32, since transformers would keep them at the precision they are stored in. With
-`--mean-with` the weights are the mean of the run's and those of the checkpoint it began with: what a run has learnt
+`--mean-with` the weights are a mean of the run's and those of the checkpoint it began with: what a run has learnt
 last, it has often learnt at the cost of what it knew, and the mean keeps more of both (Wortsman et al. 2022, "Robust
 fine-tuning of zero-shot models").
 """
@@ -29,12 +29,14 @@ def forget_the_place(config: Path) -> None:
     config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def meet_halfway(pipe: VisualClozePipeline, other: VisualClozePipeline) -> None:
-    """Set the trained weights of `pipe` to their mean with those of `other`.
+def meet(pipe: VisualClozePipeline, other: VisualClozePipeline, share: float = 0.5) -> None:
+    """Set the trained weights of `pipe` to a mean with those of `other`: `share` of its own, the rest of the other's.
 
     Raises:
-        ValueError: the two differ in a weight's name or shape, or in the numbers of words.
+        ValueError: the two differ in a weight's name or shape, or in the numbers of words; or `share` is not in 0..1.
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}, but must lie between 0 (the other's weights) and 1 (the run's own)")
     for name in ("tokenizer", "tokenizer_2"):
         if getattr(pipe, name).get_vocab() != getattr(other, name).get_vocab():
             raise ValueError(f"the {name} of the two checkpoints number words differently: their mean understands none")
@@ -43,11 +45,11 @@ def meet_halfway(pipe: VisualClozePipeline, other: VisualClozePipeline) -> None:
         if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in others.items()}:
             raise ValueError(f"the two checkpoints differ in the shape of {name}: one must have begun with the other")
         # A new tensor for each name: T5 knows its word table by two names, so in place it would be averaged twice.
-        mean = {k: torch.lerp(v, others[k].to(v), 0.5) if v.is_floating_point() else v for k, v in mine.items()}
+        mean = {k: torch.lerp(others[k].to(v), v, share) if v.is_floating_point() else v for k, v in mine.items()}
         getattr(pipe, name).load_state_dict(mean)
 
 
-def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None) -> int:
+def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None, share: float = 0.5) -> int:
     """Write the checkpoint and its logs.
 
     Args:
@@ -55,19 +57,21 @@ def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None) ->
         vae_run: folder of the VAE run, for its `log.csv`.
         to: where to; what was there is replaced once the new one is complete, but for `KEPT`. `evaluate` then
             makes the card's tables anew.
-        mean_with: a checkpoint, such as the one the run began with; the weights written are then the mean of both.
+        mean_with: a checkpoint, such as the one the run began with; the weights written are then a mean of both.
+        share: how much the run's own weights count in that mean, 0 to 1.
 
     Returns:
         bytes on disk.
 
     Raises:
-        ValueError: `mean_with` is not of the same shape, or does not know the same words; nothing is written.
+        ValueError: `mean_with` is not of the same shape, or does not know the same words, or `share` is not in 0..1;
+            nothing is written.
     """
     fresh = to.with_name(to.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     pipe = VisualClozePipeline.from_pretrained(run / "pipeline")
     if mean_with:
-        meet_halfway(pipe, VisualClozePipeline.from_pretrained(mean_with))
+        meet(pipe, VisualClozePipeline.from_pretrained(mean_with), share)
     pipe.transformer.to(torch.float16)
     pipe.vae.to(torch.float16)
     pipe.save_pretrained(fresh)
