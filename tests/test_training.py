@@ -881,7 +881,8 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path, sha
     for part, near in (("transformer", 1e-3), ("text_encoder", 1e-5), ("text_encoder_2", 1e-5)):
         one, two, mean = (getattr(pipe, part).state_dict() for pipe in (tiny, other, loaded))
         numbers = [k for k in mean if one[k].is_floating_point()]
-        assert all(torch.allclose(mean[k], share * one[k] + (1 - share) * two[k], rtol=near, atol=near) for k in numbers)
+        met = {k: share * one[k] + (1 - share) * two[k] for k in numbers}
+        assert all(torch.allclose(mean[k], met[k], rtol=near, atol=near) for k in numbers)
         assert not any(torch.allclose(mean[k], one[k], atol=near) for k in numbers)
     for k, weight in tiny.vae.state_dict().items():  # the VAE was not trained
         assert torch.equal(loaded.vae.state_dict()[k], weight.half().float())
