@@ -351,6 +351,8 @@ def test_unseen_tasks_are_held_against_what_practised_ones_would_give(painted):
     assert last(practised, "all").value <= 1e-9 and not practised.floors[0].met
     known = claims_tasks.practised_answers("picture", 4)
     assert {"hue 145", "light 150", "mask", "negative"} <= set(known) and "hue 180" not in known
+    for kind in ("grey then turn 2", "dark then hue 100", "noisy", "light 150"):
+        assert torch.equal(known[kind], draw(kind, SCENES[:4], 64, 64, torch.Generator().manual_seed(0))), kind
     assert set(claims_tasks.practised_answers("noisy", 4)) == {"picture", "depth", "instances"}
 
 

@@ -128,13 +128,28 @@ def draw(
         raise ValueError(f"{kind!r} stands for any number: give one, such as '{found[0]} 1'")
     if found and found[0] in _SCENE_FAMILIES:
         return _SCENE_FAMILIES[found[0]][1](scenes, height, width, device, int(found[1]))
-    pictures = render.picture(scenes, height, width, device)
+    return changed(render.picture(scenes, height, width, device), kind, generator)
+
+
+def changed(pictures: torch.Tensor, kind: str, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Another kind of picture, made of pictures alone.
+
+    Args:
+        pictures: `(B, 3, H, W)` in 0..1.
+        kind: one that `changes_pictures`: `"grey"`, `"hue 120"`, or two with "then" between.
+        generator: for `CHANCE_KINDS`.
+    """
     for change in kind.split(THEN):
         if found := family(change):
             pictures = _PICTURE_FAMILIES[found[0]][1](pictures, int(found[1]))
         else:
             pictures = _FROM_PICTURE[change][1](pictures, generator)
     return pictures
+
+
+def changes_pictures(kind: str) -> bool:
+    """Whether a kind, or both of two with "then" between, is made of a picture alone."""
+    return all(map(_changes_pictures, kind.split(THEN)))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..toyworld import HELD_OUT, TRAINED_TASKS, Task, draw
+from ..toyworld.graph import changed, changes_pictures
 from ..toyworld.tasks import PRACTISED_NUMBERS
 from .attempts import SIDE, queries
 from .claim import ROOM, Ask, Claim, Floor, band, judged, mean_score, row, score_row, share_row, task_row
@@ -133,13 +134,16 @@ def practised_answers(kind: str, scenes: int, mixes: int = 48) -> dict[str, torc
 
     Of the channel mixes, which are hundreds, only the first `mixes`.
     """
-    found = {}
+    found, shown = {}, queries(scenes)
+    pictures = draw("picture", shown, SIDE, SIDE)
     for other in sorted({c for task in TRAINED_TASKS if kind in task.columns for c in task.columns} - {kind}):
         name = other.removesuffix(" *").split(" then ")[-1]
         numbers = PRACTISED_NUMBERS[name][:mixes] if name == "mix" else PRACTISED_NUMBERS.get(name, (None,))
         for number in numbers if "*" in other else (None,):
             filled = other if number is None else other.replace("*", str(number))
-            found[filled] = draw(filled, queries(scenes), SIDE, SIDE, torch.Generator().manual_seed(0))
+            chance = torch.Generator().manual_seed(0)
+            drawn = changes_pictures(filled)  # then the picture need not be drawn each time
+            found[filled] = changed(pictures, filled, chance) if drawn else draw(filled, shown, SIDE, SIDE, chance)
     return found
 
 
