@@ -137,7 +137,7 @@ def run(
             checkpoint, if everything is measured in earnest.
         sheets: a folder for contact sheets, one PNG a claim.
         quick: 4 scenes and 4 steps: to see that all works, not to judge.
-        scenes, steps, seed: see `attempts.attempt`; some claims take half the scenes, or their own steps.
+        scenes, steps, seed: see `attempts.attempt`; some claims take half the scenes, or half as many again.
 
     Returns:
         the exit status: 1 if a floor is missed.
@@ -179,8 +179,9 @@ def run(
 def write(claims: dict[str, Claim], settings: dict, out: Path) -> None:
     """Write the record and the tables; a model card beside them gets its table between its two marks."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record(claims, settings), indent=1) + "\n")
-    out.with_suffix(".md").write_text(markdown(claims, settings))
+    texts = json.dumps(record(claims, settings), indent=1) + "\n", markdown(claims, settings)  # before a file changes
+    for file, text in zip((out, out.with_suffix(".md")), texts, strict=True):
+        file.write_text(text)
     card = out.parent / "README.md"
     if card.exists():
         floors = floors_table([floor for claim in claims.values() for floor in claim.floors])
