@@ -293,7 +293,10 @@ def test_words_hide_the_numbers_of_families():
     assert len({words(kind) for kind in ALL}) == len(ALL) - 2 - 1 - 1 - 1
 
 
-NO_KINDS = ["", "pictures", "hue", "hue x", "turn", "edge 2", "edge then flipped", "grey then ", "light 3 then grey"]
+NO_KINDS = [
+    "", "pictures", "hue", "hue x", "turn", "edge 2", "edge then flipped", "grey then ", "light 3 then grey",
+    "grey then flipped then turn 2",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", NO_KINDS)

@@ -82,8 +82,7 @@ def words(kind: str) -> str:
     Raises:
         ValueError: no such kind.
     """
-    first, then, second = kind.partition(THEN)
-    if then and _changes_pictures(first) and _changes_pictures(second):
+    if kind.count(THEN) == 1 and changes_pictures(kind):
         return "a changed picture"
     if found := family(kind):
         return (_PICTURE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
@@ -92,9 +91,10 @@ def words(kind: str) -> str:
     raise ValueError(f"there is no kind of picture {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
 
 
-def _changes_pictures(kind: str) -> bool:
-    found = family(kind)
-    return kind in _FROM_PICTURE or (found is not None and found[0] in _PICTURE_FAMILIES)
+def changes_pictures(kind: str) -> bool:
+    """Whether a kind, or each one of several with "then" between, is made of a picture alone."""
+    names = [(family(change) or (change,))[0] for change in kind.split(THEN)]
+    return all(name in _FROM_PICTURE or name in _PICTURE_FAMILIES for name in names)
 
 
 def draw(
@@ -145,11 +145,6 @@ def changed(pictures: torch.Tensor, kind: str, generator: torch.Generator | None
         else:
             pictures = _FROM_PICTURE[change][1](pictures, generator)
     return pictures
-
-
-def changes_pictures(kind: str) -> bool:
-    """Whether a kind, or both of two with "then" between, is made of a picture alone."""
-    return all(map(_changes_pictures, kind.split(THEN)))
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,10 @@ def practised_answers(kind: str, scenes: int, mixes: int = 48) -> dict[str, torc
         for number in numbers if "*" in other else (None,):
             filled = other if number is None else other.replace("*", str(number))
             chance = torch.Generator().manual_seed(0)
-            drawn = changes_pictures(filled)  # then the picture need not be drawn each time
-            found[filled] = changed(pictures, filled, chance) if drawn else draw(filled, shown, SIDE, SIDE, chance)
+            if changes_pictures(filled):  # the picture need not be drawn again for each
+                found[filled] = changed(pictures, filled, chance)
+            else:
+                found[filled] = draw(filled, shown, SIDE, SIDE, chance)
     return found
 
 

@@ -41,6 +41,7 @@ from .transformer import learning_rate_factor, optimisers
 TWO_COLUMNS = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.columns) == 2}
 SPARSE = {Task.parse(text): 1.0 for text in ("picture > depth", "picture > mask", "picture > hue *")}
 UNSEEN = {task: 1.0 for task in HELD_OUT_TASKS if task.inputs[0] in ("picture", "mask", "depth")}
+"""What was held out when the curves were made: not the paths from degraded pictures."""
 ONE_EXAMPLE = (0, 1)
 SIDE = 128  # of a picture to fill holes in: as many tokens as a grid of 2 x 2
 RANK = 16

@@ -179,9 +179,9 @@ def run(
 def write(claims: dict[str, Claim], settings: dict, out: Path) -> None:
     """Write the record and the tables; a model card beside them gets its table between its two marks."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    texts = json.dumps(record(claims, settings), indent=1) + "\n", markdown(claims, settings)  # before a file changes
-    for file, text in zip((out, out.with_suffix(".md")), texts, strict=True):
-        file.write_text(text)
+    made, tables = record(claims, settings), markdown(claims, settings)  # the revision, before a file changes
+    out.write_text(json.dumps(made, indent=1) + "\n")
+    out.with_suffix(".md").write_text(tables)
     card = out.parent / "README.md"
     if card.exists():
         floors = floors_table([floor for claim in claims.values() for floor in claim.floors])
