@@ -46,7 +46,7 @@ test-browser: .venv/installed-browser
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -p no:cacheprovider tests/browser
 
 notebooks: .venv/installed-test
-	$(LESSON_ENV) $(RUN) -m visualcloze_nb.lessons.build
+	$(LESSON_ENV) $(RUN) -m tools.build_notebooks
 
 # The stamps lie inside .venv and are touched last: a failed install leaves none, and a new .venv has none.
 .venv/made:

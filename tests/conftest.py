@@ -1,4 +1,4 @@
-"""Fixtures: a VisualCloze pipeline with random weights, built in a second, and small pictures to feed it.
+"""Fixtures: a VisualCloze pipeline with random weights, built in a second, and small images to feed it.
 
 The random pipeline has the real classes and the real geometry (8x VAE, 16 latent channels, 384 input
 channels, dynamic shifting) at the smallest width. Equality, defects and interfaces do not depend on what the
@@ -18,7 +18,7 @@ RESOLUTION = 32  # a square cell is 2 x 2 tokens
 
 WORDS = """A grid layout with 1 2 3 4 5 6 rows and columns , displaying images arranged side by side . In each
 row a logical task is demonstrated to achieve [IMAGE1] [IMAGE2] [IMAGE3] based on the an The last image of
-last row depicts: depth edge map picture mask red blue circle square photograph""".split()
+last row depicts: depth edge map image mask red blue circle square photograph""".split()
 
 
 def build_random_pipe(cls=None, *, guidance_embeds=False, seed=0, resolution=RESOLUTION):
@@ -28,7 +28,7 @@ def build_random_pipe(cls=None, *, guidance_embeds=False, seed=0, resolution=RES
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
     if cls is None:
-        from visualcloze_nb.pipeline import VisualClozePipeline as cls
+        from visualcloze_nb.pipelines.combined import VisualClozePipeline as cls
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -131,16 +131,16 @@ def _clip_tokenizer():
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
 
 
-def picture(width=48, height=48, seed=0):
-    """Make a picture in which every pixel matters: seeded noise on a gradient."""
+def noise_image(width=48, height=48, seed=0):
+    """Make an image in which every pixel matters: seeded noise on a gradient."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 120, (height, width, 3)) + np.linspace(0, 130, width)[None, :, None]
     return Image.fromarray(pixels.astype(np.uint8))
 
 
 def rows(n_rows=2, n_cols=2, size=(48, 48), targets=(-1,), seed=0):
-    """Make the rows of a grid: pictures everywhere, None at `targets` in the last row."""
-    cells = [[picture(*size, seed=seed + 10 * r + c) for c in range(n_cols)] for r in range(n_rows)]
+    """Make the rows of a grid: images everywhere, None at `targets` in the last row."""
+    cells = [[noise_image(*size, seed=seed + 10 * r + c) for c in range(n_cols)] for r in range(n_rows)]
     for column in targets:
         cells[-1][column] = None
     return cells
@@ -163,7 +163,7 @@ def stock_pipe():
 @pytest.fixture(scope="session")
 def tiny():
     """The bundled checkpoint."""
-    from visualcloze_nb.models import load
+    from visualcloze_nb.loading.load import load
 
     return quiet(load("tiny"))
 
@@ -177,7 +177,6 @@ def pipe(tiny):
 def fresh_copy(pipe):
     """Copy a pipeline with its weights, for a test that changes them."""
     parts = {
-        name: part if name.startswith("tokenizer") else copy.deepcopy(part)
-        for name, part in pipe.components.items()
+        name: part if name.startswith("tokenizer") else copy.deepcopy(part) for name, part in pipe.components.items()
     }
     return quiet(type(pipe)(**parts, resolution=pipe.resolution))

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from visualcloze_nb import bench, bench_full
-from visualcloze_nb.full_size import FULL, SMALL, build
+from visualcloze_nb.cli import bench, bench_full_size
+from visualcloze_nb.loading.random_weights import FULL, SMALL, build
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def test_ours_and_stock_in_processes_of_their_own(folder, tmp_path, capsys):
     assert "stock diffusers" in said and "times the bare calls of the transformer" in said
 
 
-def test_what_changes_a_picture_says_by_how_much(folder, capsys, monkeypatch):
+def test_what_changes_an_image_says_by_how_much(folder, capsys, monkeypatch):
     monkeypatch.setattr(bench.shutil, "which", lambda name: None)  # compiling takes a minute
     assert bench.main(["--model", folder, "--steps", "2", "--options"]) == 0
     said = capsys.readouterr().out
-    assert "the same again (text remembered)  changes a picture by 0.00 of 255 on average, 0 at most" in said
+    assert "the same again (text remembered)  changes an image by 0.00 of 255 on average, 0 at most" in said
     assert "dtype=torch.bfloat16" in said
 
 
@@ -48,13 +48,13 @@ def test_a_case_that_fails_says_why():
 
 @pytest.mark.parametrize("mode", ["resident", "encode-then-free"])
 def test_full_size_on_a_small_model(mode):
-    found = bench_full.measure(mode, SimpleNamespace(small=True))
-    assert set(found["workloads"]) == set(bench_full.WORKLOADS)
+    found = bench_full_size.measure(mode, SimpleNamespace(small=True))
+    assert set(found["workloads"]) == set(bench_full_size.WORKLOADS)
     for entry in found["workloads"].values():
         assert entry["ours"] > 0 and entry["peak"] > 0 and entry["planned"] > 0
         assert ("stock" in entry) == (mode == "resident")
         assert 0 < entry["share of matrix rate"] < 10
-    table = bench_full.table({mode: found, "nf4": {"skipped": "bitsandbytes is not installed"}})
+    table = bench_full_size.table({mode: found, "nf4": {"skipped": "bitsandbytes is not installed"}})
     assert "stage 2 1344x768" in table and "nf4               skipped" in table
 
 
@@ -67,7 +67,7 @@ def test_full_size_without_a_gpu_says_so(capsys):
 def test_operations_are_counted_right():
     from torch.utils.flop_counter import FlopCounterMode
 
-    from visualcloze_nb.pipeline import VisualClozePipeline
+    from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
     parts = build(SMALL, "cpu")
     with torch.device("meta"):
@@ -87,14 +87,14 @@ def test_operations_are_counted_right():
             txt_ids=torch.empty(text, 3, **empty),
             img_ids=torch.empty(image, 3, **empty),
         )
-    assert bench_full.flops(pipe, "2x2@384", FULL) == pytest.approx(counter.get_total_flops(), rel=0.02)
+    assert bench_full_size.flops(pipe, "2x2@384", FULL) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_four_bit_layers():
     pytest.importorskip("bitsandbytes")
-    from visualcloze_nb.full_size import four_bit_layers
+    from visualcloze_nb.loading.random_weights import four_bit_layers
 
     layer = torch.nn.Sequential(torch.nn.Linear(256, 256)).cuda().to(torch.bfloat16)
     x = torch.randn(4, 256, device="cuda", dtype=torch.bfloat16)

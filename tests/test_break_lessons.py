@@ -4,9 +4,10 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-import break_lessons
 import pytest
-from breakages import BREAKAGES, Breakage
+
+from tools import break_lessons
+from tools.breakages import BREAKAGES, Breakage
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "visualcloze_nb"

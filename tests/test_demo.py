@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 import visualcloze_nb
-from visualcloze_nb import demo
 from visualcloze_nb.__main__ import main
+from visualcloze_nb.cli import demo
 from visualcloze_nb.toyworld import draw, make_scene
 
 
@@ -14,7 +14,7 @@ from visualcloze_nb.toyworld import draw, make_scene
 def test_demo_writes_its_page_and_says_what_took_how_long(random_pipe, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(visualcloze_nb, "load", lambda name: random_pipe, raising=False)
     out = tmp_path / "page.png"
-    assert main(["demo", "--out", str(out), "--task", "subject + depth > picture", "--seed", "3"]) == 0
+    assert main(["demo", "--out", str(out), "--task", "subject + depth > image", "--seed", "3"]) == 0
     said = capsys.readouterr().out
     assert str(out) in said
     for part in ("draw the scenes", "load the model", "stage 1", "stage 2"):
@@ -23,9 +23,9 @@ def test_demo_writes_its_page_and_says_what_took_how_long(random_pipe, tmp_path,
 
 
 def test_demo_grid_is_held_out_and_its_truth_is_what_belongs_there():
-    grid, truth = demo.demo_grid("picture > depth", seed=2)
+    grid, truth = demo.demo_grid("image > depth", seed=2)
     assert (grid.n_rows, grid.n_cols, grid.targets) == (3, 2, (1,))
-    query = draw("picture", [make_scene(22)])[0].permute(1, 2, 0).numpy()
+    query = draw("image", [make_scene(22)])[0].permute(1, 2, 0).numpy()
     assert np.abs(np.asarray(grid.query[0]) / 255 - query).max() < 0.01
     depth = draw("depth", [make_scene(22)], 192, 192)[0].permute(1, 2, 0).numpy()
     assert np.abs(np.asarray(truth) / 255 - depth).max() < 0.01
@@ -36,7 +36,7 @@ def test_page_shows_both_stages_and_the_truth(random_pipe):
     result = random_pipe.fill(grid, seed=0, steps=1, progress=False)
     red, green, blue = (Image.new("RGB", (64, 64), colour) for colour in ("red", "lime", "blue"))
     result.stage1, result.images = [red], [green]
-    page = np.asarray(demo.draw_page(result, blue, ["picture", "depth"])).reshape(-1, 3)
+    page = np.asarray(demo.draw_page(result, blue, ["image", "depth"])).reshape(-1, 3)
     for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
         assert (page == colour).all(1).sum() >= demo.SIDE**2, "each stage and the truth has its panel"
 
@@ -46,7 +46,7 @@ def test_page_shows_both_stages_and_the_truth(random_pipe):
     [
         (["--seed", "900000"], "seed is 900000 (0 to 9999)"),
         (["--seed", "-1"], "seed is -1"),
-        (["--task", "picture > nonsense"], "there is no kind of picture 'nonsense'"),
+        (["--task", "image > nonsense"], "there is no kind of image 'nonsense'"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments, said, capsys):

@@ -10,21 +10,19 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, fresh_copy, picture, rows
+from conftest import build_random_pipe, fresh_copy, noise_image, rows
 from PIL import Image
 
-from visualcloze_nb.generation import VisualClozeGenerationPipeline
-from visualcloze_nb.grid import Grid
-from visualcloze_nb.pipeline import VisualClozePipeline, VisualClozeUpsamplingPipeline
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
+from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 
-MASK_TO_IMAGE = (
-    "In each row, a logical task is demonstrated to achieve [IMAGE2] a picture based on [IMAGE1] a mask."
-)
+MASK_TO_IMAGE = "In each row, a logical task is demonstrated to achieve [IMAGE2] an image based on [IMAGE1] a mask."
 IMAGE_TO_EDGE = (
-    "In each row, a logical task is demonstrated to achieve [IMAGE2] an edge map based on [IMAGE1] a picture."
+    "In each row, a logical task is demonstrated to achieve [IMAGE2] an edge map based on [IMAGE1] an image."
 )
 SUBJECT = (
-    "In each row, a logical task is demonstrated to achieve [IMAGE3] a picture based on [IMAGE1] the subject "
+    "In each row, a logical task is demonstrated to achieve [IMAGE3] an image based on [IMAGE1] the subject "
     "alone, [IMAGE2] a depth map."
 )
 CONTENT = "a red circle on a blue ground"
@@ -218,7 +216,7 @@ def test_several_images_of_one_prompt(pipe):
     images = pipe(**call, generator=[seeded(1), seeded(2)]).images
     assert [len(image) for image in images] == [1, 1] and not same(images[0][0], images[1][0])
     single = pipe(**QUICK, image=rows(), generator=seeded(1)).images[0][0]
-    assert same(images[0][0], single), "a picture with its own generator does not depend on the others"
+    assert same(images[0][0], single), "an image with its own generator does not depend on the others"
 
 
 def test_a_list_of_generators(pipe):
@@ -226,7 +224,7 @@ def test_a_list_of_generators(pipe):
     one = pipe(**call, generator=[seeded(1), seeded(2)]).images
     other = pipe(**call, generator=[seeded(1), seeded(3)]).images
     assert same(one[0][0], other[0][0]) and not same(one[1][0], other[1][0])
-    with pytest.raises(ValueError, match="3 generators for 2 pictures"):
+    with pytest.raises(ValueError, match="3 generators for 2 images"):
         pipe(**call, generator=[seeded(n) for n in range(3)])
 
 
@@ -401,4 +399,4 @@ def test_guidance_is_said_to_have_no_effect():
 
 def test_stage_2_alone_wants_a_strength_above_0(pipe):
     with pytest.raises(ValueError, match="strength is 0"):
-        pipe.upsampling_pipe(image=picture(), strength=0)
+        pipe.upsampling_pipe(image=noise_image(), strength=0)

@@ -1,4 +1,4 @@
-"""Where stock diffusers is right, our pictures are its pictures: same weights, seed and settings, on a CPU.
+"""Where stock diffusers is right, our images are its images: same weights, seed and settings, on a CPU.
 
 Stock diffusers writes the layout prompt as a tuple (a defect, see `test_upstream_defects.py`). Here ours is
 made to write it the same way, so that stock diffusers runs exactly as it is installed.
@@ -8,20 +8,20 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, picture, quiet, rows
+from conftest import build_random_pipe, noise_image, quiet, rows
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 from PIL import Image
 
-from visualcloze_nb.grid import Grid
-from visualcloze_nb.pipeline import (
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.pipelines.combined import (
     VisualClozeGenerationPipeline,
     VisualClozePipeline,
     VisualClozeUpsamplingPipeline,
 )
-from visualcloze_nb.processor import GridProcessor
+from visualcloze_nb.pipelines.image_processor import GridProcessor
 
 TEXTS = {
-    "task_prompt": "In each row, a logical task is demonstrated to achieve [IMAGE2] a picture",
+    "task_prompt": "In each row, a logical task is demonstrated to achieve [IMAGE2] an image",
     "content_prompt": "a red circle and a blue square",
 }
 SETTINGS = {"num_inference_steps": 3, "max_sequence_length": 64}
@@ -43,7 +43,7 @@ def pixels(image):
 
 def assert_same(ours, stock):
     assert ours.size == stock.size
-    assert pixels(ours).std() > 5, "a flat picture would prove nothing"
+    assert pixels(ours).std() > 5, "a flat image would prove nothing"
     assert np.array_equal(pixels(ours), pixels(stock))
 
 
@@ -90,12 +90,12 @@ def test_a_model_with_guidance_and_a_schedule_of_ones_own(sigmas):
     ours = build_random_pipe(guidance_embeds=True)
     stock = build_random_pipe(diffusers.VisualClozePipeline, guidance_embeds=True)
     call = {**TEXTS, **SETTINGS, **SIZE, "image": rows(), "sigmas": sigmas, "upsampling_strength": 0.5}
-    pictures = []
+    images = []
     for guidance in (30.0, 2.0):
         one = ours(**call, guidance_scale=guidance, generator=seeded()).images[0][0]
         assert_same(one, stock(**call, guidance_scale=guidance, generator=seeded()).images[0][0])
-        pictures.append(pixels(one))
-    assert not np.array_equal(*pictures)
+        images.append(pixels(one))
+    assert not np.array_equal(*images)
 
 
 @pytest.mark.parametrize("output_type", ["np", "pt"])
@@ -117,7 +117,7 @@ def test_latents(random_pipe, stock_pipe):
 
 
 def test_stage_2_alone(random_pipe, stock_pipe):
-    image = picture(48, 32)
+    image = noise_image(48, 32)
     call = {
         "prompt": "a red circle",
         "image": image,
@@ -136,7 +136,7 @@ def test_batches_agree_within_one_level(random_pipe, stock_pipe):
         **SETTINGS,
         **SIZE,
         "task_prompt": ["a red circle", "a blue square"],
-        "content_prompt": ["a picture", None],
+        "content_prompt": ["an image", None],
         "image": [rows(2, 2, size=(80, 48)), rows(2, 2, size=(80, 48), seed=5)],
         "upsampling_strength": 0.4,
     }
@@ -164,7 +164,7 @@ def test_one_generator_for_a_batch_draws_in_the_same_order_in_stage_1(random_pip
             assert np.abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_text_cache_does_not_change_the_picture(random_pipe):
+def test_text_cache_does_not_change_the_image(random_pipe):
     call = {**TEXTS, **SETTINGS, **SIZE, "image": rows()}
     random_pipe.text_cache.clear()
     first = random_pipe(**call, generator=seeded()).images[0][0]
@@ -223,7 +223,7 @@ def test_fill_and_the_laid_open_steps_agree(random_pipe, monkeypatch, targets, s
 
 
 def test_the_bundled_checkpoint_in_stock_diffusers(tiny):
-    from visualcloze_nb.models import TINY
+    from visualcloze_nb.loading.load import TINY
 
     stock = quiet(diffusers.VisualClozePipeline.from_pretrained(TINY))
     size = {"upsampling_height": 96, "upsampling_width": 160}

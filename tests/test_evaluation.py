@@ -1,4 +1,4 @@
-"""Scores mean what they say: measures on pictures of known worth, claims with painted answers, the command's record."""
+"""Scores mean what they say: measures on images of known worth, claims with painted answers, the command's record."""
 
 import functools
 import json
@@ -7,12 +7,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_training import picture_of, tiny  # noqa: F401 (a fixture)
+from test_training import image_of, tiny  # noqa: F401 (a fixture)
 
-from visualcloze_nb import sdedit as laid_open
-from visualcloze_nb.flow import walk
-from visualcloze_nb.grid import Grid
-from visualcloze_nb.text import encode_text
+from visualcloze_nb.cli import train as command
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.evaluation import (
+    bench_images,
+    bench_sizes,
+    bench_stage2,
+    bench_tasks,
+    edge_width,
+    metrics,
+    predictions,
+    report,
+    scores,
+)
+from visualcloze_nb.evaluation import benchmark as claim_module
+from visualcloze_nb.evaluation.benchmark import Ask, Floor
+from visualcloze_nb.sampling import sdedit as laid_open
+from visualcloze_nb.sampling.flow import walk
+from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import (
     FIRST_TRAINING_SEED,
     HELD_OUT_TASKS,
@@ -20,37 +34,23 @@ from visualcloze_nb.toyworld import (
     draw,
     is_trained,
     make_scene,
-    to_picture,
+    to_image,
     words,
 )
-from visualcloze_nb.toyworld.degrade import blur
 from visualcloze_nb.toyworld.edit import recolour
-from visualcloze_nb.training import __main__ as command
-from visualcloze_nb.training import (
-    attempts,
-    batches,
-    claims_large,
-    claims_pictures,
-    claims_size,
-    claims_tasks,
-    evaluate,
-    measures,
-    report,
-    sharpness,
-)
-from visualcloze_nb.training import claim as claim_module
-from visualcloze_nb.training.claim import Ask, Floor
+from visualcloze_nb.toyworld.transforms import blur
+from visualcloze_nb.training import batches
 
 SCENES = [make_scene(seed) for seed in range(10)]
 
 
 @pytest.fixture(autouse=True)
 def few_scenes_for_the_mean(monkeypatch):
-    mean = functools.partial(evaluate.mean_picture, scenes=12)
-    monkeypatch.setattr(evaluate, "mean_picture", mean)
-    monkeypatch.setattr(claims_pictures, "mean_picture", mean)
-    monkeypatch.setattr(claims_tasks, "mean_picture", mean)
-    monkeypatch.setattr(claim_module, "bootstrap", functools.partial(evaluate.bootstrap, samples=100))
+    mean = functools.partial(scores.mean_image, scenes=12)
+    monkeypatch.setattr(scores, "mean_image", mean)
+    monkeypatch.setattr(bench_images, "mean_image", mean)
+    monkeypatch.setattr(bench_tasks, "mean_image", mean)
+    monkeypatch.setattr(claim_module, "bootstrap", functools.partial(scores.bootstrap, samples=100))
 
 
 # scores
@@ -58,11 +58,11 @@ def few_scenes_for_the_mean(monkeypatch):
 
 def test_a_score_is_0_for_the_trivial_answer_and_1_for_the_vaes():
     trivial, vae = torch.rand(20) * 0.1 + 0.3, torch.rand(20) * 0.1
-    assert evaluate.summarise(trivial, trivial, vae).score == 0
-    assert evaluate.summarise(vae, trivial, vae).score == 1
-    middle = evaluate.summarise((trivial + vae) / 2, trivial, vae)
+    assert scores.summarise(trivial, trivial, vae).score == 0
+    assert scores.summarise(vae, trivial, vae).score == 1
+    middle = scores.summarise((trivial + vae) / 2, trivial, vae)
     assert middle.score == pytest.approx(0.5) and middle.scenes == 20
-    assert evaluate.summarise(trivial * 2, trivial, vae).score < 0
+    assert scores.summarise(trivial * 2, trivial, vae).score < 0
 
 
 def test_the_interval_holds_the_score_and_narrows_with_scenes():
@@ -70,7 +70,7 @@ def test_the_interval_holds_the_score_and_narrows_with_scenes():
 
     def interval(scenes):
         model, trivial, vae = 0.2 + 0.1 * torch.rand(scenes), 0.4 + 0.1 * torch.rand(scenes), 0.05 * torch.rand(scenes)
-        got = evaluate.summarise(model, trivial, vae)
+        got = scores.summarise(model, trivial, vae)
         assert got.low < got.score < got.high
         return got.high - got.low
 
@@ -79,30 +79,30 @@ def test_the_interval_holds_the_score_and_narrows_with_scenes():
 
 def test_the_interval_is_that_of_the_mean():
     values = np.random.default_rng(1).normal(5, 2, 400)
-    value, low, high = evaluate.bootstrap(np.mean, values)
+    value, low, high = scores.bootstrap(np.mean, values)
     assert value == pytest.approx(values.mean())
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
 
 def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):  # noqa: F811
     scenes = [make_scene(seed) for seed in (1, 2)]
-    rows = [batches.draw_columns([("picture", "depth")], [scene], (64, 64), None, "cpu") for scene in scenes]
-    cells = [[picture_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
+    rows = [batches.draw_columns([("image", "depth")], [scene], (64, 64), None, "cpu") for scene in scenes]
+    cells = [[image_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
     grid = Grid([cells[0], [cells[1][0], None]], task="a depth map")
     noise = torch.randn(1, grid.layout(64).total, 64, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(attempts, "randn_tensor", lambda *args, **settings: noise)
-    ours = attempts.fill_batch(tiny, rows, [1], [grid.prompt], 3)
+    monkeypatch.setattr(predictions, "randn_tensor", lambda *args, **settings: noise)
+    ours = predictions.fill_batch(tiny, rows, [1], [grid.prompt], 3)
     stock = tiny.generation_pipe(
         task_prompt=grid.task, image=grid.to_lists(), num_inference_steps=3, latents=noise,
         generator=torch.Generator().manual_seed(0),
     ).images[0][0]  # fmt: skip
     assert ours.shape == (1, 1, 3, 64, 64) and np.asarray(stock).std() > 5
-    assert np.abs(np.asarray(to_picture(ours[0, 0])).astype(int) - np.asarray(stock)).max() <= 1
+    assert np.abs(np.asarray(to_image(ours[0, 0])).astype(int) - np.asarray(stock)).max() <= 1
 
 
 def test_each_prompt_is_read_as_if_alone(tiny):  # noqa: F811
     prompts = ["a red circle", "a blue star", "a red circle"]
-    text = attempts.encode_prompts(tiny, prompts)
+    text = predictions.encode_prompts(tiny, prompts)
     for i, prompt in enumerate(prompts):
         alone = encode_text(tiny, prompt, 64)
         assert torch.allclose(text.states[i], alone.states[0], atol=1e-5)
@@ -111,13 +111,13 @@ def test_each_prompt_is_read_as_if_alone(tiny):  # noqa: F811
 
 def test_evaluation_scenes_are_held_out_and_queries_stay_the_same(painted, monkeypatch):
     seeds = []
-    monkeypatch.setattr(attempts, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    monkeypatch.setattr(predictions, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
     ask = painted(perfect)
-    made = ask("picture > edge", scenes=5, examples=2)
+    made = ask("image > edge", scenes=5, examples=2)
     assert len(seeds) == len(set(seeds)) == 15 and max(seeds) < FIRST_TRAINING_SEED
-    assert torch.equal(made.cells, ask("picture > edge", scenes=5, examples=3).cells)
+    assert torch.equal(made.cells, ask("image > edge", scenes=5, examples=3).cells)
     with pytest.raises(ValueError, match="between 1 and 1000"):
-        ask("picture > edge", scenes=1001)
+        ask("image > edge", scenes=1001)
 
 
 def test_an_attempt_asks_what_it_is_told_to(painted):
@@ -128,25 +128,25 @@ def test_an_attempt_asks_what_it_is_told_to(painted):
         return perfect(pipe, rows, targets)
 
     ask = painted(listen)
-    made = ask("edge > picture", targets=(0,), caption="true", examples=1)
+    made = ask("edge > image", targets=(0,), caption="true", examples=1)
     rows, targets, prompts = heard.pop()
-    assert targets == (0,) and "[IMAGE1] white outlines based on [IMAGE2] a picture" in prompts[0]
+    assert targets == (0,) and "[IMAGE1] white outlines based on [IMAGE2] an image" in prompts[0]
     assert prompts[0].endswith(make_scene(0).caption()) and len(set(prompts)) == 4
-    assert list(made.conditions) == ["picture"] and torch.equal(made.answers, made.truths)
-    ask("edge > picture", caption="swapped", text=False)
+    assert list(made.conditions) == ["image"] and torch.equal(made.answers, made.truths)
+    ask("edge > image", caption="swapped", text=False)
     told = heard.pop()[2][0]
     assert "In each row" not in told and not any(t.colour in told for t in make_scene(0).things[-2:])
-    ask("edge > picture", given={0: torch.full((4, 3, 64, 64), 0.25)})
+    ask("edge > image", given={0: torch.full((4, 3, 64, 64), 0.25)})
     assert (heard.pop()[0][-1][..., :64] == -0.5).all()
-    ask("picture > edge", shown=Task.parse("picture > depth"))
+    ask("image > edge", shown=Task.parse("image > depth"))
     rows = heard.pop()[0]
     assert torch.allclose(rows[0][..., 64:], draw("depth", [make_scene(1000 + i) for i in range(4)]) * 2 - 1, atol=0.01)
-    ask("picture > edge", examples=3)
+    ask("image > edge", examples=3)
     straight = heard.pop()[0]
-    ask("picture > edge", examples=3, order=1)
+    ask("image > edge", examples=3, order=1)
     shuffled = heard.pop()[0]
     assert torch.equal(straight[-1], shuffled[-1]) and not all(map(torch.equal, straight, shuffled))
-    ask("picture > edge", examples=3)
+    ask("image > edge", examples=3)
     assert not heard, "an answer is remembered"
 
 
@@ -154,8 +154,8 @@ def test_an_attempt_asks_what_it_is_told_to(painted):
 
 
 def test_a_blurred_outline_is_wider_by_the_known_factor():
-    exact = draw("picture", SCENES, 192, 192)
-    widths = sharpness.rise_widths([exact, *(blur(exact, pixels / 96) for pixels in (2, 3))], exact, SCENES).nanmedian(
+    exact = draw("image", SCENES, 192, 192)
+    widths = edge_width.rise_widths([exact, *(blur(exact, pixels / 96) for pixels in (2, 3))], exact, SCENES).nanmedian(
         0
     )[0]
     assert widths[0] < 1.6  # one pixel of antialiasing, and what reading between pixels adds
@@ -164,59 +164,59 @@ def test_a_blurred_outline_is_wider_by_the_known_factor():
 
 
 def test_an_outline_that_has_moved_is_not_taken_for_a_blurred_one():
-    exact = draw("picture", SCENES, 192, 192)
-    widths = sharpness.rise_widths([exact, exact.roll((2, 1), (-2, -1))], exact, SCENES).nanmedian(0)[0]
+    exact = draw("image", SCENES, 192, 192)
+    widths = edge_width.rise_widths([exact, exact.roll((2, 1), (-2, -1))], exact, SCENES).nanmedian(0)[0]
     assert widths[1].item() == pytest.approx(widths[0].item(), abs=0.3)
 
 
 def test_a_rise_is_measured_from_10_to_90_percent():
     ramp = ((torch.arange(181) - 90) / 40 + 0.5).clamp(0, 1)[None]  # 4 pixels from 0 to 1
-    assert sharpness.rise_width(ramp).item() == pytest.approx(0.8 * 4, abs=0.2)
-    assert sharpness.rise_width(torch.full((1, 181), 0.5)).item() > 2 * sharpness.REACH - 1
+    assert edge_width.rise_width(ramp).item() == pytest.approx(0.8 * 4, abs=0.2)
+    assert edge_width.rise_width(torch.full((1, 181), 0.5)).item() > 2 * edge_width.REACH - 1
 
 
 def test_f1_forgives_one_pixel():
     line = torch.zeros(1, 20, 20, dtype=torch.bool)
     line[:, 10] = True
-    assert measures.f1(line, line) == measures.f1(line.roll(1, 1), line) == 1
-    assert measures.f1(line.roll(3, 1), line) == 0
+    assert metrics.f1(line, line) == metrics.f1(line.roll(1, 1), line) == 1
+    assert metrics.f1(line.roll(3, 1), line) == 0
     half = line.clone()
     half[:, :, 10:] = False
-    assert measures.f1(half, line).item() == pytest.approx(2 * 0.55 / 1.55)  # all found is right; 11 of 20 are found
-    assert measures.f1(torch.zeros_like(line), line) == 0
+    assert metrics.f1(half, line).item() == pytest.approx(2 * 0.55 / 1.55)  # all found is right; 11 of 20 are found
+    assert metrics.f1(torch.zeros_like(line), line) == 0
 
 
 def test_iou_and_miou():
     one, other = torch.zeros(2, 1, 10, 10, dtype=torch.bool)
     one[:, :4], other[:, 2:6] = True, True
-    assert measures.iou(one, other).item() == pytest.approx(2 / 6)
-    assert measures.iou(~one & one, ~one & one) == 1
+    assert metrics.iou(one, other).item() == pytest.approx(2 / 6)
+    assert metrics.iou(~one & one, ~one & one) == 1
     true = torch.tensor([[[0, 0, 1, 1]]])
-    assert measures.miou(true, true) == 1
-    assert measures.miou(torch.zeros_like(true), true).item() == pytest.approx(0.25)  # half of 0's union, nothing of 1
-    assert measures.psnr(torch.full((1, 3, 4, 4), 0.6), torch.full((1, 3, 4, 4), 0.5)).item() == pytest.approx(20)
+    assert metrics.miou(true, true) == 1
+    assert metrics.miou(torch.zeros_like(true), true).item() == pytest.approx(0.25)  # half of 0's union, nothing of 1
+    assert metrics.psnr(torch.full((1, 3, 4, 4), 0.6), torch.full((1, 3, 4, 4), 0.5)).item() == pytest.approx(20)
 
 
 def test_classes_are_read_through_a_little_noise():
     mask = draw("mask", SCENES)
     noisy = mask + 0.03 * torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
-    assert measures.miou(measures.classes(noisy), measures.classes(mask)).mean() > 0.9
+    assert metrics.miou(metrics.classes(noisy), metrics.classes(mask)).mean() > 0.9
 
 
 def test_the_ground_is_found_under_things():
-    picture, empty = draw("picture", SCENES), draw("background", SCENES)
-    assert (measures.ground(picture) - empty).abs().mean() < 0.02
-    things = measures.region("mask", draw("mask", SCENES))
-    assert measures.iou(measures.foreground(picture), things).mean() > 0.9
-    assert measures.foreground(empty).float().mean() < 0.001
-    assert measures.iou(measures.region("depth", draw("depth", SCENES)), things).min() > 0.9
+    image, empty = draw("image", SCENES), draw("background", SCENES)
+    assert (metrics.ground(image) - empty).abs().mean() < 0.02
+    things = metrics.region("mask", draw("mask", SCENES))
+    assert metrics.iou(metrics.foreground(image), things).mean() > 0.9
+    assert metrics.foreground(empty).float().mean() < 0.001
+    assert metrics.iou(metrics.region("depth", draw("depth", SCENES)), things).min() > 0.9
 
 
-def test_conditions_are_found_again_in_exact_pictures_only():
-    picture = draw("picture", SCENES)
+def test_conditions_are_found_again_in_exact_images_only():
+    image = draw("image", SCENES)
     for kind in ("edge", "depth", "mask"):
         shown = draw(kind, SCENES)
-        right, wrong = (measures.agreement(kind, p, shown).mean() for p in (picture, picture.roll(1, 0)))
+        right, wrong = (metrics.agreement(kind, p, shown).mean() for p in (image, image.roll(1, 0)))
         assert right > 0.85 and wrong < 0.5, kind
 
 
@@ -225,19 +225,19 @@ def test_the_named_colour_is_found(number):
     for steps in (0, 1, 4):
         scenes = [recolour(scene, steps) for scene in SCENES] if number == 0 else SCENES
         expected = [s.things[-1 - number].colour if number < len(s.things) else None for s in scenes]
-        assert measures.colours_found(draw("picture", scenes), SCENES, number) == expected
+        assert metrics.colours_found(draw("image", scenes), SCENES, number) == expected
 
 
 def test_the_subjects_shape_is_found():
-    assert measures.shapes_found(draw("picture", SCENES), SCENES) == [s.subject.shape for s in SCENES]
-    scenes = [attempts.swapped(s) for s in SCENES]
-    found = measures.shapes_found(draw("picture", scenes), SCENES)
+    assert metrics.shapes_found(draw("image", SCENES), SCENES) == [s.subject.shape for s in SCENES]
+    scenes = [predictions.swapped(s) for s in SCENES]
+    found = metrics.shapes_found(draw("image", scenes), SCENES)
     assert np.mean([name == s.subject.shape for name, s in zip(found, scenes, strict=True)]) >= 0.9
 
 
 def test_a_swapped_scene_names_nothing_right():
     for scene in SCENES:
-        other = attempts.swapped(scene)
+        other = predictions.swapped(scene)
         assert other.ground != scene.ground and len(other.things) == len(scene.things)
         for a, b in zip(scene.things, other.things, strict=True):
             assert a.colour != b.colour and a.shape != b.shape and (a.x, a.y, a.size) == (b.x, b.y, b.size)
@@ -277,7 +277,7 @@ def test_a_task_on_which_the_vae_is_no_better_than_copying_has_no_score():
 @pytest.fixture
 def painted(monkeypatch):
     """Make an `Ask` whose model paints what a function says, with a VAE that makes all a little brighter."""
-    for module in (attempts, claims_size):
+    for module in (predictions, bench_sizes):
         monkeypatch.setattr(module, "encode", lambda vae, strips, chance=None: strips)
         monkeypatch.setattr(module, "decode", lambda vae, strips: strips + 0.04)
 
@@ -286,7 +286,7 @@ def painted(monkeypatch):
             device = torch.device("cpu")
 
     def make(answer, scenes=4):
-        monkeypatch.setattr(attempts, "fill_batch", lambda *given: answer(*given).clamp(0, 1))
+        monkeypatch.setattr(predictions, "fill_batch", lambda *given: answer(*given).clamp(0, 1))
         return Ask(Pipe(), scenes=scenes, steps=1)
 
     return make
@@ -297,15 +297,15 @@ def last(claim, what="mean"):
 
 
 def test_practised_tasks_are_practised_and_judged(painted):
-    for group in claims_tasks.GROUPS:
-        for task in claims_tasks.tasks_of(group):
+    for group in bench_tasks.GROUPS:
+        for task in bench_tasks.tasks_of(group):
             assert is_trained(Task.parse(task)), task
-    good, poor = (claims_tasks.in_domain(painted(answer)) for answer in (perfect, copying))
+    good, poor = (bench_tasks.in_domain(painted(answer)) for answer in (perfect, copying))
     assert last(good).value > 0.99 and good.floors[0].met
-    assert {row.asked for row in good.rows if row.what == "mean"} >= set(claims_tasks.GROUPS)
+    assert {row.asked for row in good.rows if row.what == "mean"} >= set(bench_tasks.GROUPS)
     assert last(poor).value <= 1e-9 and not poor.floors[0].met
     edge = good.rows[0]
-    assert edge.what == "picture > edge" and edge.raw["F1"] == 1 and edge.raw["RMSE"] < 0.01 and edge.raw["PSNR"] > 40
+    assert edge.what == "image > edge" and edge.raw["F1"] == 1 and edge.raw["RMSE"] < 0.01 and edge.raw["PSNR"] > 40
     assert good.rows[2].raw["mIoU"] > 0.99
 
 
@@ -313,7 +313,7 @@ def test_what_examples_are_worth(painted):
     def needs_examples(pipe, rows, targets, *_):
         return perfect(pipe, rows, targets) if len(rows) > 1 else other_scene(pipe, rows, targets)
 
-    good, same = (claims_tasks.examples(painted(answer)) for answer in (needs_examples, other_scene))
+    good, same = (bench_tasks.examples(painted(answer)) for answer in (needs_examples, other_scene))
     assert good.floors[0].value < 0.01 and good.floors[0].met
     assert same.floors[0].value == pytest.approx(1) and not same.floors[0].met
     means = {row.asked: row.value for row in good.rows if row.what == "mean"}
@@ -321,17 +321,17 @@ def test_what_examples_are_worth(painted):
 
 
 def test_whom_an_answer_follows_when_examples_lie(painted):
-    kinds = [Task.parse(shown).columns[-1] for _, shown in claims_tasks.LIES]
+    kinds = [Task.parse(shown).columns[-1] for _, shown in bench_tasks.LIES]
 
     def follow_examples(pipe, rows, targets, *_):
-        pictures, scenes = cell(rows[0], 1), SCENES[: len(rows[0])]
+        images, scenes = cell(rows[0], 1), SCENES[: len(rows[0])]
         examples = [make_scene(1000 + i) for i in range(len(scenes))]
-        kind = min(kinds, key=lambda kind: (draw(kind, examples) - pictures).abs().mean())
+        kind = min(kinds, key=lambda kind: (draw(kind, examples) - images).abs().mean())
         return draw(kind, scenes)[:, None]
 
-    by_text = claims_tasks.lying(painted(perfect))
-    by_examples = claims_tasks.lying(painted(follow_examples))
-    neither = claims_tasks.lying(painted(copying))
+    by_text = bench_tasks.lying(painted(perfect))
+    by_examples = bench_tasks.lying(painted(follow_examples))
+    neither = bench_tasks.lying(painted(copying))
     for claim, follows in ((by_text, "text"), (by_examples, "examples"), (neither, "neither")):
         for row in claim.rows:
             assert row.raw[follows] == 100 and row.raw["examples"] == row.value, (follows, row)
@@ -342,10 +342,10 @@ def test_unseen_tasks_are_held_against_what_practised_ones_would_give(painted):
     def nearest_practised(pipe, rows, targets, prompts, *_):
         truth = perfect(pipe, rows, targets)[:, 0]
         (given,) = {t.inputs[0] for t in HELD_OUT_TASKS if prompts[0].endswith(f"[IMAGE1] {words(t.inputs[0])}.")}
-        found = claims_tasks.practised_answers(given, len(truth)).values()
-        return min(found, key=lambda p: evaluate.rmse(p, truth).mean())[:, None]
+        found = bench_tasks.practised_answers(given, len(truth)).values()
+        return min(found, key=lambda p: scores.rmse(p, truth).mean())[:, None]
 
-    good, practised = (claims_tasks.unseen(painted(answer)) for answer in (perfect, nearest_practised))
+    good, practised = (bench_tasks.unseen(painted(answer)) for answer in (perfect, nearest_practised))
     assert good.floors[0].met and {row.asked for row in good.rows if row.what == "all"} == {
         "interpolated", "changes composed", "edges composed", "new", "interpolated and composed"}  # fmt: skip
     assert last(practised, "all").value <= 1e-9 and not practised.floors[0].met
@@ -353,30 +353,30 @@ def test_unseen_tasks_are_held_against_what_practised_ones_would_give(painted):
     three = [kinds[name].raw["RMSE"] for name in ("interpolated", "changes composed", "edges composed")]
     assert last(practised, "all").raw["RMSE"] == pytest.approx(np.mean(three)) and len(set(three)) == 3
     assert {row.scenes for row in practised.rows} == {6}, "half as many again"
-    known = claims_tasks.practised_answers("picture", 4)
+    known = bench_tasks.practised_answers("image", 4)
     assert {"hue 145", "light 150", "mask", "negative"} <= set(known) and "hue 180" not in known
     for kind in ("grey then turn 2", "dark then hue 100", "noisy", "light 150"):
         exact = draw(kind, SCENES[:4], 64, 64, torch.Generator().manual_seed(0))
         same = torch.equal(known[kind], exact)  # not in the assertion: pytest would print all that is known
         assert same, kind
-    assert set(claims_tasks.practised_answers("noisy", 4)) == {"picture", "depth", "instances"}
+    assert set(bench_tasks.practised_answers("noisy", 4)) == {"image", "depth", "instances"}
 
 
 def test_steps_and_order(painted):
     def needs_steps(pipe, rows, targets, prompts, steps, seed):
         return perfect(pipe, rows, targets) + (0.1 if steps < 8 else 0)
 
-    claim = claims_tasks.steps(painted(needs_steps))
+    claim = bench_tasks.steps(painted(needs_steps))
     assert claim.floors[0].value == pytest.approx(1) and claim.floors[0].met
     assert last(claim, "mean of 5 tasks").raw["ratio"] < 0.9
-    same = claims_tasks.order(painted(perfect))
+    same = bench_tasks.order(painted(perfect))
     assert all(row.raw["spread"] == 0 for row in same.rows)
-    swayed = claims_tasks.order(painted(lambda pipe, rows, targets, *_: cell(rows[0], targets[0])[:, None]))
+    swayed = bench_tasks.order(painted(lambda pipe, rows, targets, *_: cell(rows[0], targets[0])[:, None]))
     assert all(row.raw["spread"] > 0 for row in swayed.rows)
 
 
 def test_conditions_obeyed_are_judged(painted):
-    good, poor = (claims_pictures.control(painted(answer)) for answer in (perfect, other_scene))
+    good, poor = (bench_images.control(painted(answer)) for answer in (perfect, other_scene))
     assert last(good).value == pytest.approx(1, abs=0.1) and good.floors[0].met
     assert last(poor).value <= 1e-9 and not poor.floors[0].met
 
@@ -386,7 +386,7 @@ def test_several_targets_are_held_against_one_at_a_time(painted):
         answer = perfect(pipe, rows, targets)
         return answer if len(targets) == 1 else torch.stack([answer[:, 0], *answer[:, 1:].roll(1, 0).unbind(1)], dim=1)
 
-    good, poor = (claims_pictures.several(painted(answer)) for answer in (perfect, worse_together))
+    good, poor = (bench_images.several(painted(answer)) for answer in (perfect, worse_together))
     assert good.floors[0].value == pytest.approx(1) and good.floors[0].met and not poor.floors[0].met
     agreed, apart = (last(claim, "depth and mask agree") for claim in (good, poor))
     assert agreed.value == pytest.approx(agreed.raw["exact"], abs=0.01) and agreed.value > 0.9
@@ -394,9 +394,9 @@ def test_several_targets_are_held_against_one_at_a_time(painted):
 
 
 def test_reverse_generation_is_judged(painted):
-    good, poor = (claims_pictures.reverse(painted(answer)) for answer in (perfect, copying))
+    good, poor = (bench_images.reverse(painted(answer)) for answer in (perfect, copying))
     assert last(good).value > 0.99 and good.floors[0].met
-    trip = last(good, "picture > edge > picture")
+    trip = last(good, "image > edge > image")
     assert trip.asked == "round trip" and trip.value == pytest.approx(1, abs=0.1)
     assert last(poor).value <= 1e-9 and not poor.floors[0].met
 
@@ -404,17 +404,17 @@ def test_reverse_generation_is_judged(painted):
 def test_captions_are_judged(painted):
     def obedient(pipe, rows, targets, prompts, *_):
         scenes = SCENES[: len(prompts)]
-        for other in (scenes, [attempts.swapped(s) for s in scenes]):
+        for other in (scenes, [predictions.swapped(s) for s in scenes]):
             if prompts[0].endswith(other[0].caption()):
-                return draw("picture", other)[:, None]
-        scenes = [attempts.swapped(attempts.swapped(s)) for s in scenes]
-        return draw("picture", scenes)[:, None]
+                return draw("image", other)[:, None]
+        scenes = [predictions.swapped(predictions.swapped(s)) for s in scenes]
+        return draw("image", scenes)[:, None]
 
-    claim, deaf = claims_pictures.content(painted(obedient)), claims_pictures.content(painted(perfect))
+    claim, deaf = bench_images.content(painted(obedient)), bench_images.content(painted(perfect))
     by = {(row.what, row.asked): row for row in claim.rows}
-    assert by["depth > picture", "true caption"].value == 100 and by["depth > picture", "no caption"].value == 0
-    assert by["depth > picture", "swapped caption"].raw["as swapped"] == 100
-    assert by["depth > picture", "swapped caption"].raw["shape"] < 50
+    assert by["depth > image", "true caption"].value == 100 and by["depth > image", "no caption"].value == 0
+    assert by["depth > image", "swapped caption"].raw["as swapped"] == 100
+    assert by["depth > image", "swapped caption"].raw["shape"] < 50
     assert claim.floors[0].value == 100 and claim.floors[0].met
     assert deaf.floors[0].value == 0 and not deaf.floors[0].met
 
@@ -423,38 +423,38 @@ def test_captions_are_judged(painted):
 
 
 def test_sdedit_is_held_against_bicubic(painted, monkeypatch):
-    def exact(pipe, pictures, strength, captions, steps, seed):
-        return draw("picture", SCENES[: len(pictures)], 192, 192)
+    def exact(pipe, images, strength, captions, steps, seed):
+        return draw("image", SCENES[: len(images)], 192, 192)
 
-    def soft(pipe, pictures, *_):
-        return claims_large.bicubic(pictures)
+    def soft(pipe, images, *_):
+        return bench_stage2.bicubic(images)
 
     claims = []
     for made in (exact, soft):
-        monkeypatch.setattr(claims_large, "enlarge", made)
-        claims.append(claims_large.sdedit(painted(perfect, scenes=8)))
+        monkeypatch.setattr(bench_stage2, "enlarge", made)
+        claims.append(bench_stage2.sdedit(painted(perfect, scenes=8)))
     good, poor = claims
     assert all(floor.met for floor in good.floors) and good.floors[0].value < 0.6
     assert poor.floors[0].value == pytest.approx(1) and not poor.floors[0].met and poor.floors[1].met
     assert {"bicubic", "strength 0", "strength 0.4", "strength 1", "exact"} <= {row.asked for row in good.rows}
 
 
-def test_many_pictures_are_enlarged_as_one_is(tiny, monkeypatch):  # noqa: F811
-    pictures = draw("picture", SCENES[:1])
-    ours = claims_large.enlarge(tiny, pictures, 0.5, ["a red circle"], 4, 3)
+def test_many_images_are_enlarged_as_one_is(tiny, monkeypatch):  # noqa: F811
+    images = draw("image", SCENES[:1])
+    ours = bench_stage2.enlarge(tiny, images, 0.5, ["a red circle"], 4, 3)
     generator = torch.Generator().manual_seed(3)
-    size = (claims_large.LARGE,) * 2
-    ready = laid_open.prepare_large(to_picture(pictures[0]), size, tiny.vae, tiny.scheduler.config, 4, 0.5, generator)
+    size = (bench_stage2.LARGE,) * 2
+    ready = laid_open.prepare_large(to_image(images[0]), size, tiny.vae, tiny.scheduler.config, 4, 0.5, generator)
     text = encode_text(tiny, "a red circle", 64)
     *_, end = walk(tiny.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas)
     one = laid_open.read_large(end.after, tiny.vae, ready.layout)
-    assert np.abs(np.asarray(to_picture(ours[0])).astype(int) - np.asarray(one)).max() <= 1
-    same = claims_large.enlarge(tiny, pictures, 0, [""], 4, 3)
-    assert np.array_equal(to_picture(same[0]), to_picture(pictures[0]).resize(size, Image.Resampling.LANCZOS))
+    assert np.abs(np.asarray(to_image(ours[0])).astype(int) - np.asarray(one)).max() <= 1
+    same = bench_stage2.enlarge(tiny, images, 0, [""], 4, 3)
+    assert np.array_equal(to_image(same[0]), to_image(images[0]).resize(size, Image.Resampling.LANCZOS))
 
 
 def test_the_vae_is_judged_on_rows(painted):
-    claim = claims_size.vae(painted(perfect))
+    claim = bench_sizes.vae(painted(perfect))
     assert last(claim, "mixed kinds").value == pytest.approx(34, abs=1.5)  # 0.02 brighter, but for what is white
     assert claim.floors[0].met and len([row for row in claim.rows if "apart" in row.what]) == 2
 
@@ -463,13 +463,13 @@ def test_the_checkpoint_is_weighed_without_what_evaluation_writes(tmp_path):
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae" / "weights").write_bytes(b"0" * 2_000_000)
     (tmp_path / "evaluation.json").write_bytes(b"0" * 1_000_000)
-    claim = claims_size.disk(None, tmp_path)
+    claim = bench_sizes.disk(None, tmp_path)
     assert claim.rows[0].value == 2 and claim.floors[0].met
-    assert not claims_size.disk(None, None).floors[0].met
+    assert not bench_sizes.disk(None, None).floors[0].met
 
 
 def test_what_the_pipeline_adds_is_measured(tiny):  # noqa: F811
-    claim = claims_size.overhead(Ask(tiny), steps=2, repeat=1)
+    claim = bench_sizes.overhead(Ask(tiny), steps=2, repeat=1)
     raw = claim.rows[0].raw
     assert claim.rows[0].value == pytest.approx(raw["seconds"] / raw["bare seconds"]) and raw["bare seconds"] > 0
 
@@ -490,7 +490,7 @@ def evaluated(painted, monkeypatch, tmp_path, capsys):
 
     def run(answer, *arguments):
         pipe = painted(answer).pipe
-        monkeypatch.setattr("visualcloze_nb.models.load", lambda name: pipe)
+        monkeypatch.setattr("visualcloze_nb.loading.load.load", lambda name: pipe)
         paths = ["--out", str(tmp_path / "made" / "scores.json"), "--sheets", str(tmp_path / "sheets")]
         status = command.main(["evaluate", "--scenes", "2", "--steps", "1", *paths, *arguments])
         return status, capsys.readouterr().out, json.loads((tmp_path / "made" / "scores.json").read_text())
@@ -515,12 +515,12 @@ def test_evaluate_passes_a_good_model_and_writes_how_it_was_measured(evaluated, 
     row = claim["rows"][-1]
     assert row["low"] <= row["value"] <= row["high"] and row["scenes"] == 2
     assert claim["floors"][0] | {"value": 0} == {
-        "what": "edge, depth, mask to picture: condition found again", "value": 0, "bound": 0.5, "aim": 0.85,
+        "what": "edge, depth, mask to image: condition found again", "value": 0, "bound": 0.5, "aim": 0.85,
         "at_most": False, "strict": False, "met": True,
     }  # fmt: skip
     text = (tmp_path / "made" / "scores.md").read_text()
-    assert claim["means"] in text and claim["means"] in printed and "| edge > picture |" in text
-    assert text.index(claim["means"]) < text.index("| edge > picture |")
+    assert claim["means"] in text and claim["means"] in printed and "| edge > image |" in text
+    assert text.index(claim["means"]) < text.index("| edge > image |")
     card = (tmp_path / "made" / "README.md").read_text()
     assert "old" not in card and "| checkpoint on disk, MB |" in card and card.endswith("<!-- /evaluation -->\nend\n")
     with Image.open(tmp_path / "sheets" / "control.png") as sheet:
@@ -532,7 +532,7 @@ def test_evaluate_passes_a_good_model_and_writes_how_it_was_measured(evaluated, 
 def test_evaluate_fails_a_model_that_paints_other_scenes(evaluated):
     status, printed, written = evaluated(other_scene, "--only", "control", "--quick")
     assert status == 1
-    assert "not good enough: edge, depth, mask to picture: condition found again: " in printed
+    assert "not good enough: edge, depth, mask to image: condition found again: " in printed
     assert "must be at least 0.5, missed by" in printed
     assert written["claims"]["control"]["floors"][0]["met"] is False
 
@@ -544,7 +544,7 @@ def test_evaluate_names_the_claims_when_it_does_not_know_one(capsys):
 
 
 def test_figures_that_could_not_be_measured_are_written_as_none():
-    claim = claims_size.disk(None, None)
+    claim = bench_sizes.disk(None, None)
     written = report.record({"disk": claim}, {})
     assert written["claims"]["disk"]["floors"][0]["value"] is None
     json.dumps(written, allow_nan=False)

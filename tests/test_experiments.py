@@ -7,9 +7,9 @@ import pytest
 import torch
 from test_training import small_transformer, sure_vae
 
-from visualcloze_nb.lessons import curves
+from visualcloze_nb.lessons import ablation_curves
 from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, HELD_OUT_TASKS, is_trained, make_scene
-from visualcloze_nb.training import batches, experiments
+from visualcloze_nb.training import ablations, batches
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def quick(monkeypatch):
     def smaller(seed):
         torch.manual_seed(seed)
         config = small_transformer().config | {"joint_attention_dim": 8, "pooled_projection_dim": 8}
-        return experiments.FluxTransformer2DModel.from_config(config)
+        return ablations.FluxTransformer2DModel.from_config(config)
 
-    monkeypatch.setattr(experiments, "small_transformer", smaller)
+    monkeypatch.setattr(ablations, "small_transformer", smaller)
 
 
 def test_holes_hide_what_is_to_be_painted():
-    batch = experiments.holes(sure_vae(), random.Random(0), 6)
+    batch = ablations.holes(sure_vae(), random.Random(0), 6)
     assert batch.clean.shape == (6, 64, 64) and batch.condition.shape == (6, 64, 320)
     assert (batch.ids[:, 0] == 0).all()
     share = batch.targets.float().mean(1)
@@ -35,70 +35,70 @@ def test_holes_hide_what_is_to_be_painted():
 
 
 def test_errors_are_zero_for_the_true_velocity_and_count_blank_tokens_only(monkeypatch):
-    batch = experiments.holes(sure_vae(), random.Random(1), 3)
+    batch = ablations.holes(sure_vae(), random.Random(1), 3)
     noise, sigma = torch.randn(batch.clean.shape), torch.full((3,), 0.5)
 
     def oracle(*given):
         return torch.where(batch.targets[..., None], noise - batch.clean, 100.0)
 
-    monkeypatch.setattr(experiments, "velocity", oracle)
-    assert experiments.errors(None, batch, sigma, noise).max() < 1e-9
-    monkeypatch.setattr(experiments, "velocity", lambda *given: oracle() + 2.0 * batch.targets[..., None])
-    assert experiments.errors(None, batch, sigma, noise).tolist() == pytest.approx([4.0] * 3)
+    monkeypatch.setattr(ablations, "velocity", oracle)
+    assert ablations.errors(None, batch, sigma, noise).max() < 1e-9
+    monkeypatch.setattr(ablations, "velocity", lambda *given: oracle() + 2.0 * batch.targets[..., None])
+    assert ablations.errors(None, batch, sigma, noise).tolist() == pytest.approx([4.0] * 3)
 
 
 def test_arms_train_what_they_say(quick):
-    for arm in experiments.ARMS:
-        learned = {name: value + 1 for name, value in experiments.small_transformer(5).state_dict().items()}
-        model = experiments.pupil(arm, learned, seed=0)
+    for arm in ablations.ARMS:
+        learned = {name: value + 1 for name, value in ablations.small_transformer(5).state_dict().items()}
+        model = ablations.pupil(arm, learned, seed=0)
         trained = {name for name, p in model.named_parameters() if p.requires_grad}
         assert all(("lora" in name) == arm.lora for name in trained) and trained
         weights = {name.replace(".base_layer", ""): p for name, p in model.named_parameters() if "lora" not in name}
-        began = learned if arm.prior else experiments.small_transformer(0).state_dict()
+        began = learned if arm.prior else ablations.small_transformer(0).state_dict()
         assert all(torch.equal(weights[name], value) for name, value in began.items() if name in weights)
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         vae = sure_vae()
-        for _ in experiments.teach(model, lambda rng, vae=vae: experiments.holes(vae, rng, 2), 2, 0, "two steps"):
+        for _ in ablations.teach(model, lambda rng, vae=vae: ablations.holes(vae, rng, 2), 2, 0, "two steps"):
             pass
         changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
         assert changed and changed <= trained
-    assert set(experiments.UNSEEN) < set(HELD_OUT_TASKS) and len(experiments.UNSEEN) == 11  # as the curves' own
-    assert not any(is_trained(task) for task in experiments.UNSEEN)
+    assert set(ablations.UNSEEN) < set(HELD_OUT_TASKS) and len(ablations.UNSEEN) == 11  # as the curves' own
+    assert not any(is_trained(task) for task in ablations.UNSEEN)
 
 
 def test_what_is_measured_is_held_out(monkeypatch):
     seeds = []
     monkeypatch.setattr(batches, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
-    experiments.held_out_batches(sure_vae(), experiments.UNSEEN, 2, 3)
+    ablations.held_out_batches(sure_vae(), ablations.UNSEEN, 2, 3)
     assert seeds and max(seeds) < FIRST_TRAINING_SEED
 
 
 def test_the_table_has_means_and_intervals(tmp_path):
     rows = [{"arm": "a", "tasks": "unseen", "step": 0, "error": e} for e in (1.0, 2.0, 3.0, 4.0)]
-    (line,) = experiments.summarise(rows)
+    (line,) = ablations.summarise(rows)
     assert line["error"] == 2.5 and line["high"] - 2.5 == pytest.approx(1.96 * torch.tensor([1.0, 2, 3, 4]).std() / 2)
     assert 2.5 - line["low"] == pytest.approx(line["high"] - 2.5)
-    experiments.write([line], tmp_path / "a.csv")
+    ablations.write([line], tmp_path / "a.csv")
     assert list(csv.DictReader((tmp_path / "a.csv").open()))[0]["error"] == "2.500"
 
 
 def test_differences_are_taken_grid_by_grid():
     both = {"a": (1.0, 9.0, 5.0), "b": (0.5, 8.5, 4.5)}
     rows = [{"arm": arm, "tasks": "unseen", "step": 0, "error": e} for arm, errors in both.items() for e in errors]
-    (line,) = experiments.difference(rows, "a", "b")
+    (line,) = ablations.difference(rows, "a", "b")
     assert line["error"] == line["low"] == line["high"] == 0.5 and line["arm"] == "a less b"
 
 
 def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
     sure_vae().save_pretrained(tmp_path / "vae")
-    few = [experiments.holes(sure_vae(), random.Random(0), 2)]
-    monkeypatch.setattr(experiments, "held_out_batches", lambda vae, tasks, count: few)
+    few = [ablations.holes(sure_vae(), random.Random(0), 2)]
+    monkeypatch.setattr(ablations, "held_out_batches", lambda vae, tasks, count: few)
     paths = tmp_path / "vae", tmp_path / "work", tmp_path / "out"
-    experiments.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
+    ablations.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
     written = (tmp_path / "out" / "density.csv").read_text()
     (tmp_path / "out" / "density.csv").unlink()
-    monkeypatch.setattr(experiments, "teach", None)  # what is finished is not done again
-    experiments.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
+    monkeypatch.setattr(ablations, "teach", None)  # what is finished is not done again
+    ablations.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
     assert (tmp_path / "out" / "density.csv").read_text() == written
     for name, arms in (("infilling_prior", 4), ("density", 2), ("density_difference", 1)):
         rows = list(csv.DictReader((tmp_path / "out" / f"{name}.csv").open()))
@@ -108,21 +108,23 @@ def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
 
 def test_the_shipped_curves_are_read_and_drawn():
     for experiment, arms in (("infilling_prior", 4), ("density", 2)):
-        panels = {tasks: curves.read(experiment, tasks) for tasks in ("practised", "unseen")}
+        panels = {tasks: ablation_curves.read(experiment, tasks) for tasks in ("practised", "unseen")}
         for found in panels.values():
-            assert list(found) == [arm.name for arm in experiments.ARMS if arm.experiment == experiment]
+            assert list(found) == [arm.name for arm in ablations.ARMS if arm.experiment == experiment]
             for curve in found.values():
                 assert curve.steps[0] == 0 and curve.steps == sorted(curve.steps)
                 assert len(curve.error) == len(curve.steps)
-        figure = curves.draw(panels, "What to see")
+        figure = ablation_curves.draw(panels, "What to see")
         assert len(figure.axes) == 2 and all(len(axes.lines) == arms for axes in figure.axes)
         assert figure.alt.startswith("What to see. practised, ")
     with pytest.raises(ValueError, match="practised"):
-        curves.read("density", "imagined")
+        ablation_curves.read("density", "imagined")
     with pytest.raises(FileNotFoundError):
-        curves.read("alchemy", "practised")
+        ablation_curves.read("alchemy", "practised")
 
 
 def test_one_curve_is_lower_only_if_the_intervals_are_apart():
-    one, near, far = (curves.Curve([0], [e], [e - 0.1], [e + 0.1]) for e in (0.5, 0.65, 0.75))
-    assert curves.lower(one, far) and not curves.lower(one, near) and not curves.lower(far, one)
+    one, near, far = (ablation_curves.Curve([0], [e], [e - 0.1], [e + 0.1]) for e in (0.5, 0.65, 0.75))
+    assert (
+        ablation_curves.lower(one, far) and not ablation_curves.lower(one, near) and not ablation_curves.lower(far, one)
+    )

@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, fresh_copy, picture, rows
+from conftest import build_random_pipe, fresh_copy, noise_image, rows
 from PIL import Image
 
-from visualcloze_nb.checks import SizeWarning, stage2_size
-from visualcloze_nb.embeddings import TextWarning, unknown_words
-from visualcloze_nb.grid import Grid, GridError
-from visualcloze_nb.result import Result
+from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.result import Result
+from visualcloze_nb.pipelines.prompt_cache import TextWarning, unknown_words
+from visualcloze_nb.pipelines.validation import SizeWarning, stage2_size
 
 GRID = Grid(rows(), task="a red circle", content="a blue square")
 
@@ -35,7 +35,7 @@ def test_a_result_says_all(random_pipe):
     json.dumps(result.provenance())
 
 
-def test_a_seed_is_a_picture(random_pipe):
+def test_a_seed_is_a_image(random_pipe):
     def fill(**options):
         return random_pipe.fill(GRID, steps=2, progress=False, **options)
 
@@ -142,11 +142,11 @@ def test_bad_input_is_refused_before_any_model_runs(random_pipe, monkeypatch, na
         getattr(random_pipe, way)(grid, **options)
 
 
-def test_pictures_of_any_size_and_mode(random_pipe, tmp_path):
-    picture(37, 200).save(tmp_path / "tall.jpg")
-    picture(300, 20).convert("RGBA").save(tmp_path / "wide.png")
-    picture(50, 50).convert("P").save(tmp_path / "palette.gif")
-    picture(64, 48).convert("L").save(tmp_path / "grey.webp")
+def test_images_of_any_size_and_mode(random_pipe, tmp_path):
+    noise_image(37, 200).save(tmp_path / "tall.jpg")
+    noise_image(300, 20).convert("RGBA").save(tmp_path / "wide.png")
+    noise_image(50, 50).convert("P").save(tmp_path / "palette.gif")
+    noise_image(64, 48).convert("L").save(tmp_path / "grey.webp")
     grid = Grid(
         [
             [tmp_path / "tall.jpg", str(tmp_path / "wide.png")],
@@ -155,7 +155,7 @@ def test_pictures_of_any_size_and_mode(random_pipe, tmp_path):
     )
     result = random_pipe.fill(grid, steps=1, progress=False)
     assert result.image.size == (96, 96) and result.image.mode == "RGB"
-    grid = Grid([[np.asarray(picture(80, 48)), Image.open(tmp_path / "grey.webp"), None]])
+    grid = Grid([[np.asarray(noise_image(80, 48)), Image.open(tmp_path / "grey.webp"), None]])
     assert random_pipe.fill(grid, steps=1, progress=False).image.size == (96, 48)
 
 

@@ -7,10 +7,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 
-from visualcloze_nb import flow
-from visualcloze_nb.models import TINY
-from visualcloze_nb.text import Text
-from visualcloze_nb.training.build import build_scheduler
+from visualcloze_nb.loading.load import TINY
+from visualcloze_nb.sampling import flow
+from visualcloze_nb.sampling.text import Text
+from visualcloze_nb.training.tiny_model import build_scheduler
 
 SCHEDULERS = {
     "no shift": FlowMatchEulerDiscreteScheduler(),
@@ -70,7 +70,7 @@ def test_a_step_is_the_schedulers_step(dtype):
         assert ours.dtype == dtype and torch.equal(ours, z)
 
 
-def test_the_line_between_picture_and_noise():
+def test_the_line_between_image_and_noise():
     clean, noise = torch.randn(1, 4, 64), torch.randn(1, 4, 64)
     assert torch.equal(flow.noised(clean, noise, 0.0), clean)
     assert torch.equal(flow.noised(clean, noise, 1.0), noise)
@@ -83,7 +83,7 @@ def test_the_line_between_picture_and_noise():
 
 
 class Oracle(torch.nn.Module):
-    """Knows the picture, so it gives the true velocity; and notes what it was asked."""
+    """Knows the image, so it gives the true velocity; and notes what it was asked."""
 
     def __init__(self, clean, guidance_embeds=False):
         super().__init__()
@@ -106,7 +106,7 @@ def run(oracle, steps=5, **settings):
     return noise, condition, list(flow.walk(oracle, noise, condition, ids, TEXT, sigmas, **settings))
 
 
-def test_an_oracle_walks_straight_from_noise_to_the_picture():
+def test_an_oracle_walks_straight_from_noise_to_the_image():
     oracle = Oracle(torch.randn(1, 4, 64))
     noise, condition, steps = run(oracle)
     for i, step in enumerate(steps):

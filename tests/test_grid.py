@@ -13,7 +13,7 @@ from PIL import Image
 
 import visualcloze_nb
 from visualcloze_nb import Grid, GridError, ImageError
-from visualcloze_nb.compose import TARGET
+from visualcloze_nb.data.grid_image import TARGET
 
 
 def flat(colour, width=64, height=64):
@@ -47,9 +47,9 @@ def test_a_grid_knows_its_parts(grid):
             [[RED, BLUE], [None, RED], [RED, None]],
             "row 2, column 1 is empty: only the last row may have blanks",
         ),
-        ([[None, None]], "row 1 has no picture"),
+        ([[None, None]], "row 1 has no image"),
         (RED, "rows is of type Image: give a list of rows"),
-        ([RED, None], "row 1 is of type Image: give a list of pictures"),
+        ([RED, None], "row 1 is of type Image: give a list of images"),
         ([[RED, None], None], "row 2 is of type NoneType"),
     ],
 )
@@ -58,8 +58,8 @@ def test_a_grid_that_breaks_the_rules_says_where(rows, message):
         Grid(rows)
 
 
-def test_a_bad_picture_is_named_by_its_cell():
-    with pytest.raises(ImageError, match="row 2, column 1 is not a picture"):
+def test_a_bad_image_is_named_by_its_cell():
+    with pytest.raises(ImageError, match="row 2, column 1 is not an image"):
         Grid([[RED, BLUE], [b"junk", None]])
 
 
@@ -121,7 +121,7 @@ def test_only_a_grid_with_targets_can_be_asked(grid):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda grid: grid.fill([]), "0 pictures for 1 empty cells"),
+        (lambda grid: grid.fill([]), "0 images for 1 empty cells"),
         (lambda grid: grid.with_blanks(), "at least one column"),
         (lambda grid: grid.with_blanks(2), "there is no column 2: columns are 0 to 1"),
         (lambda grid: grid.with_blanks(-1), "there is no column -1"),
@@ -166,7 +166,7 @@ def test_an_empty_query_takes_the_size_of_the_last_example():
     grid = Grid([[RED, RED], [flat("red", 100, 60)] * 2, [None, None]])
     assert grid.layout(64).sizes == ((64, 64), (80, 48), (80, 48))
     assert grid.targets == (0, 1)
-    assert grid.picture().width > 100
+    assert grid.image().width > 100
 
 
 SIDE = st.integers(8, 300)
@@ -177,10 +177,7 @@ def grids(draw):
     rows, cols = draw(st.integers(1, 3)), draw(st.integers(2, 4))
     noise = np.random.default_rng(draw(st.integers(0, 999)))
     cells = [
-        [
-            Image.fromarray(noise.integers(0, 256, (draw(SIDE), draw(SIDE), 3), dtype=np.uint8))
-            for _ in range(cols)
-        ]
+        [Image.fromarray(noise.integers(0, 256, (draw(SIDE), draw(SIDE), 3), dtype=np.uint8)) for _ in range(cols)]
         for _ in range(rows)
     ]
     cells[-1][draw(st.integers(0, cols - 1))] = None
@@ -222,44 +219,44 @@ def test_several_targets_keep_the_shape_of_the_row():
     assert Grid([[wide] * 3, [wide, None, None]]).layout(384).sizes == ((432, 320),) * 2
 
 
-def pixels_near(picture, colour):
+def pixels_near(image, colour):
     wanted = np.array(colour)
-    return (np.abs(np.asarray(picture).astype(int) - wanted).max(-1) < 12).sum()
+    return (np.abs(np.asarray(image).astype(int) - wanted).max(-1) < 12).sum()
 
 
-def test_the_picture_shows_cells_blanks_and_outline(grid):
+def test_the_image_shows_cells_blanks_and_outline(grid):
     vermillion = tuple(int(TARGET[i : i + 2], 16) for i in (1, 3, 5))
-    shown, full = grid.picture(), grid.fill([RED]).picture()
+    shown, full = grid.image(), grid.fill([RED]).image()
     assert shown.size == full.size
     for colour, cells in (((255, 0, 0), 1), ((0, 0, 255), 1), ((0, 128, 0), 1)):
         assert pixels_near(shown, colour) == pytest.approx(cells * 128 * 128, rel=0.05)
     assert pixels_near(full, (255, 0, 0)) == pytest.approx(2 * 128 * 128, rel=0.05)
     assert pixels_near(shown, vermillion) > 1000 and pixels_near(full, vermillion) == 0
-    assert pixels_near(grid.fill([RED]).picture(outline=[1]), vermillion) > 1000
+    assert pixels_near(grid.fill([RED]).image(outline=[1]), vermillion) > 1000
     upper = shown.crop((0, 0, shown.width, shown.height // 2 - 10))
     assert pixels_near(upper, vermillion) == 0
-    assert grid.picture(titles=["one", "two"]).height > shown.height
-    assert grid.picture(cell=64).width < shown.width
+    assert grid.image(titles=["one", "two"]).height > shown.height
+    assert grid.image(cell=64).width < shown.width
     with pytest.raises(ValueError, match="1 titles for 2 columns"):
-        grid.picture(titles=["one"])
+        grid.image(titles=["one"])
     with pytest.raises(ValueError, match="at least 16"):
-        grid.picture(cell=4)
+        grid.image(cell=4)
 
 
 def test_rows_are_drawn_at_their_own_aspect_ratio():
-    tall = Grid([[flat("red", 50, 80), flat("blue", 50, 80)], [flat("green", 90, 30), None]]).picture()
+    tall = Grid([[flat("red", 50, 80), flat("blue", 50, 80)], [flat("green", 90, 30), None]]).image()
     red = np.argwhere(np.all(np.asarray(tall) == (255, 0, 0), -1))
     height, width = red.max(0) - red.min(0) + 1
     assert height / width == pytest.approx(1.6, rel=0.05)
     assert height * width == pytest.approx(128 * 128, rel=0.05)
-    assert max(Grid([[flat("red", 5000, 1), None]]).picture().size) < 700
+    assert max(Grid([[flat("red", 5000, 1), None]]).image().size) < 700
 
 
-def test_a_notebook_gets_a_picture_and_words(grid):
+def test_a_notebook_gets_an_image_and_words(grid):
     data, metadata = grid._repr_mimebundle_()
-    assert Image.open(__import__("io").BytesIO(data["image/png"])).size == grid.picture().size
+    assert Image.open(__import__("io").BytesIO(data["image/png"])).size == grid.image().size
     assert data["image/png"] == grid._repr_png_()
-    assert metadata["image/png"]["alt"] == "Grid of 1 example row above a query row: a picture, empty."
+    assert metadata["image/png"]["alt"] == "Grid of 1 example row above a query row: an image, empty."
     assert repr(grid) == data["text/plain"]
     assert repr(grid) == "<Grid 2 x 2, target in column 2, task='swap', content='a field'>"
     assert "targets in columns 1, 2" in repr(grid.with_blanks(0, 1))
@@ -286,4 +283,4 @@ def test_the_package_exports_lazily():
         _ = visualcloze_nb.nonsense
     from importlib import import_module
 
-    assert visualcloze_nb.Grid is import_module("visualcloze_nb.grid").Grid
+    assert visualcloze_nb.Grid is import_module("visualcloze_nb.data.grid").Grid

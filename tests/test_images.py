@@ -1,4 +1,4 @@
-"""Any picture file becomes RGB or one ImageError; sizes are diffusers' own."""
+"""Any image file becomes RGB or one ImageError; sizes are diffusers' own."""
 
 import io
 import os
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from visualcloze_nb import images
-from visualcloze_nb.images import ImageError, ImageNote, fit_size, resize_and_crop, to_rgb
+from visualcloze_nb.data import images
+from visualcloze_nb.data.images import ImageError, ImageNote, fit_size, resize_and_crop, to_rgb
 
 Image.init()
 MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
@@ -22,7 +22,7 @@ ORANGE = (240, 120, 40)
 
 
 def ramp(width=12, height=9):
-    """A picture without symmetry: red grows to the right, green downwards, one blue corner."""
+    """An image without symmetry: red grows to the right, green downwards, one blue corner."""
     x = np.linspace(0, 255, width)[None, :].repeat(height, 0)
     y = np.linspace(0, 255, height)[:, None].repeat(width, 1)
     blue = np.zeros((height, width))
@@ -42,9 +42,9 @@ def in_mode(mode):
     return ramp().convert("L").convert(mode) if mode in ("I", "F") else ramp().convert(mode)
 
 
-def encoded(picture, file_format, **options):
+def encoded(image, file_format, **options):
     data = io.BytesIO()
-    picture.save(data, file_format, **options)
+    image.save(data, file_format, **options)
     return data.getvalue()
 
 
@@ -64,22 +64,22 @@ CORPUS = list(written_corpus())
 
 
 def read_or_refuse(data, **limits):
-    """The bar: a sound RGB picture, or ImageError; True if it was a picture."""
+    """The bar: a sound RGB image, or ImageError; True if it was an image."""
     limits = {"max_pixels": 1_000_000, **limits}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ImageNote)
         try:
-            picture = to_rgb(data, **limits)
+            image = to_rgb(data, **limits)
         except ImageError as error:
-            assert str(error).startswith("picture")
+            assert str(error).startswith("image")
             return False
-    assert picture.mode == "RGB" and picture.width * picture.height <= limits["max_pixels"]
-    picture.tobytes()
+    assert image.mode == "RGB" and image.width * image.height <= limits["max_pixels"]
+    image.tobytes()
     return True
 
 
-@pytest.mark.filterwarnings("ignore::visualcloze_nb.images.ImageNote")
+@pytest.mark.filterwarnings("ignore::visualcloze_nb.data.images.ImageNote")
 @pytest.mark.parametrize(("file_format", "mode", "data"), CORPUS, ids=[f"{f}-{m}" for f, m, _ in CORPUS])
 def test_every_writer_and_mode_is_read_or_refused(file_format, mode, data):
     if file_format in PROGRAMS:
@@ -139,7 +139,7 @@ def test_bytes_of_any_kind_are_refused_quietly(data, start):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_picture_upright(orientation, tmp_path):
+def test_exif_turns_the_image_upright(orientation, tmp_path):
     upright = ramp()
     undo = {None: None, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     as_stored = {**images.UPRIGHT, **undo}.get(orientation)
@@ -154,7 +154,7 @@ def test_exif_turns_the_picture_upright(orientation, tmp_path):
     assert to_rgb(to_rgb(data)).tobytes() == upright.tobytes()
 
 
-def test_a_picture_turned_by_load_image_is_not_turned_again():
+def test_an_image_turned_by_load_image_is_not_turned_again():
     from PIL import ImageOps
 
     exif = Image.Exif()
@@ -166,10 +166,10 @@ def test_a_picture_turned_by_load_image_is_not_turned_again():
 
 
 def test_alpha_is_laid_on_white():
-    picture = Image.new("RGBA", (2, 1), (*ORANGE, 255))
-    picture.putpixel((1, 0), (*ORANGE, 0))
-    assert to_rgb(picture).getpixel((0, 0)) == ORANGE
-    assert to_rgb(picture).getpixel((1, 0)) == (255, 255, 255)
+    image = Image.new("RGBA", (2, 1), (*ORANGE, 255))
+    image.putpixel((1, 0), (*ORANGE, 0))
+    assert to_rgb(image).getpixel((0, 0)) == ORANGE
+    assert to_rgb(image).getpixel((1, 0)) == (255, 255, 255)
     half = to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 128))).getpixel((0, 0))
     assert half == (127, 127, 127)
     assert to_rgb(Image.new("LA", (1, 1), (0, 0))).getpixel((0, 0)) == (255, 255, 255)
@@ -177,20 +177,18 @@ def test_alpha_is_laid_on_white():
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "1"])
 def test_a_transparent_colour_becomes_white(mode):
-    picture = Image.new("RGB", (2, 1), "black")
-    picture.putpixel((1, 0), (255, 255, 255))
-    picture = picture.convert(mode)
-    picture.putpixel((0, 0), picture.getpixel((0, 0)))
-    colour = picture.getpixel((0, 0))
-    data = encoded(picture, "PNG", transparency=colour)
+    image = Image.new("RGB", (2, 1), "black")
+    image.putpixel((1, 0), (255, 255, 255))
+    image = image.convert(mode)
+    image.putpixel((0, 0), image.getpixel((0, 0)))
+    colour = image.getpixel((0, 0))
+    data = encoded(image, "PNG", transparency=colour)
     assert to_rgb(data).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_palette_grey_and_cmyk_keep_their_colours():
     flat = Image.new("RGB", (8, 8), ORANGE)
-    assert (
-        to_rgb(encoded(flat.convert("P", palette=Image.Palette.ADAPTIVE), "GIF")).getpixel((3, 3)) == ORANGE
-    )
+    assert to_rgb(encoded(flat.convert("P", palette=Image.Palette.ADAPTIVE), "GIF")).getpixel((3, 3)) == ORANGE
     assert to_rgb(Image.new("L", (8, 8), 77)).getpixel((3, 3)) == (77, 77, 77)
     for data in (encoded(flat.convert("CMYK"), "TIFF"), encoded(flat.convert("CMYK"), "JPEG", quality=100)):
         assert np.allclose(to_rgb(data).getpixel((3, 3)), ORANGE, atol=4)
@@ -200,11 +198,11 @@ def test_palette_grey_and_cmyk_keep_their_colours():
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_become_eight(file_format):
     values = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
-    picture = to_rgb(encoded(Image.fromarray(values), file_format))
-    assert [picture.getpixel((x, 0))[1] for x in range(4)] == [0, 1, 128, 255]
+    image = to_rgb(encoded(Image.fromarray(values), file_format))
+    assert [image.getpixel((x, 0))[1] for x in range(4)] == [0, 1, 128, 255]
 
 
-def test_a_dark_picture_of_sixteen_bits_stays_dark():
+def test_a_dark_image_of_sixteen_bits_stays_dark():
     assert to_rgb(b"P5 1 1 65535 " + (200).to_bytes(2, "big")).getpixel((0, 0)) == (1, 1, 1)
 
 
@@ -231,11 +229,11 @@ def test_the_first_frame_of_an_animation_is_used_and_said(file_format):
     options = {"quality": 100} if file_format == "AVIF" else {}
     data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
     with pytest.warns(ImageNote, match="row 1, column 2 holds 3 frames: the first is used"):
-        picture = to_rgb(data, where="row 1, column 2")
-    assert np.allclose(picture.getpixel((8, 8)), (0xCC, 0x22, 0), atol=8)
+        image = to_rgb(data, where="row 1, column 2")
+    assert np.allclose(image.getpixel((8, 8)), (0xCC, 0x22, 0), atol=8)
 
 
-def test_one_frame_and_phone_pictures_are_not_worth_a_note(recwarn):
+def test_one_frame_and_phone_images_are_not_worth_a_note(recwarn):
     to_rgb(encoded(ramp(), "GIF"))
     to_rgb(encoded(ramp(), "MPO", save_all=True, append_images=[ramp()]))
     assert not recwarn.list
@@ -267,10 +265,10 @@ def test_too_many_bytes_are_refused(tmp_path):
     data = encoded(ramp(), "BMP")
     path = tmp_path / "big.bmp"
     path.write_bytes(data)
-    for picture in (data, path, io.BytesIO(data)):
+    for image in (data, path, io.BytesIO(data)):
         with pytest.raises(ImageError, match="row 9 has more than 0 MB"):
-            to_rgb(picture, where="row 9", max_bytes=len(data) - 1)
-        assert to_rgb(picture, max_bytes=len(data)).size == (12, 9)
+            to_rgb(image, where="row 9", max_bytes=len(data) - 1)
+        assert to_rgb(image, max_bytes=len(data)).size == (12, 9)
 
 
 @pytest.mark.parametrize(
@@ -286,12 +284,12 @@ def test_too_many_bytes_are_refused(tmp_path):
         (encoded(ramp(), "EPS"), "PostScript"),
     ],
 )
-def test_what_is_not_a_picture_is_named(data, advice):
+def test_what_is_not_an_image_is_named(data, advice):
     with pytest.raises(ImageError, match=advice):
         to_rgb(data)
 
 
-def test_every_way_of_handing_in_a_picture_gives_the_same(tmp_path):
+def test_every_way_of_handing_in_an_image_gives_the_same(tmp_path):
     path = tmp_path / "ramp.png"
     ramp().save(path)
     data = path.read_bytes()
@@ -320,12 +318,12 @@ def test_paths_that_lead_nowhere(path, reason):
         to_rgb(path)
 
 
-def test_other_things_that_are_not_pictures():
+def test_other_things_that_are_not_images():
     with pytest.raises(ImageError, match="row 1, column 1 is None"):
         to_rgb(None, where="row 1, column 1")
     with pytest.raises(ImageError, match="is of type int"):
         to_rgb(3)
-    with pytest.raises(ImageError, match="download the picture"):
+    with pytest.raises(ImageError, match="download the image"):
         to_rgb("https://example.org/a.png")
     with pytest.raises(ImageError, match='mode "rb"'):
         to_rgb(io.StringIO("text"))
@@ -355,8 +353,8 @@ def test_arrays():
     ("array", "advice"),
     [
         (np.zeros((3, 8, 8)), "channels last"),
-        (np.zeros((1, 8, 8, 3)), "one picture"),
-        (np.zeros(5), "one picture"),
+        (np.zeros((1, 8, 8, 3)), "one image"),
+        (np.zeros(5), "one image"),
         (np.zeros((0, 4)), "at least one pixel"),
         (np.full((4, 4), 7.0), "outside 0 to 1"),
         (np.full((4, 4), np.nan), "outside 0 to 1"),
@@ -366,16 +364,16 @@ def test_arrays():
         (np.broadcast_to(np.uint8(0), (10_000, 10_000)), "100 million pixels"),
     ],
 )
-def test_arrays_that_are_not_pictures(array, advice):
-    with pytest.raises(ImageError, match=f"picture.*{advice}"):
+def test_arrays_that_are_not_images(array, advice):
+    with pytest.raises(ImageError, match=f"image.*{advice}"):
         to_rgb(array)
 
 
 SIDES = st.integers(1, 5000)
 
 
-def stock_size(picture, resolution):
-    """The size that diffusers' own processor gives the first picture of a row."""
+def stock_size(image, resolution):
+    """The size that diffusers' own processor gives the first image of a row."""
     from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 
     processor = VisualClozeProcessor(resolution=resolution)
@@ -383,7 +381,7 @@ def stock_size(picture, resolution):
     processor._resize_and_crop = lambda image, width, height: (
         sizes.append((width, height)) or Image.new("RGB", (16, 16))
     )
-    processor.preprocess_image([[picture, None]], vae_scale_factor=8)
+    processor.preprocess_image([[image, None]], vae_scale_factor=8)
     return sizes[0]
 
 
@@ -393,10 +391,10 @@ def test_fit_size_is_diffusers_own(width, height, resolution):
     class Sized:  # diffusers asks only for the size
         pass
 
-    picture = Sized()
-    picture.width, picture.height = width, height
+    image = Sized()
+    image.width, image.height = width, height
     fitted = fit_size(width, height, resolution)
-    assert fitted == stock_size(picture, resolution)
+    assert fitted == stock_size(image, resolution)
     assert fitted[0] % 16 == 0 and fitted[1] % 16 == 0 and min(fitted) >= 16
     assert fitted[0] * fitted[1] <= max(resolution**2, 16 * max(fitted))
 
@@ -413,9 +411,9 @@ def test_resize_and_crop_is_diffusers_own(width, height, new_width, new_height, 
     from diffusers.image_processor import VaeImageProcessor
 
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
-    ours = resize_and_crop(picture, new_width, new_height)
-    stock = VaeImageProcessor()._resize_and_crop(picture, new_width, new_height)
+    image = Image.fromarray(noise)
+    ours = resize_and_crop(image, new_width, new_height)
+    stock = VaeImageProcessor()._resize_and_crop(image, new_width, new_height)
     assert ours.size == (new_width, new_height)
     assert ours.tobytes() == stock.tobytes()
 
@@ -425,9 +423,9 @@ def test_a_long_strip_does_not_fill_the_memory(monkeypatch):
     strip.paste(ORANGE, (19_000, 0, 21_000, 2))
     resize = Image.Image.resize
 
-    def bounded(picture, size, *args, **options):
+    def bounded(image, size, *args, **options):
         assert size[0] * size[1] <= images.MAX_PIXELS
-        return resize(picture, size, *args, **options)
+        return resize(image, size, *args, **options)
 
     monkeypatch.setattr(Image.Image, "resize", bounded)
     cut = resize_and_crop(strip, 384, 384)
@@ -435,7 +433,7 @@ def test_a_long_strip_does_not_fill_the_memory(monkeypatch):
 
 
 def test_cutting_first_agrees_with_scaling_first(monkeypatch):
-    picture = ramp(300, 40)
-    wanted = np.asarray(resize_and_crop(picture, 64, 64)).astype(int)
+    image = ramp(300, 40)
+    wanted = np.asarray(resize_and_crop(image, 64, 64)).astype(int)
     monkeypatch.setattr(images, "MAX_PIXELS", 10)
-    assert np.abs(np.asarray(resize_and_crop(picture, 64, 64)) - wanted).max() <= 8
+    assert np.abs(np.asarray(resize_and_crop(image, 64, 64)) - wanted).max() <= 8

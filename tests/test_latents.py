@@ -4,11 +4,11 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, picture, rows
+from conftest import build_random_pipe, noise_image, rows
 
-from visualcloze_nb import latents
-from visualcloze_nb.grid import Grid, GridError
-from visualcloze_nb.layout import Layout
+from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.sampling import latents
 
 STOCK = diffusers.VisualClozeGenerationPipeline
 
@@ -36,24 +36,24 @@ def hear(pipe, run):
     return heard[0]
 
 
-def test_a_picture_becomes_minus_one_to_one():
-    values = latents.pixels(picture(4, 3))
+def test_an_image_becomes_minus_one_to_one():
+    values = latents.pixels(noise_image(4, 3))
     assert values.shape == (1, 3, 3, 4) and values.dtype == torch.float32
-    assert values[0, 2, 1, 3] == pytest.approx(np.asarray(picture(4, 3))[1, 3, 2] / 127.5 - 1, abs=1e-6)
+    assert values[0, 2, 1, 3] == pytest.approx(np.asarray(noise_image(4, 3))[1, 3, 2] / 127.5 - 1, abs=1e-6)
 
 
-def test_pictures_survive_the_way_to_numbers_and_back():
-    one = picture(20, 12)
-    assert np.array_equal(latents.to_pictures(latents.pixels(one))[0], one)
+def test_images_survive_the_way_to_numbers_and_back():
+    one = noise_image(20, 12)
+    assert np.array_equal(latents.to_images(latents.pixels(one))[0], one)
 
 
 def test_numbers_outside_are_clamped():
     values = torch.tensor([-3.0, 0.0, 3.0])[None, :, None, None].expand(1, 3, 2, 2)
-    assert np.asarray(latents.to_pictures(values)[0])[0, 0].tolist() == [0, 128, 255]
+    assert np.asarray(latents.to_images(values)[0])[0, 0].tolist() == [0, 128, 255]
 
 
 def test_a_strip_holds_its_cells_in_order_and_blanks_black():
-    left, right = picture(32, 16, seed=1), picture(32, 16, seed=2)
+    left, right = noise_image(32, 16, seed=1), noise_image(32, 16, seed=2)
     row = latents.strip([left, None, right], (32, 16))
     assert row.shape == (1, 3, 16, 96)
     assert torch.equal(row[..., :32], latents.pixels(left))
@@ -94,10 +94,10 @@ def test_masks_and_ids_are_packed_as_in_diffusers(random_pipe, size):
     strips = [torch.rand(1, 3, height, width) for _ in range(2)]
     masks = [(torch.rand(1, 1, height, width) > 0.5).float() for _ in range(2)]
     call = [[m] for m in strips], [[m] for m in masks], torch.Generator().manual_seed(3), 8, "cpu", torch.float32
-    stock_pictures, _, stock_masks, stock_ids = STOCK._prepare_latents(random_pipe.generation_pipe, *call)
+    stock_images, _, stock_masks, stock_ids = STOCK._prepare_latents(random_pipe.generation_pipe, *call)
     ours = latents.condition(random_pipe.vae, strips, masks, torch.Generator().manual_seed(3))
     assert torch.equal(ours[..., 64:], stock_masks)
-    assert torch.allclose(ours[..., :64], stock_pictures, atol=1e-5)
+    assert torch.allclose(ours[..., :64], stock_images, atol=1e-5)
     layout = Layout((size, size), 1, 16)
     assert torch.equal(latents.position_ids(layout), stock_ids)
     assert torch.equal(latents.position_ids(layout, first_row=0)[:, 0], stock_ids[:, 0] - 1)
@@ -134,7 +134,7 @@ def test_encode_and_decode_scale_and_shift(random_pipe):
 def test_no_target_is_refused_before_the_model_runs():
     grid = Grid(rows())
     with pytest.raises(GridError, match="target|empty|blank"):
-        latents.prepare(grid.fill([picture()]), None, 32, torch.Generator())
+        latents.prepare(grid.fill([noise_image()]), None, 32, torch.Generator())
 
 
 @torch.no_grad()
@@ -150,4 +150,4 @@ def test_targets_are_cut_out_of_the_decoded_row(random_pipe):
     for one, column in zip(found, (0, 2), strict=True):
         cell = strip[..., column * width : (column + 1) * width]
         assert one.size == (width, height)
-        assert np.array_equal(one, latents.to_pictures(cell)[0])
+        assert np.array_equal(one, latents.to_images(cell)[0])

@@ -12,7 +12,7 @@ from PIL import Image
 
 import visualcloze_nb.lessons as lessons
 from visualcloze_nb.lessons import Exercise, exercise, predict
-from visualcloze_nb.lessons.compare import alike, describe_difference, side_by_side
+from visualcloze_nb.lessons.compare_answers import alike, describe_difference, side_by_side
 
 FRAMEWORK = {"build", "compare", "exercise", "kernel", "measure", "predict", "source"}
 EXERCISES = {
@@ -54,7 +54,7 @@ def test_wrong_answer_is_refused_with_its_own_hint(exercise, wrong, hint):
 
 def test_four_bit_rounding_keeps_zero_and_the_largest_of_each_block():
     torch = pytest.importorskip("torch")
-    from visualcloze_nb.lessons.real_model import nf4_levels, round_weights
+    from visualcloze_nb.lessons.l10_real_model import nf4_levels, round_weights
 
     levels = nf4_levels()
     assert len(levels) == 16 and (levels.diff() > 0).all() and levels.tolist()[::15] == [-1, 1] and 0 in levels
@@ -69,7 +69,7 @@ def test_four_bit_rounding_keeps_zero_and_the_largest_of_each_block():
 def test_four_bit_rounding_is_that_of_bitsandbytes():
     torch = pytest.importorskip("torch")
     functional = pytest.importorskip("bitsandbytes.functional")
-    from visualcloze_nb.lessons.real_model import nf4_levels, round_weights
+    from visualcloze_nb.lessons.l10_real_model import nf4_levels, round_weights
 
     weights = torch.randn(40, 64, generator=torch.Generator().manual_seed(0))
     theirs = functional.dequantize_4bit(*functional.quantize_4bit(weights, blocksize=64, quant_type="nf4"))
@@ -80,22 +80,22 @@ def test_four_bit_rounding_is_that_of_bitsandbytes():
 
 
 @exercise(cases=[(np.eye(3),), (np.arange(12).reshape(3, 4) / 12,)])
-def upside_down(picture):
-    return picture[::-1]
+def upside_down(image):
+    return image[::-1]
 
 
 @upside_down.mistake("That exchanges left and right.")
-def mirrored(picture):
-    return picture[:, ::-1]
+def mirrored(image):
+    return image[:, ::-1]
 
 
 @upside_down.mistake("You return it as it was.")
-def unchanged(picture):
-    return picture
+def unchanged(image):
+    return image
 
 
 def test_right_answer_may_be_written_otherwise():
-    assert upside_down.judge(lambda picture: np.flip(picture, 0)).state == "right"
+    assert upside_down.judge(lambda image: np.flip(image, 0)).state == "right"
 
 
 @pytest.mark.parametrize("wrong, hint", upside_down.mistakes.items())
@@ -105,18 +105,18 @@ def test_known_mistake_gets_its_hint(wrong, hint):
 
 def test_mistake_is_recognised_by_what_it_gives_on_all_cases():
     """The identity of a 3 x 3 unit matrix, upside down and mirrored, is the same: the second case decides."""
-    verdict = upside_down.judge(lambda picture: np.fliplr(picture))
+    verdict = upside_down.judge(lambda image: np.fliplr(image))
     assert verdict.hint == "That exchanges left and right."
 
 
 @pytest.mark.parametrize(
     "attempt, hint",
     [
-        (lambda picture: None, "returns None"),
-        (lambda picture: picture[:2], r"expected the shape \(3, 3\), yours is \(2, 3\)"),
-        (lambda picture: picture[::-1] + 0.5, "100% of the values differ, by up to 0.50"),
-        (lambda picture: "abc", "expected a ndarray, yours is a str"),
-        (lambda picture: 1 / 0, "stopped with ZeroDivisionError: division by zero"),
+        (lambda image: None, "returns None"),
+        (lambda image: image[:2], r"expected the shape \(3, 3\), yours is \(2, 3\)"),
+        (lambda image: image[::-1] + 0.5, "100% of the values differ, by up to 0.50"),
+        (lambda image: "abc", "expected a ndarray, yours is a str"),
+        (lambda image: 1 / 0, "stopped with ZeroDivisionError: division by zero"),
         (lambda: None, "stopped with TypeError"),
         (np.eye(3), "give the function itself, not a ndarray"),
     ],
@@ -127,7 +127,7 @@ def test_any_other_wrong_answer_is_described(attempt, hint):
     assert re.search(hint, verdict.hint)
 
 
-@pytest.mark.parametrize("stub", [..., lambda picture: ...])
+@pytest.mark.parametrize("stub", [..., lambda image: ...])
 def test_stub_is_not_attempted(stub, capsys):
     upside_down.check(stub)
     assert capsys.readouterr().out == "upside_down: not attempted yet\n"
@@ -146,9 +146,9 @@ def test_check_prints_one_line_and_never_raises(capsys):
 
 
 def test_an_attempt_that_changes_its_argument_does_not_spoil_the_case():
-    def spoils(picture):
-        picture[:] = 7
-        return picture
+    def spoils(image):
+        image[:] = 7
+        return image
 
     assert upside_down.judge(spoils).state == "wrong"
     assert upside_down.judge(np.flipud).state == "right"
@@ -176,7 +176,7 @@ def test_costly_cases_are_made_only_when_asked():
     assert made == [1]
 
 
-def test_alike_reads_into_containers_pictures_and_tensors():
+def test_alike_reads_into_containers_images_and_tensors():
     torch = pytest.importorskip("torch")
     red, blue = Image.new("RGB", (2, 2), "red"), Image.new("RGB", (2, 2), "blue")
     assert alike([red, {"a": torch.ones(2)}], (red.copy(), {"a": np.ones(2)}))
@@ -195,7 +195,7 @@ def test_describe_difference_names_the_item():
     assert describe_difference([1], [1, 2]) == "expected 1 items, yours has 2"
 
 
-def test_picture_shows_expected_yours_and_where_they_differ():
+def test_image_shows_expected_yours_and_where_they_differ():
     expected, yours = Image.new("RGB", (8, 8), "black"), Image.new("RGB", (8, 8), "black")
     yours.putpixel((0, 0), (255, 255, 255))
     page = np.asarray(side_by_side(expected, yours))
@@ -215,7 +215,7 @@ def test_both_answers_are_drawn_on_one_scale(expected, yours):
     assert page[30, 2 * panel + 8 - 5, 0] == int(255 * yours / 4)
 
 
-def test_text_has_no_picture(capsys):
+def test_text_has_no_image(capsys):
     assert side_by_side("a", "b") is None
 
     @exercise(cases=[(1,)])

@@ -10,15 +10,15 @@ import torch
 from conftest import quiet, rows
 from huggingface_hub import errors as hub
 
-from visualcloze_nb import machine as machines
-from visualcloze_nb import models
-from visualcloze_nb.doctor import advice
-from visualcloze_nb.doctor import main as doctor
-from visualcloze_nb.embeddings import TextSource
-from visualcloze_nb.grid import Grid
-from visualcloze_nb.models import ModelError, load, plan, warn_of_licence
-from visualcloze_nb.pipeline import VisualClozePipeline
-from visualcloze_nb.plan import GB, TEXT, Machine
+from visualcloze_nb.cli.doctor import advice
+from visualcloze_nb.cli.doctor import main as doctor
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.loading import hardware as machines
+from visualcloze_nb.loading import load as models
+from visualcloze_nb.loading.load import ModelError, load, plan, warn_of_licence
+from visualcloze_nb.loading.memory_plan import GB, TEXT, Machine
+from visualcloze_nb.pipelines.combined import VisualClozePipeline
+from visualcloze_nb.pipelines.prompt_cache import TextSource
 
 BIG = Machine(64 * GB, 500 * GB, 8, "a GPU", 85 * GB, bf16=True, four_bit=True)
 
@@ -101,8 +101,9 @@ def test_what_was_downloaded_needs_no_disk(monkeypatch, tmp_path):
 def test_no_network(on, monkeypatch):
     on(BIG)
     monkeypatch.setenv("HF_TOKEN", "")
-    with pytest.raises(ModelError, match="is not on this machine and the hub cannot be reached"), pytest.warns(
-        UserWarning
+    with (
+        pytest.raises(ModelError, match="is not on this machine and the hub cannot be reached"),
+        pytest.warns(UserWarning),
     ):
         warn_of_licence.said = False
         load("384")
@@ -241,7 +242,7 @@ def test_four_bits_and_offload(on, recorded, monkeypatch):
     assert recorded.asked["text_encoder_2"] is None and isinstance(pipe.text_source, TextSource)
 
 
-def test_text_encoders_that_come_and_go_change_no_picture(on, folder, monkeypatch):
+def test_text_encoders_that_come_and_go_change_no_image(on, folder, monkeypatch):
     on(Machine(64 * GB, 500 * GB, 8, "a GPU", 64 * GB, bf16=True))
     resident = quiet(load(folder, plan="resident", device="cpu"))
     pipe = quiet(load(folder, plan="encode-then-free", device="cpu"))
@@ -306,7 +307,7 @@ def test_doctor_says_what_to_do(capsys, folder):
 
 
 def test_advice(monkeypatch):
-    monkeypatch.setattr("visualcloze_nb.doctor.token", lambda: None)
+    monkeypatch.setattr("visualcloze_nb.cli.doctor.token", lambda: None)
     lines = advice(Machine(64 * GB, 500 * GB, 8, "T4", 15.8 * GB, bf16=False, four_bit=False))
     assert any("bitsandbytes" in line for line in lines) and any("no bf16" in line for line in lines)
     assert any("HF_TOKEN" in line for line in lines)

@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from visualcloze_nb.lessons import build, measure
+from tools import build_notebooks, measure_lessons
+from tools.notebook_source import COLAB, LAST, badges, disagreements, lay_out, outlets
 from visualcloze_nb.lessons.kernel import ENVIRONMENT
-from visualcloze_nb.lessons.source import COLAB, LAST, badges, disagreements, lay_out, outlets
 
 ROOT = Path(__file__).parents[1]
 STUDENT = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -99,15 +99,15 @@ def test_everything_is_executed_and_nothing_failed(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert all(output.output_type != "error" for cell in code for output in cell.outputs)
-    assert build.faults(notebook, solutions=path.parent.name == "solutions") == []
+    assert build_notebooks.faults(notebook, solutions=path.parent.name == "solutions") == []
     assert "widgets" not in notebook.metadata
-    assert path.stat().st_size < 3e6, "keep a notebook under 3 MB: show smaller pictures"
+    assert path.stat().st_size < 3e6, "keep a notebook under 3 MB: show smaller images"
 
 
 @student
-def test_pictures_in_text_say_what_they_show(path):
+def test_images_in_text_say_what_they_show(path):
     for cell in read(path, "markdown"):
-        assert not re.search(r"!\[\s*\]\(", cell.source), "a picture without words"
+        assert not re.search(r"!\[\s*\]\(", cell.source), "an image without words"
 
 
 @every
@@ -269,13 +269,13 @@ def test_a_source_without_title_or_set_up_is_refused(house, old, new, complaint)
 
 
 def test_build_then_check_then_drift(house, capsys):
-    assert build.main(["--root", str(house), "--check"]) == 1
+    assert build_notebooks.main(["--root", str(house), "--check"]) == 1
     assert "notebooks/solutions/00_try.ipynb is missing" in capsys.readouterr().out
-    assert build.main(["--root", str(house)]) == 0
+    assert build_notebooks.main(["--root", str(house)]) == 0
     made = house / "notebooks" / "solutions" / "00_try.ipynb"
     cells = nbformat.read(made, as_version=4).cells
     assert cells[4].outputs[0].text == "4\n"
-    assert build.main(["--root", str(house), "--check"]) == 0
+    assert build_notebooks.main(["--root", str(house), "--check"]) == 0
 
     source = house / "notebooks" / "source" / "00_try.py"
     source.write_text(SOURCE.replace("double(2)", "double(3)").replace('tags=["exercise"]', ""))
@@ -290,22 +290,22 @@ def test_build_then_check_then_drift(house, capsys):
 def test_a_faulty_lesson_is_not_written(house, capsys):
     source = house / "notebooks" / "source" / "00_try.py"
     source.write_text(SOURCE.replace('print("same")', "import sys; sys.stderr.write('careful')"))
-    assert build.main(["--root", str(house)]) == 1
+    assert build_notebooks.main(["--root", str(house)]) == 1
     assert "cell 6: writes to stderr: 'careful'" in capsys.readouterr().out
     assert not list(house.rglob("*.ipynb"))
 
 
 def test_measure_prints_and_writes_nothing(house, capsys):
-    before = dict(measure.os.environ)
-    assert measure.main(["--root", str(house)]) == 0
-    assert dict(measure.os.environ) == before, "or all that follows would show still pictures only"
+    before = dict(measure_lessons.os.environ)
+    assert measure_lessons.main(["--root", str(house)]) == 0
+    assert dict(measure_lessons.os.environ) == before, "or all that follows would show still images only"
     said = capsys.readouterr().out
     for form in ("student", "solution"):
         assert re.search(rf"^00_try +{form} +[\d.]+ +(\d+|-)$", said, re.M)
     assert re.search(r"^all +both +[\d.]+ +(\d+|-)$", said, re.M)
     assert said.endswith("Every bar is met.\n")
     assert not list(house.rglob("*.ipynb"))
-    assert measure.main(["--root", str(house), "01_none"]) == 1
+    assert measure_lessons.main(["--root", str(house), "01_none"]) == 1
     assert "No source for 01_none" in capsys.readouterr().out
 
 
@@ -319,13 +319,13 @@ def test_measure_prints_and_writes_nothing(house, capsys):
     ],
 )
 def test_a_bar_that_is_missed_is_named(seconds, megabytes, missed):
-    assert measure.misses([measure.Run("00_try", "student", seconds, megabytes)]) == missed
+    assert measure_lessons.misses([measure_lessons.Run("00_try", "student", seconds, megabytes)]) == missed
 
 
 def test_all_lessons_together_have_a_bar(house, monkeypatch, capsys):
-    runs = [measure.Run(f"{number:02}_try", "student", 85.0, 810.0) for number in range(6)]
-    monkeypatch.setattr(measure, "measure", lambda root, names: runs)
-    assert measure.main(["--root", str(house)]) == 1
+    runs = [measure_lessons.Run(f"{number:02}_try", "student", 85.0, 810.0) for number in range(6)]
+    monkeypatch.setattr(measure_lessons, "measure", lambda root, names: runs)
+    assert measure_lessons.main(["--root", str(house)]) == 1
     said = capsys.readouterr().out
     assert "Over 800 MB, which is aimed at: 00_try (student)" in said
     assert said.endswith("Missed:\nall: 510 s, the most is 480\n")
@@ -353,11 +353,11 @@ def test_lessons_are_executed_alike_everywhere():
     ],
 )
 def test_outputs_that_must_not_be_committed(output, solutions, complaint):
-    found = build.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions)
+    found = build_notebooks.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions)
     assert len(found) == 1 and complaint in found[0]
 
 
 @pytest.mark.parametrize("text, solutions", [("✓ f", True), ("f: not attempted yet", False)])
 def test_verdicts_that_belong(text, solutions):
     output = new_output("stream", name="stdout", text=text)
-    assert build.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions) == []
+    assert build_notebooks.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions) == []

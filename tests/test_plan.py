@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from visualcloze_nb.plan import (
+from visualcloze_nb.loading.memory_plan import (
     FULL_PARTS,
     GB,
     LIVE,
@@ -45,9 +45,7 @@ def build_on_meta():
                 )
             ),
             "text_encoder": CLIPTextModel(
-                CLIPTextConfig(
-                    hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
-                )
+                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
             ),
             "vae": AutoencoderKL(
                 down_block_types=["DownEncoderBlock2D"] * 4,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from visualcloze_nb.prompts import column_prompt, full_prompt, layout_prompt, task_prompt
+from visualcloze_nb.data.prompts import column_prompt, full_prompt, layout_prompt, task_prompt
 
 
 def stock_prompt(layout, task, content):
@@ -46,9 +46,7 @@ def test_no_content_and_empty_content_differ():
 
 def test_task_prompt_has_the_authors_form():
     lead = "In each row, a logical task is demonstrated to achieve "
-    assert (
-        task_prompt(["an edge map"], ["a photo"]) == lead + "[IMAGE2] a photo based on [IMAGE1] an edge map."
-    )
+    assert task_prompt(["an edge map"], ["a photo"]) == lead + "[IMAGE2] a photo based on [IMAGE1] an edge map."
     assert (
         task_prompt(["a mask", "a style"], ["a photo", "a depth map"])
         == lead + "[IMAGE3] a photo, [IMAGE4] a depth map based on [IMAGE1] a mask, [IMAGE2] a style."
@@ -60,9 +58,7 @@ def test_column_prompt_runs_a_task_backwards():
     assert column_prompt(["an edge map", "a photo"], [0]).endswith(
         "achieve [IMAGE1] an edge map based on [IMAGE2] a photo."
     )
-    assert column_prompt(["a", "b", "c"], [0, 2]).endswith(
-        "achieve [IMAGE1] a, [IMAGE3] c based on [IMAGE2] b."
-    )
+    assert column_prompt(["a", "b", "c"], [0, 2]).endswith("achieve [IMAGE1] a, [IMAGE3] c based on [IMAGE2] b.")
 
 
 def test_what_is_not_a_task_is_refused():

@@ -19,9 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 SLUG = PROJECT["tool"]["visualcloze_nb"]["slug"]
-PINS = dict(
-    line.split("==") for line in (ROOT / "constraints.txt").read_text().split("\n") if line and line[0] != "#"
-)
+PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split("\n") if line and line[0] != "#")
 
 
 def requirements() -> list[Requirement]:
@@ -168,7 +166,7 @@ def test_a_failed_install_leaves_no_stamp_and_is_tried_again(bare, tmp_path):
 def test_an_edited_pyproject_is_installed_again(bare, tmp_path):
     venv = tmp_path / ".venv"
     (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "python").write_text("#!/bin/sh\necho \"$*\"\n")
+    (venv / "bin" / "python").write_text('#!/bin/sh\necho "$*"\n')
     (venv / "bin" / "python").chmod(0o755)
     (venv / "made").touch()
     assert "-m pip install" in bare("exit 1").stdout

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from visualcloze_nb import Grid, Result, __version__
-from visualcloze_nb import result as module
-from visualcloze_nb.result import read_provenance
+from visualcloze_nb.data import result as module
+from visualcloze_nb.data.result import read_provenance
 
 RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (192, 192), "blue")
 
@@ -29,12 +29,12 @@ def result():
     )
 
 
-def test_a_result_holds_the_pictures_and_the_filled_grid(result):
+def test_a_result_holds_the_images_and_the_filled_grid(result):
     assert result.image is BLUE
     assert result.grid == result.query.fill([BLUE])
     assert result.trace is None
     shown = Image.open(io.BytesIO(result._repr_png_()))
-    assert shown.size == result.query.picture().size
+    assert shown.size == result.query.image().size
     assert (np.asarray(shown) == (0, 0, 255)).all(-1).sum() > 10_000
     assert (np.asarray(shown) == (0xD5, 0x5E, 0)).all(-1).sum() > 1000
     assert repr(result) == "<Result 192 x 192, model='tiny', seed=7>"
@@ -42,13 +42,13 @@ def test_a_result_holds_the_pictures_and_the_filled_grid(result):
 
 
 def test_the_numbers_must_fit(result):
-    with pytest.raises(ValueError, match="images holds 2 pictures for 1 targets"):
+    with pytest.raises(ValueError, match="images holds 2 images for 1 targets"):
         Result([BLUE, BLUE], [BLUE], result.query)
-    with pytest.raises(ValueError, match="stage1 holds 0 pictures for 1 targets"):
+    with pytest.raises(ValueError, match="stage1 holds 0 images for 1 targets"):
         Result([BLUE], [], result.query)
 
 
-def test_a_saved_picture_tells_how_it_was_made(result, tmp_path):
+def test_a_saved_image_tells_how_it_was_made(result, tmp_path):
     path = result.save(tmp_path / "out.png")
     assert Image.open(path).convert("RGB").tobytes() == BLUE.tobytes()
     record = read_provenance(path)
@@ -62,9 +62,9 @@ def test_a_saved_picture_tells_how_it_was_made(result, tmp_path):
 
 def test_provenance_tells_grids_apart(result):
     other = Result([BLUE], [BLUE], result.query.with_examples([[RED, BLUE]]))
-    assert other.provenance()["pictures_sha256"] != result.provenance()["pictures_sha256"]
+    assert other.provenance()["images_sha256"] != result.provenance()["images_sha256"]
     again = Result([RED], [RED], result.query)
-    assert again.provenance()["pictures_sha256"] == result.provenance()["pictures_sha256"]
+    assert again.provenance()["images_sha256"] == result.provenance()["images_sha256"]
 
 
 def test_saving_replaces_a_file_as_a_whole_or_not_at_all(result, tmp_path, monkeypatch):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, picture
+from conftest import build_random_pipe, noise_image
 from test_latents import hear
 
-from visualcloze_nb import sdedit
-from visualcloze_nb.flow import noised, schedule
-from visualcloze_nb.latents import encode, pack, pixels
+from visualcloze_nb.sampling import sdedit
+from visualcloze_nb.sampling.flow import noised, schedule
+from visualcloze_nb.sampling.latents import encode, pack, pixels
 
 
 @pytest.mark.parametrize("steps", [1, 5, 20, 30])
@@ -38,7 +38,7 @@ def test_strength_is_checked():
 def test_prepare_large_makes_what_the_pipeline_feeds(size, strength):
     pipe = build_random_pipe()
     pipe.vae.encoder.conv_out.bias.data[16:] = 0  # an unsure encoder: the order of sampling shows
-    small = picture(size[0] // 2, size[1] // 2)
+    small = noise_image(size[0] // 2, size[1] // 2)
     call = dict(image=small, width=size[0], height=size[1], strength=strength, num_inference_steps=5)
     heard = hear(pipe, lambda: pipe.upsampling_pipe(**call, generator=torch.Generator().manual_seed(4)))
     generator = torch.Generator().manual_seed(4)
@@ -52,10 +52,10 @@ def test_prepare_large_makes_what_the_pipeline_feeds(size, strength):
     assert (ready.condition[..., 64:] == 1).all()
 
 
-def test_the_start_is_the_enlarged_picture_under_as_much_noise_as_strength_says(random_pipe):
+def test_the_start_is_the_enlarged_image_under_as_much_noise_as_strength_says(random_pipe):
     vae, config = random_pipe.vae, random_pipe.scheduler.config
     size = (48, 48)
-    large = picture(48, 48)
+    large = noise_image(48, 48)
     ready = sdedit.prepare_large(large, size, vae, config, 10, 0.5, torch.Generator().manual_seed(0))
     assert torch.equal(ready.sigmas, schedule(10, 9, config)[5:])
     generator = torch.Generator().manual_seed(0)
@@ -66,7 +66,7 @@ def test_the_start_is_the_enlarged_picture_under_as_much_noise_as_strength_says(
 
 def test_stage_2_sees_grey_where_stage_1_sees_black(random_pipe):
     vae, config = random_pipe.vae, random_pipe.scheduler.config
-    ready = sdedit.prepare_large(picture(), (48, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
+    ready = sdedit.prepare_large(noise_image(), (48, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
     for value, same in ((0.0, True), (-1.0, False)):
         flat = pack(encode(vae, torch.full((1, 3, 48, 48), value), torch.Generator().manual_seed(1)))
         gap = (ready.condition[..., :64] - flat).abs().max()
@@ -75,6 +75,6 @@ def test_stage_2_sees_grey_where_stage_1_sees_black(random_pipe):
 
 def test_read_large_decodes_the_whole(random_pipe):
     vae, config = random_pipe.vae, random_pipe.scheduler.config
-    ready = sdedit.prepare_large(picture(), (64, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
+    ready = sdedit.prepare_large(noise_image(), (64, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
     made = sdedit.read_large(ready.z, vae, ready.layout)
     assert made.size == (64, 48) and np.asarray(made).std() > 5

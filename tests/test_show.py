@@ -1,4 +1,4 @@
-"""Figures show themselves once, with words; signatures notice wrong pictures and nothing else."""
+"""Figures show themselves once, with words; signatures notice wrong images and nothing else."""
 
 import io
 import subprocess
@@ -11,26 +11,26 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from visualcloze_nb import Grid, Result
-from visualcloze_nb.compose import TARGET
-from visualcloze_nb.show import check_picture, compare, sheet, show_grid, show_result, signature
-from visualcloze_nb.signature import difference
+from visualcloze_nb.data.grid_image import TARGET
+from visualcloze_nb.drawing.figures import check_image, compare, sheet, show_grid, show_result, signature
+from visualcloze_nb.drawing.fingerprint import difference
 
 VERMILLION = tuple(int(TARGET[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def scene(seed, side=64):
-    """A ground with two shapes: what the toy world's pictures are like."""
+    """A ground with two shapes: what the toy world's images are like."""
     rng = np.random.default_rng(seed)
-    picture = Image.new("RGB", (side, side), tuple(rng.integers(40, 215, 3).tolist()))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (side, side), tuple(rng.integers(40, 215, 3).tolist()))
+    draw = ImageDraw.Draw(image)
     for shape in (draw.ellipse, draw.rectangle):
         x, y = rng.integers(0, side * 6 // 10, 2).tolist()
         shape([x, y, x + side // 3, y + side // 3], fill=tuple(rng.integers(0, 256, 3).tolist()))
-    return picture
+    return image
 
 
-def edges(picture):
-    return picture.convert("L").filter(ImageFilter.FIND_EDGES).point(lambda v: 255 * (v > 20)).convert("RGB")
+def edges(image):
+    return image.convert("L").filter(ImageFilter.FIND_EDGES).point(lambda v: 255 * (v > 20)).convert("RGB")
 
 
 A, B, C = scene(1), scene(2), scene(3, 192)
@@ -58,10 +58,10 @@ def near(pixels, colour, atol=6):
 
 
 def test_a_grid_is_shown_with_its_title_and_words(grid):
-    pixels = drawn(show_grid(grid, "Two rows, one answer missing", ["picture", "other"]))
+    pixels = drawn(show_grid(grid, "Two rows, one answer missing", ["image", "other"]))
     assert pixels.shape[1] <= 760 and near(pixels, VERMILLION) > 500
     figure = show_grid(grid, "Two rows")
-    assert figure.alt == "Two rows. Grid of 1 example row above a query row: a picture, empty."
+    assert figure.alt == "Two rows. Grid of 1 example row above a query row: an image, empty."
     assert repr(figure) == f"<Figure: {figure.alt}>"
     assert near(drawn(show_grid(grid.fill([A]))), VERMILLION) == 0
     with pytest.raises(ValueError, match="1 titles for 2 columns"):
@@ -107,14 +107,14 @@ def test_several_targets_are_named_by_their_columns(grid):
 
 def test_a_sheet_of_anything(tmp_path):
     A.save(tmp_path / "a.png")
-    pictures = [A, tmp_path / "a.png", np.zeros((5, 90)), None, B]
-    figure = sheet(pictures, ["one", "two", "three", "four", "five"], cols=3, title="All")
+    images = [A, tmp_path / "a.png", np.zeros((5, 90)), None, B]
+    figure = sheet(images, ["one", "two", "three", "four", "five"], cols=3, title="All")
     assert labels(figure) == ["one", "two", "three", "four", "five"]
     assert "one, two, three, four, five" in figure.alt
     rows = {round(axes.get_position().y1, 2) for axes in figure.axes}
-    assert len(rows) == 3  # two rows, the flat picture on its own line within the first
+    assert len(rows) == 3  # two rows, the flat image on its own line within the first
     assert near(drawn(figure), VERMILLION) > 50
-    for wrong in ({"pictures": []}, {"pictures": [A], "titles": []}, {"pictures": [A], "cols": 0}):
+    for wrong in ({"images": []}, {"images": [A], "titles": []}, {"images": [A], "cols": 0}):
         with pytest.raises(ValueError):
             sheet(**wrong)
 
@@ -134,7 +134,7 @@ def test_a_comparison_says_and_shows_how_far_apart():
     for wrong in ({"a": A}, {}):
         with pytest.raises(ValueError, match="at least two"):
             compare(wrong)
-    with pytest.raises(ValueError, match="no picture 'c': the names are a, b"):
+    with pytest.raises(ValueError, match="no image 'c': the names are a, b"):
         compare({"a": A, "b": B}, reference="c")
 
 
@@ -156,12 +156,12 @@ def test_a_signature_is_short_stable_text():
 
 
 def test_the_line_is_printed(capsys):
-    assert check_picture(A, signature(A))
-    assert capsys.readouterr().out == "picture ✓ as expected\n"
-    assert not check_picture(A.transpose(Image.Transpose.ROTATE_180), signature(A), name="answer")
+    assert check_image(A, signature(A))
+    assert capsys.readouterr().out == "image ✓ as expected\n"
+    assert not check_image(A.transpose(Image.Transpose.ROTATE_180), signature(A), name="answer")
     assert capsys.readouterr().out.startswith("answer ✗ differs: colour is off by 62 of 255 in row 3")
-    assert not check_picture(C, signature(A))
-    assert capsys.readouterr().out == "picture ✗ differs: it is 192 x 192 pixels, not 64 x 64\n"
+    assert not check_image(C, signature(A))
+    assert capsys.readouterr().out == "image ✗ differs: it is 192 x 192 pixels, not 64 x 64\n"
 
 
 def test_the_line_says_where():
@@ -175,12 +175,12 @@ def test_the_line_says_where():
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_a_signature_survives_the_noise_of_another_machine(seed):
-    picture = scene(seed)
+    image = scene(seed)
     noise = np.random.default_rng(seed).normal(0, 4, (64, 64, 3))
-    noisy = (np.asarray(picture) + noise).clip(0, 255).astype(np.uint8)
-    assert not difference(noisy, signature(picture))
-    brighter = (np.asarray(picture) + 3.0).clip(0, 255).astype(np.uint8)
-    assert not difference(brighter, signature(picture))
+    noisy = (np.asarray(image) + noise).clip(0, 255).astype(np.uint8)
+    assert not difference(noisy, signature(image))
+    brighter = (np.asarray(image) + 3.0).clip(0, 255).astype(np.uint8)
+    assert not difference(brighter, signature(image))
 
 
 WRONG = {
@@ -198,20 +198,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_picture_is_noticed(name):
+def test_a_wrong_image_is_noticed(name):
     for seed in range(20):
-        picture = scene(seed)
-        assert difference(WRONG[name](picture), signature(picture)), seed
+        image = scene(seed)
+        assert difference(WRONG[name](image), signature(image)), seed
 
 
 def test_another_colour_of_the_same_brightness_is_noticed():
-    blue, red = (
-        Image.new("YCbCr", (64, 64), (120, *colours)).convert("RGB") for colours in ((160, 90), (90, 160))
-    )
+    blue, red = (Image.new("YCbCr", (64, 64), (120, *colours)).convert("RGB") for colours in ((160, 90), (90, 160)))
     assert difference(red, signature(blue)).startswith("colour is off by")
 
 
-def test_other_pictures_and_other_edges_are_noticed():
+def test_other_images_and_other_edges_are_noticed():
     for seed in range(20):
         assert difference(scene(seed + 1), signature(scene(seed)))
         assert difference(edges(scene(seed + 1)), signature(edges(scene(seed))))
@@ -220,7 +218,7 @@ def test_other_pictures_and_other_edges_are_noticed():
 def test_one_wrong_cell_of_a_grid_is_noticed():
     rows = [[scene(10 * row + col) for col in range(3)] for row in range(3)]
     stored = signature(Grid(rows))
-    assert stored == signature(Grid(rows).picture())
+    assert stored == signature(Grid(rows).image())
     for place in range(9):
         wrong = [list(row) for row in rows]
         wrong[place // 3][place % 3] = scene(99)
@@ -232,4 +230,4 @@ def test_one_wrong_cell_of_a_grid_is_noticed():
 @pytest.mark.parametrize("text", ["", "64x64", "64x64:ABC", "64x64:" + "-" * 96])
 def test_what_is_not_a_signature_is_refused(text):
     with pytest.raises(ValueError, match="not a signature"):
-        check_picture(A, text)
+        check_image(A, text)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from visualcloze_nb.text import encode_text, tokenize
+from visualcloze_nb.sampling.text import encode_text, tokenize
 
 PROMPTS = ["a red circle", "In each row a logical task [IMAGE1] a depth map", ""]
 

@@ -1,4 +1,4 @@
-"""The toy world is exact: its kinds of picture agree with each other, and what is held out stays out."""
+"""The toy world is exact: its kinds of image agree with each other, and what is held out stays out."""
 
 import functools
 import itertools
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from visualcloze_nb import toyworld
-from visualcloze_nb.grid import Grid
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.toyworld import (
     CHANCE_KINDS,
     FAMILIES,
@@ -23,18 +23,18 @@ from visualcloze_nb.toyworld import (
     Task,
     Thing,
     concrete,
-    degrade,
     draw,
     edit,
     is_trained,
     make_scene,
     render,
     sample,
-    to_picture,
+    to_image,
+    transforms,
     words,
 )
 from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_THINGS, SHAPES, SMALLEST, TEXTURES
-from visualcloze_nb.toyworld.tasks import PRACTISED_NUMBERS
+from visualcloze_nb.toyworld.splits import PRACTISED_NUMBERS
 
 SCENES = [make_scene(seed) for seed in range(12)]
 ALL = [kind.replace("<number>", "2") for kind in KINDS] + ["hue 120", "turn 1"]
@@ -87,7 +87,7 @@ def test_a_caption_names_the_two_nearest_things_nearest_first():
     assert Thing("ring", "red", "dotted", 0.3, 0, 0, 0).phrase() == "a dotted red ring"
 
 
-# pictures
+# images
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -113,7 +113,7 @@ def test_chance_comes_from_the_generator(kind):
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-SMOOTH = ("picture", "edge", "depth", "mask", "normals", "instances", "subject", "foreground", "background", "styled")
+SMOOTH = ("image", "edge", "depth", "mask", "normals", "instances", "subject", "foreground", "background", "styled")
 SMOOTH += ("style", "removed", "grey", "dark", "hue 120", "mix 4", "light 40", "move 1", "shift 6")
 
 
@@ -146,12 +146,12 @@ def test_depth_shows_things_exactly_where_the_mask_does(size):
         assert len(gap) > 50 and (gap < 1e-3).float().mean() > 0.98
 
 
-def test_the_background_is_the_picture_where_nothing_stands():
+def test_the_background_is_the_image_where_nothing_stands():
     touched, _ = coverage(SCENES)
-    picture, ground = render.picture(SCENES, 64, 64), render.background(SCENES, 64, 64)
-    keep = ~touched[:, None].expand_as(picture)
-    assert torch.allclose(picture[keep], ground[keep], atol=1e-6)
-    assert (picture - ground)[~keep].abs().mean() > 0.05
+    image, ground = render.image(SCENES, 64, 64), render.background(SCENES, 64, 64)
+    keep = ~touched[:, None].expand_as(image)
+    assert torch.allclose(image[keep], ground[keep], atol=1e-6)
+    assert (image - ground)[~keep].abs().mean() > 0.05
 
 
 def test_edges_lie_where_the_mask_changes():
@@ -174,7 +174,7 @@ def test_nearer_things_hide_farther_ones():
     far = Thing("square", "red", "plain", 0.3, 0.0, 0.0, 0.0)
     near = Thing("circle", "blue", "plain", 0.6, 0.0, 0.0, 0.0)
     both, alone = (Scene(0, "sand", 0.0, things) for things in ((far, near), (near,)))
-    for kind in ("picture", "edge", "depth", "mask"):
+    for kind in ("image", "edge", "depth", "mask"):
         assert torch.allclose(draw(kind, [both]), draw(kind, [alone]), atol=1e-6), kind
 
 
@@ -205,63 +205,63 @@ def test_the_subject_stands_alone_in_the_middle():
         assert abs(xs.float().mean() - 31.5) < 2 and abs(ys.float().mean() - 31.5) < 4
 
 
-# from picture to picture
+# from image to image
 
 
-PICTURES = render.picture(SCENES, 48, 48)
+PICTURES = render.image(SCENES, 48, 48)
 
 
 def test_turns_and_flips_close():
     turned = PICTURES
     for _ in range(4):
-        turned = degrade.turn(turned, 1)
+        turned = transforms.turn(turned, 1)
         assert turned.shape == PICTURES.shape
     assert torch.equal(turned, PICTURES)
-    assert torch.equal(degrade.turn(degrade.turn(PICTURES, 1), 2), degrade.turn(PICTURES, 3))
-    assert not torch.equal(degrade.turn(PICTURES, 1), degrade.turn(PICTURES, 3))
+    assert torch.equal(transforms.turn(transforms.turn(PICTURES, 1), 2), transforms.turn(PICTURES, 3))
+    assert not torch.equal(transforms.turn(PICTURES, 1), transforms.turn(PICTURES, 3))
     corner = torch.zeros(1, 3, 4, 4)
     corner[..., 0, 3] = 1  # top right goes to top left when turned anticlockwise
-    assert degrade.turn(corner, 1)[0, 0, 0, 0] == 1
-    assert torch.equal(degrade.flip(degrade.flip(PICTURES)), PICTURES)
-    assert torch.equal(degrade.flip(PICTURES)[..., 0], PICTURES[..., -1])
+    assert transforms.turn(corner, 1)[0, 0, 0, 0] == 1
+    assert torch.equal(transforms.flip(transforms.flip(PICTURES)), PICTURES)
+    assert torch.equal(transforms.flip(PICTURES)[..., 0], PICTURES[..., -1])
 
 
 def test_three_thirds_of_the_hue_circle_are_none():
     dull = 0.4 + 0.2 * PICTURES  # so that nothing is clamped
     turned = dull
     for _ in range(3):
-        turned = degrade.rotate_hue(turned, 120)
+        turned = transforms.rotate_hue(turned, 120)
     assert torch.allclose(turned, dull, atol=1e-5)
-    assert torch.allclose(degrade.rotate_hue(dull, 120), dull.roll(1, 1), atol=1e-5)  # red to green to blue
-    assert torch.allclose(degrade.rotate_hue(dull, 60).mean(1), dull.mean(1), atol=1e-5)
+    assert torch.allclose(transforms.rotate_hue(dull, 120), dull.roll(1, 1), atol=1e-5)  # red to green to blue
+    assert torch.allclose(transforms.rotate_hue(dull, 60).mean(1), dull.mean(1), atol=1e-5)
 
 
-def test_grey_is_grey_and_a_negative_of_a_negative_the_picture():
-    grey = degrade.grey(PICTURES)
+def test_grey_is_grey_and_a_negative_of_a_negative_the_image():
+    grey = transforms.grey(PICTURES)
     assert torch.equal(grey[:, 0], grey[:, 1]) and torch.equal(grey[:, 0], grey[:, 2])
     red = torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(1, 3, 2, 2)
-    assert degrade.grey(red).unique().item() == pytest.approx(0.299)
-    assert torch.allclose(degrade.invert(degrade.invert(PICTURES)), PICTURES, atol=1e-6)
+    assert transforms.grey(red).unique().item() == pytest.approx(0.299)
+    assert torch.allclose(transforms.invert(transforms.invert(PICTURES)), PICTURES, atol=1e-6)
 
 
 @pytest.mark.parametrize("palette", [COLOURS, GROUNDS])
-def test_a_grey_picture_tells_all_colours_but_red_from_purple(palette):
+def test_a_grey_image_tells_all_colours_but_red_from_purple(palette):
     colours = torch.tensor(list(palette.values()))[:, :, None, None]
-    greys = dict(zip(palette, degrade.grey(colours)[:, 0].flatten().tolist(), strict=True))
+    greys = dict(zip(palette, transforms.grey(colours)[:, 0].flatten().tolist(), strict=True))
     for one, other in itertools.combinations(palette, 2):
         assert abs(greys[one] - greys[other]) > (0.001 if {one, other} == {"red", "purple"} else 0.02), (one, other)
 
 
 def test_blur_keeps_brightness_and_loses_detail():
-    blurred = degrade.blur(PICTURES)
+    blurred = transforms.blur(PICTURES)
     assert blurred.mean() == pytest.approx(PICTURES.mean().item(), abs=0.01)
     assert blurred.diff(dim=3).square().mean() < 0.2 * PICTURES.diff(dim=3).square().mean()
     flat = torch.full((1, 3, 16, 16), 0.3)
-    assert torch.allclose(degrade.blur(flat), flat, atol=1e-6)
+    assert torch.allclose(transforms.blur(flat), flat, atol=1e-6)
 
 
 def test_pixelation_makes_eight_by_eight_flat_tiles():
-    tiles = degrade.pixelate(PICTURES).unfold(2, 6, 6).unfold(3, 6, 6)  # 48 / 8
+    tiles = transforms.pixelate(PICTURES).unfold(2, 6, 6).unfold(3, 6, 6)  # 48 / 8
     assert tiles.shape[2:4] == (8, 8)
     assert (tiles.amax((-1, -2)) - tiles.amin((-1, -2))).max() == 0
     expected = PICTURES.unfold(2, 6, 6).unfold(3, 6, 6).mean((-1, -2))
@@ -269,7 +269,7 @@ def test_pixelation_makes_eight_by_eight_flat_tiles():
 
 
 def test_a_hole_is_one_grey_rectangle_and_leaves_the_rest():
-    holed = degrade.hole(PICTURES, chance())
+    holed = transforms.hole(PICTURES, chance())
     assert not torch.equal(holed, PICTURES)
     for before, after in zip(PICTURES, holed, strict=True):
         ys, xs = (before != after).any(0).nonzero().T
@@ -280,7 +280,7 @@ def test_a_hole_is_one_grey_rectangle_and_leaves_the_rest():
 
 def test_noise_is_as_strong_as_it_says():
     flat = torch.full((40, 3, 32, 32), 0.5)
-    assert degrade.noise(flat, chance()).std() == pytest.approx(0.15, abs=0.01)
+    assert transforms.noise(flat, chance()).std() == pytest.approx(0.15, abs=0.01)
 
 
 # the graph
@@ -294,28 +294,28 @@ def test_words_hide_the_numbers_of_families():
 
 
 NO_KINDS = [
-    "", "pictures", "hue", "hue x", "turn", "edge 2", "edge then flipped", "grey then ", "light 3 then grey",
+    "", "images", "hue", "hue x", "turn", "edge 2", "edge then flipped", "grey then ", "light 3 then grey",
     "grey then flipped then turn 2",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", NO_KINDS)
 def test_unknown_kinds_are_refused_by_name(kind):
-    with pytest.raises(ValueError, match="no kind of picture"):
+    with pytest.raises(ValueError, match="no kind of image"):
         words(kind)
-    with pytest.raises(ValueError, match="no kind of picture"):
+    with pytest.raises(ValueError, match="no kind of image"):
         draw(kind, SCENES)
 
 
 def test_tasks_are_read_and_written():
-    task = Task.parse("subject + depth > picture")
-    assert task == Task(("subject", "depth"), ("picture",)) and str(task) == "subject + depth > picture"
-    assert task.columns == ("subject", "depth", "picture")
+    task = Task.parse("subject + depth > image")
+    assert task == Task(("subject", "depth"), ("image",)) and str(task) == "subject + depth > image"
+    assert task.columns == ("subject", "depth", "image")
     assert task.prompt.endswith(
-        "to achieve [IMAGE3] a picture based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
+        "to achieve [IMAGE3] an image based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
     )
     assert Task.parse("> edge") == Task((), ("edge",)) and str(Task.parse("> edge")) == "> edge"
-    for wrong in ("picture", "picture>edge", "picture > ", "picture > shadow", "picture> edge", ">"):
+    for wrong in ("image", "image>edge", "image > ", "image > shadow", "image> edge", ">"):
         with pytest.raises(ValueError):
             Task.parse(wrong)
 
@@ -337,24 +337,24 @@ def test_no_held_out_task_is_trained():
 
 
 def test_composed_edges_are_two_practised_ones_and_all_that_were_never_shown_together():
-    """No practised grid shows both ends, in whatever columns: not even beside the picture between them."""
+    """No practised grid shows both ends, in whatever columns: not even beside the image between them."""
     together = {frozenset(pair) for task in TRAINED_TASKS for pair in itertools.combinations(task.columns, 2)}
     worse = ("pixelated", "blurred", "noisy", "speckled", "holed", "grey", "dark", "faded", "posterised")
     asked = ("edge", "depth", "mask")
     apart = {(a, b) for a in (*worse, "mask", "depth") for b in asked if a != b and frozenset((a, b)) not in together}
     assert {(*task.inputs, *task.outputs) for task in HELD_OUT["edges composed"]} == apart
     for a, b in apart:
-        assert is_trained(Task((a,), ("picture",))) and is_trained(Task(("picture",), (b,)))
+        assert is_trained(Task((a,), ("image",))) and is_trained(Task(("image",), (b,)))
 
 
 def test_what_is_trained_is_recognised():
     rng = random.Random(0)
     for task in list(TRAINED_TASKS) * 5:
         assert is_trained(concrete(task, rng))
-    for text in ("picture > hue 180", "picture > turn 3", "picture > mix 4", "picture > move 2", "edge > mask"):
+    for text in ("image > hue 180", "image > turn 3", "image > mix 4", "image > move 2", "edge > mask"):
         assert not is_trained(Task.parse(text)), text
-    assert is_trained(Task.parse("picture > dark then hue 100"))
-    assert not is_trained(Task.parse("picture > grey then hue 100"))
+    assert is_trained(Task.parse("image > dark then hue 100"))
+    assert not is_trained(Task.parse("image > grey then hue 100"))
 
 
 @functools.cache
@@ -363,12 +363,12 @@ def small(kind: str) -> torch.Tensor:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two kinds are the same picture of every scene, by any name."""
+    """Whether two kinds are the same image of every scene, by any name."""
     return one == other or bool((small(one) - small(other)).square().mean().sqrt() < 0.02)
 
 
 def test_no_held_out_function_can_be_had_from_a_trained_path():
-    """Compared on pictures, not by name: a channel permutation is a hue rotation, a half turn undoes itself, …
+    """Compared on images, not by name: a channel permutation is a hue rotation, a half turn undoes itself, …
 
     Every number that is practised is tried, and for `mix` a hundred of its numbers.
     """
@@ -393,10 +393,10 @@ def test_no_held_out_function_can_be_had_from_a_trained_path():
 
 def test_channel_mixes_are_held_out_with_their_inverse():
     for n in PRACTISED_NUMBERS["mix"]:
-        weights = degrade.mixing_weights(n)
+        weights = transforms.mixing_weights(n)
         assert weights[0, 2] <= 0.5 and weights[2, 0] <= 0.5 and np.allclose(weights.sum(1), 1)
     held_out = [int(t.outputs[0].split()[1]) for t in HELD_OUT["interpolated"] if " mix " in str(t)]
-    assert held_out and all(degrade.mixing_weights(n)[0, 2] > 0.75 for n in held_out), "well inside the range"
+    assert held_out and all(transforms.mixing_weights(n)[0, 2] > 0.75 for n in held_out), "well inside the range"
 
 
 @pytest.mark.parametrize("name", ["hue", "shift", "recolour", "replace", "move"])
@@ -410,24 +410,24 @@ def test_held_out_numbers_are_held_out_with_their_inverse(name):
     }[name]
     practised = set(PRACTISED_NUMBERS[name])
     assert {inverse(n) for n in practised} == practised
-    if name in ("hue", "shift"):  # and that is the inverse, on pictures that stay within 0..1
-        pictures = 0.4 + 0.2 * draw("picture", SCENES, 64, 64)
-        change = {"hue": degrade.rotate_hue, "shift": degrade.roll}[name]
+    if name in ("hue", "shift"):  # and that is the inverse, on images that stay within 0..1
+        images = 0.4 + 0.2 * draw("image", SCENES, 64, 64)
+        change = {"hue": transforms.rotate_hue, "shift": transforms.roll}[name]
         for n in list(practised)[::7]:
-            assert torch.allclose(change(change(pictures, n), inverse(n)), pictures, atol=1e-4)
+            assert torch.allclose(change(change(images, n), inverse(n)), images, atol=1e-4)
 
 
 def test_half_turns_and_flips_never_give_a_quarter_turn():
-    pictures = draw("picture", SCENES, 64, 64)
-    reached, todo = [], [pictures]
+    images = draw("image", SCENES, 64, 64)
+    reached, todo = [], [images]
     while todo:  # the group that the practised turns and the flip generate
         one = todo.pop()
         if not any(torch.equal(one, other) for other in reached):
             reached.append(one)
-            todo += [degrade.flip(one), *(degrade.turn(one, n) for n in PRACTISED_NUMBERS["turn"])]
+            todo += [transforms.flip(one), *(transforms.turn(one, n) for n in PRACTISED_NUMBERS["turn"])]
     assert len(reached) == 4
     for n in (1, 3):
-        assert not any(torch.equal(degrade.turn(pictures, n), one) for one in reached)
+        assert not any(torch.equal(transforms.turn(images, n), one) for one in reached)
 
 
 # edits, styles, light
@@ -485,46 +485,46 @@ def test_instances_count_from_the_nearest():
 # samples
 
 
-def as_values(picture):
-    return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255).permute(2, 0, 1)
+def as_values(image):
+    return torch.from_numpy(np.asarray(image).astype(np.float32) / 255).permute(2, 0, 1)
 
 
 def test_a_sample_is_a_grid_with_its_answer():
-    made = sample("picture > edge", seed=3, examples=2)
+    made = sample("image > edge", seed=3, examples=2)
     assert isinstance(made.grid, Grid) and made.grid.n_rows == 3 and made.grid.targets == (1,)
-    assert made.columns == ("picture", "edge") and len(made.truth) == 1
+    assert made.columns == ("image", "edge") and len(made.truth) == 1
     assert [scene.seed for scene in made.scenes] == [30, 31, 32]
     for row, scene in zip(made.grid.rows, made.scenes, strict=True):
         for kind, cell in zip(made.columns, row, strict=True):
             if cell is not None:
                 assert (as_values(cell) - draw(kind, [scene])[0]).abs().max() < 0.003
     assert (as_values(made.truth[0]) - draw("edge", made.scenes[-1:])[0]).abs().max() < 0.003
-    assert made.grid.task == Task.parse("picture > edge").prompt and made.grid.content is None
+    assert made.grid.task == Task.parse("image > edge").prompt and made.grid.content is None
     large = made.large()[0]
     assert large.size == (192, 192)
     assert (as_values(large) - draw("edge", made.scenes[-1:], 192, 192)[0]).abs().max() < 0.003
 
 
 def test_a_sample_says_what_it_is_told_to():
-    made = sample("picture > depth", 1, text=False, caption=True, height=48, width=80)
+    made = sample("image > depth", 1, text=False, caption=True, height=48, width=80)
     assert made.grid.task == "" and made.grid.content == made.scenes[-1].caption()
     assert made.truth[0].size == (80, 48)
-    assert sample("picture > depth", 1).grid != sample("picture > depth", 2).grid
-    assert sample("picture > depth", 1).grid == sample("picture > depth", 1).grid
+    assert sample("image > depth", 1).grid != sample("image > depth", 2).grid
+    assert sample("image > depth", 1).grid == sample("image > depth", 1).grid
 
 
 def test_any_column_may_be_the_target():
-    backwards = sample("picture > depth", 4, targets=[0])
+    backwards = sample("image > depth", 4, targets=[0])
     assert backwards.grid.targets == (0,) and backwards.grid.query[1] is not None
-    assert (as_values(backwards.truth[0]) - draw("picture", backwards.scenes[-1:])[0]).abs().max() < 0.003
-    assert backwards.grid.task.endswith("to achieve [IMAGE1] a picture based on [IMAGE2] a depth map.")
-    both = sample("subject + depth > picture", 4, targets=[1, 2])
+    assert (as_values(backwards.truth[0]) - draw("image", backwards.scenes[-1:])[0]).abs().max() < 0.003
+    assert backwards.grid.task.endswith("to achieve [IMAGE1] an image based on [IMAGE2] a depth map.")
+    both = sample("subject + depth > image", 4, targets=[1, 2])
     assert len(both.truth) == 2 and both.grid.targets == (1, 2)
-    assert sample("picture > hue 60", 4).grid.task == sample("picture > hue 120", 4).grid.task
+    assert sample("image > hue 60", 4).grid.task == sample("image > hue 120", 4).grid.task
 
 
 def test_scenes_can_be_chosen():
-    made = sample("picture > mask", examples=1, scenes=[5, 77])
+    made = sample("image > mask", examples=1, scenes=[5, 77])
     assert [scene.seed for scene in made.scenes] == [5, 77]
 
 
@@ -543,11 +543,11 @@ def test_scenes_can_be_chosen():
 @pytest.mark.parametrize("text", [True, False])
 def test_wrong_calls_are_refused(call, message, text):
     with pytest.raises(ValueError, match=message):
-        sample("picture > edge", text=text, **call)
+        sample("image > edge", text=text, **call)
 
 
 def test_every_sample_is_of_held_out_scenes():
-    last = sample("picture > edge", seed=9999, examples=4)
+    last = sample("image > edge", seed=9999, examples=4)
     assert max(scene.seed for scene in last.scenes) < FIRST_TRAINING_SEED
 
 
@@ -558,7 +558,7 @@ def test_the_package_lists_what_it_offers():
 def test_a_pale_background_does_not_wrap_around():
     pale = next(seed for seed in range(100) if make_scene(seed).ground == "pale")
     for shown in (
-        sample("picture > background", examples=0, scenes=[pale]).truth[0],
-        to_picture(torch.full((3, 2, 2), 1.01)),
+        sample("image > background", examples=0, scenes=[pale]).truth[0],
+        to_image(torch.full((3, 2, 2), 1.01)),
     ):
         assert np.asarray(shown).min() > 100

@@ -15,13 +15,16 @@ from conftest import build_random_pipe, quiet
 from test_latents import hear
 from transformers import CLIPTokenizer
 
-from visualcloze_nb import sdedit
-from visualcloze_nb.flow import noised, schedule, velocity, walk
-from visualcloze_nb.grid import Grid
-from visualcloze_nb.latents import decode, encode, pack, pixels, prepare, to_pictures, unpack
-from visualcloze_nb.pipeline import VisualClozePipeline
-from visualcloze_nb.prompts import column_prompt, full_prompt
-from visualcloze_nb.text import Text, encode_ids, encode_text, tokenize
+from visualcloze_nb.cli.train import main as training_command
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.prompts import column_prompt, full_prompt
+from visualcloze_nb.evaluation import scores
+from visualcloze_nb.evaluation.bench_images import ALL_AT_ONCE, SEVERAL
+from visualcloze_nb.pipelines.combined import VisualClozePipeline
+from visualcloze_nb.sampling import sdedit
+from visualcloze_nb.sampling.flow import noised, schedule, velocity, walk
+from visualcloze_nb.sampling.latents import decode, encode, pack, pixels, prepare, to_images, unpack
+from visualcloze_nb.sampling.text import Text, encode_ids, encode_text, tokenize
 from visualcloze_nb.toyworld import (
     FIRST_TRAINING_SEED,
     HELD_OUT_TASKS,
@@ -30,16 +33,14 @@ from visualcloze_nb.toyworld import (
     Task,
     Thing,
     make_scene,
-    to_picture,
+    to_image,
     words,
 )
-from visualcloze_nb.toyworld.tasks import has_one_answer
-from visualcloze_nb.training import batches, build, evaluate, loop, paths, transformer
-from visualcloze_nb.training import vae as vae_training
-from visualcloze_nb.training.__main__ import main as training_command
-from visualcloze_nb.training.claims_pictures import ALL_AT_ONCE, SEVERAL
+from visualcloze_nb.toyworld.splits import has_one_answer
+from visualcloze_nb.training import batches, checkpoints, rollouts, tiny_model, train_transformer
+from visualcloze_nb.training import train_vae as vae_training
+from visualcloze_nb.training.decoder_metric import shown_error
 from visualcloze_nb.training.export import export, meet
-from visualcloze_nb.training.seen import shown_error
 
 ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and batches are laid out otherwise
 
@@ -47,13 +48,13 @@ ROUNDING = 1e-4  # training and pipeline divide by 255 in another order, and bat
 def sure_vae(bias=-30.0):
     """A random VAE that leaves nothing to chance (or, with `bias` 0, a lot).
 
-    It reads all pictures in one memory layout. The pipeline's are channels-last, where PyTorch's norms are less
+    It reads all images in one memory layout. The pipeline's are channels-last, where PyTorch's norms are less
     exact, and random weights make a third digit of that.
     """
     vae = build_random_pipe().vae
     vae.encoder.conv_out.bias.data[16:] = bias
     encode = vae.encode
-    vae.encode = lambda pictures: encode(pictures.contiguous())
+    vae.encode = lambda images: encode(images.contiguous())
     return vae
 
 
@@ -71,8 +72,8 @@ def small_transformer():
 def tiny():
     """The tiny model's tokenizers and text encoders, untrained, with a smaller transformer and a sure VAE."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(build, "build_transformer", small_transformer)
-    parts = build.build_pipeline(sure_vae()).components
+    patch.setattr(tiny_model, "build_transformer", small_transformer)
+    parts = tiny_model.build_pipeline(sure_vae()).components
     patch.undo()
     pipe = quiet(VisualClozePipeline(**parts, resolution=64))
     for part in (pipe.transformer, pipe.text_encoder, pipe.text_encoder_2, pipe.vae):
@@ -80,9 +81,9 @@ def tiny():
     return pipe
 
 
-def picture_of(values):
-    """A training picture, (3, H, W) in -1..1, as the picture file it stands for."""
-    return to_picture((values + 1) / 2)
+def image_of(values):
+    """A training image, (3, H, W) in -1..1, as the image file it stands for."""
+    return to_image((values + 1) / 2)
 
 
 # what training feeds is what the pipeline feeds
@@ -100,7 +101,7 @@ def draws(monkeypatch):
 
     def see_columns(*args):
         drawn = columns(*args)
-        seen.setdefault("pictures", []).append(drawn)
+        seen.setdefault("images", []).append(drawn)
         return drawn
 
     def see_prompt(rows, cols, task, content):
@@ -114,12 +115,12 @@ def draws(monkeypatch):
 
 
 SHAPES = {
-    "2 x 2": ("picture > edge", (0, 1), (64, 64)),
-    "3 x 2": ("picture > depth", (0, 0, 1), (64, 64)),
-    "no example": ("picture > grey", (1,), (64, 64)),
-    "three columns": ("subject + depth > picture", (0, 1), (64, 64)),
-    "landscape": ("picture > mask", (0, 0, 1), (80, 48)),
-    "portrait, three columns": ("edge + depth > picture", (0, 1), (48, 64)),
+    "2 x 2": ("image > edge", (0, 1), (64, 64)),
+    "3 x 2": ("image > depth", (0, 0, 1), (64, 64)),
+    "no example": ("image > grey", (1,), (64, 64)),
+    "three columns": ("subject + depth > image", (0, 1), (64, 64)),
+    "landscape": ("image > mask", (0, 0, 1), (80, 48)),
+    "portrait, three columns": ("edge + depth > image", (0, 1), (48, 64)),
 }
 
 
@@ -130,7 +131,7 @@ def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkey
     monkeypatch.setattr(batches, "SIZES", (size,) * 2)
     batch = batches.grids(tiny.vae, random.Random(seed), {Task.parse(task): 1.0}, 1, examples=examples)
     width, height = size
-    cells = [[picture_of(cell) for cell in row[0].split(width, dim=2)] for row in draws["rows"]]
+    cells = [[image_of(cell) for cell in row[0].split(width, dim=2)] for row in draws["rows"]]
     assert cells[0][0].size == size
     (target,) = draws["targets"][0]
     answer, cells[-1][target] = cells[-1][target], None
@@ -149,7 +150,7 @@ def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkey
         assert torch.allclose(batch.condition, known, atol=ROUNDING)
     for ids in (heard["img_ids"], ready.ids):
         assert torch.equal(batch.ids, ids)
-    text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, build.TEXT_TOKENS))
+    text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, tiny_model.TEXT_TOKENS))
     assert torch.allclose(heard["encoder_hidden_states"], text.states, atol=1e-5)
     assert torch.allclose(heard["pooled_projections"], text.pooled, atol=1e-5)
     assert torch.equal(heard["txt_ids"], text.ids)
@@ -164,7 +165,7 @@ def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkey
 @pytest.mark.parametrize("seed", range(4))
 def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
     batch = batches.large(tiny.vae, random.Random(seed), 1)
-    large = picture_of(draws["pictures"][0][0])
+    large = image_of(draws["images"][0][0])
     assert large.size in ((192, 192), (192, 144), (144, 192))
     call = dict(image=large, width=large.width, height=large.height, strength=0.5, num_inference_steps=4)
 
@@ -184,7 +185,7 @@ def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
         assert torch.allclose(batch.condition, known, atol=ROUNDING)
         assert torch.allclose(noised(batch.clean, pack(noise), sigma), z, atol=ROUNDING)
         assert torch.equal(batch.ids, ids)
-    text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, build.TEXT_TOKENS))
+    text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, tiny_model.TEXT_TOKENS))
     assert torch.allclose(heard["encoder_hidden_states"], text.states, atol=1e-5)
     assert torch.allclose(heard["pooled_projections"], text.pooled, atol=1e-5)
     assert batch.targets.all()
@@ -193,8 +194,8 @@ def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
 def test_training_samples_latents_as_the_pipeline_does(draws):
     """With an unsure encoder: same chance, same latents; other chance, others."""
     vae = sure_vae(bias=0.0)
-    batch = batches.grids(vae, random.Random(3), {Task.parse("picture > edge"): 1.0}, 1, examples=(0, 1))
-    cells = [[picture_of(cell) for cell in row[0].split(draws["size"][0], dim=2)] for row in draws["rows"]]
+    batch = batches.grids(vae, random.Random(3), {Task.parse("image > edge"): 1.0}, 1, examples=(0, 1))
+    cells = [[image_of(cell) for cell in row[0].split(draws["size"][0], dim=2)] for row in draws["rows"]]
     cells[-1][draws["targets"][0][0]] = None
     generator = torch.Generator()
     generator.set_state(draws["chance"])
@@ -236,42 +237,42 @@ def test_without_examples_several_answers_are_asked_for_in_words(tiny):
             prompts += batches.grids(tiny.vae, random.Random(seed), tasks, 6, examples=examples, captions=0.0).prompts
         return {"[IMAGE1]" in prompt for prompt in prompts}
 
-    assert told(transformer.SEVERAL, (1,)) == {True}
-    assert told(transformer.SEVERAL, (0, 1)) == {True, False}  # the examples can tell
-    assert told(transformer.SINGLE, (1,)) == {True, False}
+    assert told(train_transformer.SEVERAL, (1,)) == {True}
+    assert told(train_transformer.SEVERAL, (0, 1)) == {True, False}  # the examples can tell
+    assert told(train_transformer.SINGLE, (1,)) == {True, False}
 
 
 def test_every_task_is_practised_and_what_only_examples_tell_never_without_one(tiny, monkeypatch):
-    parts = (transformer.SEVERAL, transformer.BY_EXAMPLE, transformer.SINGLE)
+    parts = (train_transformer.SEVERAL, train_transformer.BY_EXAMPLE, train_transformer.SINGLE)
     assert sum(map(len, parts)) == len(TRAINED_TASKS) and {t for part in parts for t in part} == set(TRAINED_TASKS)
-    others = {str(task) for task in transformer.BY_EXAMPLE}
-    assert {"picture > hue *", "picture > flipped", "picture > grey then turn 2"} <= others
-    assert not {"picture > grey", "grey > picture", "picture > hue * + normals + mask"} & others
+    others = {str(task) for task in train_transformer.BY_EXAMPLE}
+    assert {"image > hue *", "image > flipped", "image > grey then turn 2"} <= others
+    assert not {"image > grey", "grey > image", "image > hue * + normals + mask"} & others
     asked = []
-    monkeypatch.setattr(transformer, "grids", lambda vae, rng, tasks, size, **how: asked.append((tasks, how)))
-    monkeypatch.setattr(transformer, "large", lambda *args: asked.append(("large", {})))
+    monkeypatch.setattr(train_transformer, "grids", lambda vae, rng, tasks, size, **how: asked.append((tasks, how)))
+    monkeypatch.setattr(train_transformer, "large", lambda *args: asked.append(("large", {})))
     for seed in range(200):
-        transformer.draw_batch(tiny.vae, random.Random(seed), 10_000, 8)
+        train_transformer.draw_batch(tiny.vae, random.Random(seed), 10_000, 8)
     drawn = [tasks for tasks, _ in asked]
-    assert all(part in drawn for part in (*parts, transformer.DESCRIBED, "large"))
-    examples = {how["examples"] for tasks, how in asked if tasks is transformer.BY_EXAMPLE}
+    assert all(part in drawn for part in (*parts, train_transformer.DESCRIBED, "large"))
+    examples = {how["examples"] for tasks, how in asked if tasks is train_transformer.BY_EXAMPLE}
     assert len(examples) == 1 and examples.pop()[0] == 0
 
 
 def test_where_the_caption_decides_every_grid_has_one(tiny):
-    batch = batches.grids(tiny.vae, random.Random(0), transformer.DESCRIBED, 8, examples=(1, 1), captions=1.0)
+    batch = batches.grids(tiny.vae, random.Random(0), train_transformer.DESCRIBED, 8, examples=(1, 1), captions=1.0)
     assert all(" ground." in prompt for prompt in batch.prompts)
     assert (batch.ids[batch.targets.any(0), 2] >= (batch.ids[:, 2].max() + 1) / 2).all()  # the last column
     assert batch.noise_shift > batches.NOISE_SHIFT
     assert (batch.emphasis[~batch.targets] == 1).all() and batch.emphasis.max() > 3
-    for task in transformer.DESCRIBED:
-        assert task in TRAINED_TASKS and task.outputs == ("picture",) and "grey" not in task.inputs
+    for task in train_transformer.DESCRIBED:
+        assert task in TRAINED_TASKS and task.outputs == ("image",) and "grey" not in task.inputs
 
 
 def test_what_a_caption_names_counts_more(tiny):
     thing = Thing("square", "red", "plain", 0.5, x=-0.5, y=-0.5, angle=0.0)
     batch = batches.grids(
-        tiny.vae, random.Random(4), {Task.parse("edge > picture"): 1.0}, 2, examples=(1,), captions=1.0,
+        tiny.vae, random.Random(4), {Task.parse("edge > image"): 1.0}, 2, examples=(1,), captions=1.0,
         scene=lambda rng: Scene(FIRST_TRAINING_SEED, "pale", 0.0, (thing,)),
     )  # fmt: skip
     assert batch.clean.shape[1] == 32  # two cells of 4 x 4 tokens
@@ -283,29 +284,29 @@ def test_what_a_caption_names_counts_more(tiny):
 
 
 def test_the_loss_counts_by_emphasis(tiny):
-    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > picture"): 1.0}, 2, examples=(1,))
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > image"): 1.0}, 2, examples=(1,))
 
     def silent(z, condition, sigma, clip_ids, t5_ids, ids):
         return z * 0.0
 
     torch.manual_seed(0)
-    plain = transformer.loss_of(silent, batch, tiny, random.Random(0))[0]
+    plain = train_transformer.loss_of(silent, batch, tiny, random.Random(0))[0]
     batch.emphasis = torch.where(batch.targets.cumsum(1) > 8, 0.0, 1.0)  # the upper half only
     torch.manual_seed(0)
-    assert transformer.loss_of(silent, batch, tiny, random.Random(0))[0] != plain
+    assert train_transformer.loss_of(silent, batch, tiny, random.Random(0))[0] != plain
     batch.emphasis = torch.ones_like(batch.emphasis)
     torch.manual_seed(0)
-    assert transformer.loss_of(silent, batch, tiny, random.Random(0))[0] == plain
+    assert train_transformer.loss_of(silent, batch, tiny, random.Random(0))[0] == plain
 
 
 def test_noise_levels_are_shifted_as_the_batch_says(tiny):
-    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > picture"): 1.0}, 4, examples=(1,))
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("edge > image"): 1.0}, 4, examples=(1,))
     assert batch.noise_shift == batches.NOISE_SHIFT
 
     def sigmas(shift):
         batch.noise_shift = shift
         torch.manual_seed(0)
-        return transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(0))[2]
+        return train_transformer.loss_of(lambda z, *rest: z, batch, tiny, random.Random(0))[2]
 
     even = sigmas(1.0)
     for shift in (3.0, 8.0):
@@ -332,20 +333,20 @@ def test_batches_draw_training_scenes_only(tiny, monkeypatch):
 
 
 def test_the_loss_is_zero_for_the_true_velocity(tiny):
-    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(0, 1))
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("image > depth"): 1.0}, 4, examples=(0, 1))
 
     def oracle(z, condition, sigma, clip_ids, t5_ids, ids):
-        return (z - batch.clean) / sigma[:, None, None]  # noise - picture
+        return (z - batch.clean) / sigma[:, None, None]  # noise - image
 
     torch.manual_seed(0)
-    loss, each, sigma = transformer.loss_of(oracle, batch, tiny, random.Random(0))
+    loss, each, sigma = train_transformer.loss_of(oracle, batch, tiny, random.Random(0))
     assert loss < 1e-6 and each.shape == sigma.shape == (4,) and 0 < sigma.min() and sigma.max() < 1
-    wrong = transformer.loss_of(lambda *given: -oracle(*given), batch, tiny, random.Random(0))[0]
+    wrong = train_transformer.loss_of(lambda *given: -oracle(*given), batch, tiny, random.Random(0))[0]
     assert wrong > 1
 
 
 def test_known_cells_count_a_little_by_their_guess_and_are_not_in_the_log(tiny):
-    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(0, 1))
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("image > depth"): 1.0}, 4, examples=(0, 1))
     off = 2.0
 
     def wrong_in(tokens):
@@ -353,10 +354,10 @@ def test_known_cells_count_a_little_by_their_guess_and_are_not_in_the_log(tiny):
             levels = sigma[:, None, None]
             return (z - batch.clean) / levels + torch.where(tokens[..., None], off / levels, 0.0)  # so is the guess
 
-        return transformer.loss_of(oracle, batch, tiny, random.Random(0))
+        return train_transformer.loss_of(oracle, batch, tiny, random.Random(0))
 
     loss, each, _ = wrong_in(~batch.targets)
-    assert loss.item() == pytest.approx(transformer.KNOWN * off**2, rel=1e-4) and each.max() < 1e-6
+    assert loss.item() == pytest.approx(train_transformer.KNOWN * off**2, rel=1e-4) and each.max() < 1e-6
     loss, each, _ = wrong_in(batch.targets)
     assert loss.item() == pytest.approx(each.mean().item(), rel=1e-4)
     batch.targets = torch.ones_like(batch.targets)  # as in stage 2: nothing is known
@@ -372,21 +373,21 @@ def test_errors_count_by_what_the_decoder_shows_of_them(tiny):
     assert values.max() ** 2 > 2  # and half does not
 
     chance = torch.Generator().manual_seed(0)
-    row = batches.draw_columns([("picture", "depth")], [make_scene(FIRST_TRAINING_SEED)], (64, 64), chance, "cpu")
+    row = batches.draw_columns([("image", "depth")], [make_scene(FIRST_TRAINING_SEED)], (64, 64), chance, "cpu")
     tokens = pack(encode(tiny.vae, row, chance)).repeat(3, 1, 1)
     tokens[1, 5] += 0.1 * directions[:, 0]
     tokens[2, 5] += 0.1 * directions[:, -1]
     plain, least, most = decode(tiny.vae, unpack(tokens, 8, 16))
     assert (most - plain).square().sum() > 5 * (least - plain).square().sum()
 
-    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("picture > depth"): 1.0}, 4, examples=(1,))
+    batch = batches.grids(tiny.vae, random.Random(1), {Task.parse("image > depth"): 1.0}, 4, examples=(1,))
 
     def loss(direction, metric):
         def off(z, condition, sigma, *rest):
             return (z - batch.clean) / sigma[:, None, None] + direction
 
         torch.manual_seed(0)
-        return transformer.loss_of(off, batch, tiny, random.Random(0), None, metric)[1].mean().item()
+        return train_transformer.loss_of(off, batch, tiny, random.Random(0), None, metric)[1].mean().item()
 
     weak, strong = directions[:, 0], directions[:, -1]
     assert loss(weak, None) == pytest.approx(1 / 64, rel=1e-3) and loss(strong, None) == pytest.approx(1 / 64, rel=1e-3)
@@ -404,20 +405,20 @@ def batch_of(tiny, task: str, examples=(0, 1), size: int = 4, seed: int = 1) -> 
 @pytest.mark.parametrize(
     "kind, known, told",
     [
-        ("edge", ["picture"], True),
-        ("picture", ["blurred"], True),
-        ("picture", ["hue 30"], True),
-        ("picture", ["negative then flipped"], True),
-        ("styled", ["picture", "style"], True),
+        ("edge", ["image"], True),
+        ("image", ["blurred"], True),
+        ("image", ["hue 30"], True),
+        ("image", ["negative then flipped"], True),
+        ("styled", ["image", "style"], True),
         ("grey", ["edge", "dark then hue 30"], True),
-        ("picture", ["edge", "depth"], False),  # colours
-        ("picture", ["grey"], True),
-        ("picture", ["grey then turn 2"], True),
+        ("image", ["edge", "depth"], False),  # colours
+        ("image", ["grey"], True),
+        ("image", ["grey then turn 2"], True),
         ("hue 30", ["edge", "mask"], False),
-        ("picture", ["recolour 3"], False),
-        ("speckled", ["picture"], False),  # chance
-        ("style", ["picture", "styled"], False),
-        ("styled", ["picture"], False),
+        ("image", ["recolour 3"], False),
+        ("speckled", ["image"], False),  # chance
+        ("style", ["image", "styled"], False),
+        ("styled", ["image"], False),
         ("styled", [], False),
     ],
 )
@@ -426,18 +427,18 @@ def test_which_answers_are_told_by_what_is_known(kind, known, told):
 
 
 def test_told_tokens_are_those_of_blanks_with_one_answer(tiny):
-    batch = batch_of(tiny, "blurred > picture")
+    batch = batch_of(tiny, "blurred > image")
     row = batch.told.shape[1] // 2
     assert torch.equal(batch.told, batch.targets) and not batch.told[:, :row].any()
     assert not batch_of(tiny, "edge > normals").told.any()
-    mixed = batch_of(tiny, "picture > speckled + depth", size=12)
+    mixed = batch_of(tiny, "image > speckled + depth", size=12)
     cells = mixed.told.sum(1) / (mixed.targets.shape[1] / 6)
     assert set(cells.tolist()) <= {0.0, 1.0} and (mixed.targets.sum(1) > mixed.told.sum(1)).any()
     assert not (mixed.told & ~mixed.targets).any()
     # Without examples only words can tell the task, and a number is not in them.
-    assert not batch_of(tiny, "picture > hue 30", examples=(1,)).told.any()
-    assert not batch_of(tiny, "picture > flipped", examples=(1,)).told.any()
-    plain = [batch_of(tiny, "blurred > picture", examples=(1,), seed=seed) for seed in range(6)]
+    assert not batch_of(tiny, "image > hue 30", examples=(1,)).told.any()
+    assert not batch_of(tiny, "image > flipped", examples=(1,)).told.any()
+    plain = [batch_of(tiny, "blurred > image", examples=(1,), seed=seed) for seed in range(6)]
     said = torch.tensor(["[IMAGE1]" in prompt for batch in plain for prompt in batch.prompts])
     assert torch.equal(said, torch.cat([batch.told.any(1) for batch in plain])) and 0 < said.sum() < len(said)
 
@@ -448,20 +449,20 @@ def good_guess(batch, off: float):
 
 
 def test_a_models_own_path_is_the_one_the_pipeline_goes(tiny):
-    batch = batch_of(tiny, "blurred > picture")
+    batch = batch_of(tiny, "blurred > image")
     prompts = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, 64))
-    went = paths.walked(
+    went = rollouts.walked(
         lambda z, sigma: velocity(tiny.transformer, z, batch.condition, sigma, prompts, batch.ids),
         batch, random.Random(0),
     )  # fmt: skip
-    assert went.levels.shape[0] - 1 in paths.STEPS and (went.levels[:, :1] == went.levels).all()
+    assert went.levels.shape[0] - 1 in rollouts.STEPS and (went.levels[:, :1] == went.levels).all()
     steps = list(walk(tiny.transformer, went.stops[0], batch.condition, batch.ids, prompts, went.levels[:, 0]))
     assert len(steps) == len(went.stops) - 1
     for step, tokens in zip(steps, went.stops[1:], strict=True):
         assert torch.allclose(step.after, tokens, atol=1e-5)
         assert torch.allclose(went.at(torch.full((4,), step.sigma_next)), tokens, atol=1e-5)
     assert torch.allclose(went.at(torch.ones(4)), went.stops[0], atol=1e-5)
-    # In between it is straight: every point of a leg guesses the same picture. Grids may stand at different levels.
+    # In between it is straight: every point of a leg guesses the same image. Grids may stand at different levels.
     last, end = went.levels[-2, 0].item(), went.stops[-1]
     between = went.at(torch.tensor([last / 4, last / 4, last, 1.0]))
     assert torch.allclose(between[:2], (went.stops[-2] / 4 + 3 * end / 4)[:2], atol=1e-5)
@@ -470,21 +471,21 @@ def test_a_models_own_path_is_the_one_the_pipeline_goes(tiny):
 
 
 def test_a_models_own_paths_have_few_steps_or_many(tiny):
-    batch = batch_of(tiny, "blurred > picture")
-    found = [paths.walked(good_guess(batch, 0.1), batch, random.Random(chance)).levels[:, 0] for chance in range(24)]
-    assert {len(levels) - 1 for levels in found} == set(paths.STEPS)
+    batch = batch_of(tiny, "blurred > image")
+    found = [rollouts.walked(good_guess(batch, 0.1), batch, random.Random(chance)).levels[:, 0] for chance in range(24)]
+    assert {len(levels) - 1 for levels in found} == set(rollouts.STEPS)
     assert all(levels[0] == 1 and levels[-1] == 0 and (levels.diff() < 0).all() for levels in found)
     halves = [levels[len(levels) // 2].item() for levels in found]  # of a shift s the middle level is s / (1 + s)
-    low, high = (s / (1 + s) for s in paths.SPREAD)
+    low, high = (s / (1 + s) for s in rollouts.SPREAD)
     assert low <= min(halves) < max(halves) <= high and max(halves) - min(halves) > (high - low) / 2
 
 
 def test_practice_begins_on_the_own_path_where_the_task_is_understood(tiny):
-    batch = batch_of(tiny, "blurred > picture")
+    batch = batch_of(tiny, "blurred > image")
     off = 0.3
-    went = paths.walked(good_guess(batch, off), batch, random.Random(0))
+    went = rollouts.walked(good_guess(batch, off), batch, random.Random(0))
     assert torch.equal(went.tokens, batch.told) and torch.allclose(went.stops[-1], batch.clean + off, atol=1e-4)
-    lost = paths.walked(good_guess(batch, 1.0), batch, random.Random(0))
+    lost = rollouts.walked(good_guess(batch, 1.0), batch, random.Random(0))
     assert not lost.tokens.any()
     shown = []
 
@@ -493,7 +494,7 @@ def test_practice_begins_on_the_own_path_where_the_task_is_understood(tiny):
         return good_guess(batch, off)(z, sigma)
 
     for path, offs in ((went, off**2), (lost, None), (None, None)):
-        loss, each, sigma = transformer.loss_of(model, batch, tiny, random.Random(0), path)
+        loss, each, sigma = train_transformer.loss_of(model, batch, tiny, random.Random(0), path)
         z, seen = shown.pop()
         assert torch.equal(seen, sigma)
         if path is went:  # the error of the guess counts, and what is seen is the path, but for what is known
@@ -505,30 +506,30 @@ def test_practice_begins_on_the_own_path_where_the_task_is_understood(tiny):
 
 
 def test_on_the_own_path_late_guesses_count_the_more_and_levels_are_spread(tiny):
-    batch = batch_of(tiny, "blurred > picture")
-    went = paths.walked(good_guess(batch, 0.3), batch, random.Random(0))
+    batch = batch_of(tiny, "blurred > image")
+    went = rollouts.walked(good_guess(batch, 0.3), batch, random.Random(0))
     off = batch.told[..., None] * torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None]
     levels = []
     for path in (went, None):
         torch.manual_seed(0)
         seen = []
         for _ in range(100):
-            loss, each, sigma = transformer.loss_of(
+            loss, each, sigma = train_transformer.loss_of(
                 lambda z, c, sigma, *rest: good_guess(batch, off)(z, sigma), batch, tiny, random.Random(1), path
             )
             seen.append(sigma)
-            count = 1 / sigma.clamp(min=transformer.FINE) if path else torch.ones(4)
+            count = 1 / sigma.clamp(min=train_transformer.FINE) if path else torch.ones(4)
             assert loss.item() == pytest.approx(((each * count).sum() / count.sum()).item(), rel=1e-3)
         levels.append(torch.cat(seen).mean().item())
-    expected = [s / (s - 1) - s * math.log(s) / (s - 1) ** 2 for s in (transformer.PATH_SHIFT, batch.noise_shift)]
+    expected = [s / (s - 1) - s * math.log(s) / (s - 1) ** 2 for s in (train_transformer.PATH_SHIFT, batch.noise_shift)]
     assert levels == pytest.approx(expected, abs=0.04) and expected[0] < expected[1] - 0.1
 
 
 def test_a_batch_for_stage_2_begins_with_what_stage_2_begins_with(tiny, draws):
     batch = batches.large(tiny.vae, random.Random(2), 1)
-    small = picture_of(draws["pictures"][1][0])
+    small = image_of(draws["images"][1][0])
     width, height = 3 * small.width, 3 * small.height
-    rebuilt = to_pictures(decode(tiny.vae, encode(tiny.vae, pixels(small), torch.Generator())).clamp(-1, 1))[0]
+    rebuilt = to_images(decode(tiny.vae, encode(tiny.vae, pixels(small), torch.Generator())).clamp(-1, 1))[0]
     ready = sdedit.prepare_large(
         rebuilt, (width, height), tiny.vae, tiny.scheduler.config, 4, 1.0, torch.Generator().manual_seed(0)
     )
@@ -548,7 +549,7 @@ def test_stage_2_practises_from_where_it_begins(tiny):
         return good_guess(batch, off)(z, sigma)
 
     torch.manual_seed(5)
-    went = paths.walked(model, batch, random.Random(0))
+    went = rollouts.walked(model, batch, random.Random(0))
     torch.manual_seed(5)
     noise = torch.randn_like(batch.clean)
     assert torch.equal(went.stops[0], noised(batch.begun, noise, went.first[:, None, None])) and went.tokens.all()
@@ -558,7 +559,7 @@ def test_stage_2_practises_from_where_it_begins(tiny):
     own = 0
     for chance in range(40):
         shown.clear()
-        _, each, sigma = transformer.loss_of(
+        _, each, sigma = train_transformer.loss_of(
             lambda z, c, sigma, *rest: model(z, sigma), batch, tiny, random.Random(chance), went
         )
         if torch.equal(shown[0][0], went.at(sigma)):
@@ -592,13 +593,13 @@ def test_the_tokenizers_know_every_word_and_every_prompt_fits(tiny):
     for prompt in long_prompts():
         t5 = tiny.tokenizer_2(prompt).input_ids
         assert unknown not in t5, prompt
-        assert len(t5) <= build.TEXT_TOKENS, prompt
+        assert len(t5) <= tiny_model.TEXT_TOKENS, prompt
         # CLIP reads 77 tokens, here as in the real model; what four columns have beyond is T5's alone, and of three
         # at most the last word, "ground.".
         if "4 columns" not in prompt:
             assert len(tiny.tokenizer(prompt.removesuffix(" ground.")).input_ids) <= 77, prompt
     assert unknown in tiny.tokenizer_2("a zebra").input_ids
-    assert tiny.tokenizer_2.model_max_length == build.TEXT_TOKENS and tiny.tokenizer.model_max_length == 77
+    assert tiny.tokenizer_2.model_max_length == tiny_model.TEXT_TOKENS and tiny.tokenizer.model_max_length == 77
     assert tiny.text_encoder_2.config.vocab_size == len(tiny.tokenizer_2)
 
 
@@ -610,7 +611,7 @@ def test_tokenizers_survive_a_folder(tiny, tmp_path):
     for prompt in [*long_prompts()][:20]:
         assert loaded[0](prompt).input_ids == clip(prompt).input_ids
         assert loaded[1](prompt).input_ids == t5(prompt).input_ids
-    assert loaded[1].model_max_length == build.TEXT_TOKENS
+    assert loaded[1].model_max_length == tiny_model.TEXT_TOKENS
 
 
 @pytest.mark.parametrize("length", [8, 64, 512])
@@ -627,19 +628,19 @@ def test_texts_that_differ_are_read_differently_at_any_pad_length(tiny, length):
 @pytest.fixture
 def quick_run(monkeypatch, tmp_path):
     """A run of seconds: the real loop on a small transformer, one fresh batch a step."""
-    monkeypatch.setattr(build, "build_transformer", small_transformer)
-    monkeypatch.setattr(build, "corpus", functools.partial(build.corpus, texts=200))
-    monkeypatch.setattr(transformer, "COPYING_STEPS", 2)
-    monkeypatch.setattr(transformer, "POOL", 1)
-    monkeypatch.setattr(transformer, "REUSE", 1)
-    score = evaluate.score_tasks
-    tasks = evaluate.SPINE[:1]
-    monkeypatch.setattr(transformer, "score_tasks", lambda pipe, **_: score(pipe, tasks, scenes=2, steps=1))
+    monkeypatch.setattr(tiny_model, "build_transformer", small_transformer)
+    monkeypatch.setattr(tiny_model, "corpus", functools.partial(tiny_model.corpus, texts=200))
+    monkeypatch.setattr(train_transformer, "COPYING_STEPS", 2)
+    monkeypatch.setattr(train_transformer, "POOL", 1)
+    monkeypatch.setattr(train_transformer, "REUSE", 1)
+    score = scores.score_tasks
+    tasks = scores.SPINE[:1]
+    monkeypatch.setattr(train_transformer, "score_tasks", lambda pipe, **_: score(pipe, tasks, scenes=2, steps=1))
     sure_vae().save_pretrained(tmp_path / "vae")
 
     def run(out, **settings):
         settings = dict(steps=5, batch_size=2, save_every=2, measure_every=5) | settings
-        transformer.train(tmp_path / "vae", out, **settings)
+        train_transformer.train(tmp_path / "vae", out, **settings)
         return torch.load(out / "state.pt", weights_only=False)
 
     return run
@@ -658,7 +659,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, 
     unbroken = quick_run(tmp_path / "a", measure_every=2)  # measuring, too, must leave no trace
     for name in ("tokenizer", "tokenizer_2"):  # built anew, they would differ from the first run's
         shutil.copytree(tmp_path / "a" / name, tmp_path / "b" / name)
-    factor = transformer.learning_rate_factor
+    factor = train_transformer.learning_rate_factor
 
     def killed(step, total, **settings):
         if step == 3:
@@ -666,7 +667,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, 
         return factor(step, total, **settings)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(transformer, "learning_rate_factor", killed)
+        patch.setattr(train_transformer, "learning_rate_factor", killed)
         quick_run(tmp_path / "b")
     assert torch.load(tmp_path / "b" / "state.pt", weights_only=False)["step"] == 2
     resumed = quick_run(tmp_path / "b")
@@ -682,26 +683,26 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(quick_run, monkeypatch, 
     assert all(vocabulary == vocabularies[0] for vocabulary in vocabularies), "texts would get other numbers"
     # A finished run does nothing more. Where several processes share a CPU, its device has a number.
     with monkeypatch.context() as patch:
-        patch.setattr(transformer.Accelerator, "device", property(lambda self: torch.device("cpu:0")))
+        patch.setattr(train_transformer.Accelerator, "device", property(lambda self: torch.device("cpu:0")))
         assert same(quick_run(tmp_path / "b")["model"], resumed["model"])
 
     # Stock diffusers loads what it leaves, which holds the averaged weights, and runs it.
     pipe = quiet(diffusers.VisualClozePipeline.from_pretrained(tmp_path / "b" / "pipeline"))
     weights = pipe.transformer.state_dict()
     assert all(torch.equal(resumed["average"]["weights"][f"transformer.{k}"], v) for k, v in weights.items())
-    cell = to_picture(torch.rand(3, 64, 64))
+    cell = to_image(torch.rand(3, 64, 64))
     call = dict(task_prompt="", content_prompt=None, image=[[cell, cell], [cell, None]], num_inference_steps=2)
     call |= dict(upsampling_height=64, upsampling_width=64, max_sequence_length=64, upsampling_strength=0.5)
     made = pipe(**call, generator=torch.Generator().manual_seed(0)).images[0][0]
     assert made.size == (64, 64)
     with (tmp_path / "b" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["step"] for row in rows] == ["5"] and str(evaluate.SPINE[0]) in rows[0]
+    assert [row["step"] for row in rows] == ["5"] and str(scores.SPINE[0]) in rows[0]
 
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_practises_on_its_own_path_once_that_leads_somewhere(quick_run, monkeypatch, tmp_path, tiny, begun):
-    batch, seen, loss_of = batch_of(tiny, "blurred > picture", size=2), [], transformer.loss_of
+    batch, seen, loss_of = batch_of(tiny, "blurred > image", size=2), [], train_transformer.loss_of
     metric = 2 * torch.eye(64)
 
     def see(model, batch, pipe, rng, path, shown):
@@ -709,13 +710,13 @@ def test_a_run_practises_on_its_own_path_once_that_leads_somewhere(quick_run, mo
         seen.append(path)
         return loss_of(model, batch, pipe, rng, path, shown)
 
-    monkeypatch.setattr(transformer, "PLAIN_STEPS", 3)
-    monkeypatch.setattr(transformer, "shown_error", lambda vae: metric)
-    monkeypatch.setattr(transformer, "draw_batch", lambda *args: batch)
-    monkeypatch.setattr(transformer, "loss_of", see)
+    monkeypatch.setattr(train_transformer, "PLAIN_STEPS", 3)
+    monkeypatch.setattr(train_transformer, "shown_error", lambda vae: metric)
+    monkeypatch.setattr(train_transformer, "draw_batch", lambda *args: batch)
+    monkeypatch.setattr(train_transformer, "loss_of", see)
     if begun:
-        monkeypatch.setattr(transformer, "take_over", lambda pipe, begun: None)
-        monkeypatch.setattr(transformer.VisualClozePipeline, "from_pretrained", lambda folder: None)
+        monkeypatch.setattr(train_transformer, "take_over", lambda pipe, begun: None)
+        monkeypatch.setattr(train_transformer.VisualClozePipeline, "from_pretrained", lambda folder: None)
     quick_run(tmp_path / "run", start=tmp_path if begun else None)
     assert [path is not None for path in seen] == [begun] * 3 + [True] * 2
     assert all(torch.equal(path.first, torch.ones(2)) for path in seen if path)
@@ -723,7 +724,7 @@ def test_a_run_practises_on_its_own_path_once_that_leads_somewhere(quick_run, mo
 
 def test_a_kill_while_saving_leaves_the_old_state(monkeypatch, tmp_path):
     path = tmp_path / "state.pt"
-    loop.save_atomically({"step": 1}, path)
+    checkpoints.save_atomically({"step": 1}, path)
     assert list(tmp_path.iterdir()) == [path]
 
     def half(what, where):
@@ -732,13 +733,13 @@ def test_a_kill_while_saving_leaves_the_old_state(monkeypatch, tmp_path):
 
     monkeypatch.setattr(torch, "save", half)
     with pytest.raises(KeyboardInterrupt):
-        loop.save_atomically({"step": 2}, path)
+        checkpoints.save_atomically({"step": 2}, path)
     assert torch.load(path) == {"step": 1}
 
 
 def test_the_average_forgets_the_start_and_follows_the_model():
     model = torch.nn.Linear(2, 2)
-    average = loop.Average(model, decay=0.9)
+    average = checkpoints.Average(model, decay=0.9)
     with torch.no_grad():
         model.weight.fill_(5.0)
     for _ in range(3):
@@ -752,35 +753,35 @@ def test_the_average_forgets_the_start_and_follows_the_model():
     for _ in range(300):
         average.update(model)
     assert average.weights["weight"].abs().max() < 1e-3
-    copy_ = loop.Average(model)
+    copy_ = checkpoints.Average(model)
     copy_.load_state_dict(copy.deepcopy(average.state_dict()))
     assert copy_.updates == 303 and torch.equal(copy_.weights["weight"], average.weights["weight"])
 
 
 def test_learning_rates_warm_up_and_fall():
-    factors = [transformer.learning_rate_factor(step, 1000) for step in range(1000)]
+    factors = [train_transformer.learning_rate_factor(step, 1000) for step in range(1000)]
     assert factors[0] == 0.01 and factors[99:700] == [1.0] * 601 and factors[999] == 0.01
     assert all(a >= b for a, b in zip(factors[700:], factors[701:], strict=False))
-    vae = [loop.cosine(step, 1000) for step in range(1000)]
+    vae = [checkpoints.cosine(step, 1000) for step in range(1000)]
     assert vae[0] == 1 / 200 and max(vae) == 1.0 and vae[-1] == pytest.approx(0.02, abs=1e-3)
 
 
 def test_the_log_has_one_header(tmp_path):
     for step in range(2):
-        loop.Log(tmp_path / "log.csv").write(step=step, loss=0.1234567)
+        checkpoints.Log(tmp_path / "log.csv").write(step=step, loss=0.1234567)
     assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss", "0,0.12346", "1,0.12346"]
 
 
 def test_the_loss_falls_on_one_batch_shown_again_and_again(tiny):
     pipe = copy.copy(tiny)
-    model = transformer.Model(pipe)
+    model = train_transformer.Model(pipe)
     model = copy.deepcopy(model).requires_grad_(True)
-    tuned = transformer.optimisers(model, 3e-3)
-    batch = batches.grids(tiny.vae, random.Random(2), {Task.parse("picture > mask"): 1.0}, 4, examples=(0, 1))
+    tuned = train_transformer.optimisers(model, 3e-3)
+    batch = batches.grids(tiny.vae, random.Random(2), {Task.parse("image > mask"): 1.0}, 4, examples=(0, 1))
     losses = []
     for _ in range(15):
         torch.manual_seed(0)  # the same noise, so that only learning can lower the loss
-        loss = transformer.loss_of(model, batch, tiny, random.Random(1))[0]
+        loss = train_transformer.loss_of(model, batch, tiny, random.Random(1))[0]
         loss.backward()
         for optimiser in tuned:
             optimiser.step()
@@ -791,14 +792,14 @@ def test_the_loss_falls_on_one_batch_shown_again_and_again(tiny):
 
 def test_every_weight_is_trained_once():
     pipe = build_random_pipe()
-    model = transformer.Model(pipe)
-    groups = [group for optimiser in transformer.optimisers(model, 1e-3) for group in optimiser.param_groups]
+    model = train_transformer.Model(pipe)
+    groups = [group for optimiser in train_transformer.optimisers(model, 1e-3) for group in optimiser.param_groups]
     tuned = [p for group in groups for p in group["params"]]
     assert len(tuned) == len({id(p) for p in tuned}) == len(list(model.parameters()))
 
 
 def test_vae_training_resumes_and_writes_its_latent_scale(monkeypatch, tmp_path):
-    monkeypatch.setattr(vae_training, "measure", lambda vae: {"picture": 0.0})
+    monkeypatch.setattr(vae_training, "measure", lambda vae: {"image": 0.0})
     monkeypatch.setattr(vae_training, "batch", functools.partial(vae_training.batch, cells=2))
     scale = vae_training.set_latent_scale
     monkeypatch.setattr(vae_training, "set_latent_scale", lambda vae, rng: scale(vae, rng, batches=2))
@@ -816,11 +817,11 @@ def test_vae_training_resumes_and_writes_its_latent_scale(monkeypatch, tmp_path)
 
 @pytest.fixture(autouse=True)
 def few_scenes_for_the_mean(monkeypatch):
-    monkeypatch.setattr(evaluate, "mean_picture", functools.partial(evaluate.mean_picture, scenes=12))
+    monkeypatch.setattr(scores, "mean_image", functools.partial(scores.mean_image, scenes=12))
 
 
 def hue_grids(vae, rng):
-    return batches.grids(vae, rng, {Task.parse("picture > hue 120"): 1.0}, 2)
+    return batches.grids(vae, rng, {Task.parse("image > hue 120"): 1.0}, 2)
 
 
 @pytest.mark.parametrize("make", [hue_grids, batches.large])
@@ -900,15 +901,15 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path, sha
 
 def test_training_begins_from_a_checkpoint(tiny, tmp_path, monkeypatch):
     """Weights are taken over; a word keeps what was learned of it, though its number is another now."""
-    monkeypatch.setattr(build, "build_transformer", small_transformer)
+    monkeypatch.setattr(tiny_model, "build_transformer", small_transformer)
     bias = tiny.transformer.proj_out.bias
     monkeypatch.setattr(bias, "data", bias.data + 1)  # not what a fresh model of the same seed has
     tiny.save_pretrained(tmp_path / "begun")
     tiny.vae.save_pretrained(tmp_path / "vae")
-    monkeypatch.setattr(transformer, "score_tasks", lambda *args, **settings: {})
-    corpus = build.corpus
-    monkeypatch.setattr(build, "corpus", lambda: [*corpus(), "an aardvark and a zebra"])
-    transformer.train(
+    monkeypatch.setattr(train_transformer, "score_tasks", lambda *args, **settings: {})
+    corpus = tiny_model.corpus
+    monkeypatch.setattr(tiny_model, "corpus", lambda: [*corpus(), "an aardvark and a zebra"])
+    train_transformer.train(
         tmp_path / "vae", tmp_path / "run", steps=1, batch_size=2, learning_rate=0.0, start=tmp_path / "begun"
     )
     begun, done = tiny.transformer.state_dict(), torch.load(tmp_path / "run" / "state.pt", weights_only=False)["model"]
@@ -946,30 +947,30 @@ def spoken(model, seed=0):
 
 
 def test_an_untrained_transformer_lets_the_noise_through(monkeypatch):
-    model, carried = build.build_transformer(), []
+    model, carried = tiny_model.build_transformer(), []
     model.norm_out.register_forward_pre_hook(lambda module, given: carried.append(given[0][:, :, :64]))
     noise, said = spoken(model)
     error = (said - noise).square().mean()
     assert error < 0.1
     blank = [i for i in range(32) if i % 8 >= 4]
     assert torch.allclose(carried[0][:, blank], 0.3 * noise, atol=1e-5)  # no block has written there
-    monkeypatch.setattr(build, "pass_noise_on", lambda transformer: None)
-    assert (spoken(build.build_transformer())[1] - noise).square().mean() > 0.8
+    monkeypatch.setattr(tiny_model, "pass_noise_on", lambda transformer: None)
+    assert (spoken(tiny_model.build_transformer())[1] - noise).square().mean() > 0.8
 
 
 def test_a_deeper_transformer_begins_where_a_shallower_one_stood(monkeypatch):
-    monkeypatch.setattr(build, "SINGLE_BLOCKS", 3)
-    shallow = build.build_transformer()
+    monkeypatch.setattr(tiny_model, "SINGLE_BLOCKS", 3)
+    shallow = tiny_model.build_transformer()
     for i, block in enumerate(shallow.single_transformer_blocks):
         block.proj_out.bias.data += i  # no two alike
-    monkeypatch.setattr(build, "SINGLE_BLOCKS", 5)
-    deep = build.build_transformer()
+    monkeypatch.setattr(tiny_model, "SINGLE_BLOCKS", 5)
+    deep = tiny_model.build_transformer()
     assert not torch.allclose(spoken(deep)[1], spoken(shallow)[1], atol=0.1)
-    build.deepen(deep, shallow)
+    tiny_model.deepen(deep, shallow)
     assert torch.allclose(spoken(deep)[1], spoken(shallow)[1], atol=1e-5)
     outputs = [block.proj_out.bias.abs().sum() for block in deep.single_transformer_blocks]
     assert [bool(size == 0) for size in outputs] == [False, True, False, True, False]
     inside = [block.attn.to_q.weight for block in deep.single_transformer_blocks]
     assert torch.equal(inside[1], inside[0]) and torch.equal(inside[3], inside[2])  # silent, but not empty
     with pytest.raises(ValueError, match="at most 3 single blocks, this one has 5"):
-        build.deepen(shallow, deep)
+        tiny_model.deepen(shallow, deep)

@@ -11,12 +11,12 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, picture, rows
+from conftest import build_random_pipe, noise_image, rows
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 
-from visualcloze_nb.generation import VisualClozeGenerationPipeline
-from visualcloze_nb.pipeline import VisualClozePipeline, VisualClozeUpsamplingPipeline
-from visualcloze_nb.processor import GridProcessor
+from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
+from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
+from visualcloze_nb.pipelines.image_processor import GridProcessor
 
 CALL = {"task_prompt": "a red circle", "num_inference_steps": 2, "max_sequence_length": 64}
 SIZE = {"upsampling_height": 32, "upsampling_width": 48}
@@ -146,9 +146,9 @@ def test_5_the_layout_prompt_is_a_tuple(random_pipe, stock_pipe):
 
 BAD_GRIDS = {
     "no target": (rows(targets=()), IndexError, "row 2 has no empty cell"),
-    "a blank in an example": ([[picture(), None], [picture(), None]], None, "row 1, column 2 is empty"),
-    "an extra column": ([*rows()[:1], [picture(), None, picture()]], None, "row 2 has 3 cells, row 1 has 2"),
-    "not a picture": ([["no.png", picture()], [picture(), None]], AttributeError, "row 1, column 1"),
+    "a blank in an example": ([[noise_image(), None], [noise_image(), None]], None, "row 1, column 2 is empty"),
+    "an extra column": ([*rows()[:1], [noise_image(), None, noise_image()]], None, "row 2 has 3 cells, row 1 has 2"),
+    "not an image": ([["no.png", noise_image()], [noise_image(), None]], AttributeError, "row 1, column 1"),
 }
 
 
@@ -167,7 +167,7 @@ def test_6_bad_grids(random_pipe, stock_pipe, name):
         random_pipe(**{**CALL, "task_prompt": ["", ""]}, image=[rows(), grid])
 
 
-def test_6_a_query_without_any_picture(random_pipe, stock_pipe):
+def test_6_a_query_without_any_image(random_pipe, stock_pipe):
     grid = rows(2, 2, size=(80, 48), targets=(0, 1))
     try:
         stock_pipe.generation_pipe(**CALL, image=grid, generator=seeded())
@@ -224,7 +224,7 @@ def test_8_several_images_of_each_sample_get_the_wrong_prompts(random_pipe, stoc
     batch = {**BATCH, "image": [rows(), rows(seed=50)], "num_images_per_prompt": 2}
 
     def pairs(calls):
-        """Return for each picture which text and which grid it got, as numbers in order of appearance."""
+        """Return for each image which text and which grid it got, as numbers in order of appearance."""
         texts = torch.cat([call["encoder_hidden_states"] for call in calls])
         grids = torch.cat([call["hidden_states"][:, :4, 64:128] for call in calls])  # the first example
         same_text = [int(not torch.equal(text, texts[0])) for text in texts]
@@ -234,7 +234,7 @@ def test_8_several_images_of_each_sample_get_the_wrong_prompts(random_pipe, stoc
     with transformer_calls(stock_pipe) as calls:
         stock_pipe.generation_pipe(**batch, generator=seeded())
     texts, grids = pairs(calls[:1])
-    stock_still(texts == [0, 0, 1, 1] and grids == [0, 1, 0, 1], 8, "`pictures` in generation.py")
+    stock_still(texts == [0, 0, 1, 1] and grids == [0, 1, 0, 1], 8, "`sample_of` in generation.py")
     with transformer_calls(random_pipe) as calls:
         images = random_pipe.generation_pipe(**batch, generator=seeded()).images
     assert pairs(calls[::2]) == ([0, 0, 1, 1], [0, 0, 1, 1])

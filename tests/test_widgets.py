@@ -7,15 +7,15 @@ import warnings
 from datetime import datetime
 
 import pytest
-from conftest import picture, rows
+from conftest import noise_image, rows
 from hypothesis import given, settings
 from PIL import Image
 from test_widgets_state import grids
 
 from visualcloze_nb import Grid
-from visualcloze_nb.widgets import GridBuilder, gallery, page
-from visualcloze_nb.widgets.drop import SENT_BYTES
-from visualcloze_nb.widgets.guard import Guard
+from visualcloze_nb.widgets import GridBuilder, gallery, static_page
+from visualcloze_nb.widgets.error_output import Guard
+from visualcloze_nb.widgets.grid_view import SENT_BYTES
 
 
 def png(shown: Image.Image) -> bytes:
@@ -185,7 +185,7 @@ def test_cells_are_swapped_moved_and_emptied(builder):
     builder.swap.click()
     assert builder.state.draft.rows[0] == (first, second)
     builder.clear.click()
-    assert builder.state.problems == {(0, 1): "row 1, column 2 is empty: put a picture in"}
+    assert builder.state.problems == {(0, 1): "row 1, column 2 is empty: put an image in"}
     builder.undo.click()
     assert not builder.state.problems
     builder.redo.click()
@@ -199,9 +199,9 @@ def test_swap_without_a_partner_is_said(builder):
 
 
 def test_texts(builder):
-    for text, name in zip(builder.names, ("a picture", "a depth map"), strict=True):
+    for text, name in zip(builder.names, ("an image", "a depth map"), strict=True):
         text.value = name
-    assert "[IMAGE2] a depth map based on [IMAGE1] a picture" in builder.grid.task and builder.task.disabled
+    assert "[IMAGE2] a depth map based on [IMAGE1] an image" in builder.grid.task and builder.task.disabled
     builder.by_names.value = False
     builder.task.value = "by hand"
     assert builder.grid.task == "by hand" and not builder.task.disabled
@@ -227,16 +227,16 @@ def test_layout_prompt_tokens_and_seconds_are_live(builder):
 def test_a_file_is_put_into_the_chosen_cell():
     builder = GridBuilder(drag_and_drop=False)
     builder.state.select(1, 1)
-    builder.file.value = upload("cat.png", png(picture(30, 20)))
+    builder.file.value = upload("cat.png", png(noise_image(30, 20)))
     cell = builder.state.draft.rows[1][1]
-    assert cell.picture.size == (30, 20) and cell.note == "cat.png, 30 x 20" and builder.guard.message.value == ""
+    assert cell.image.size == (30, 20) and cell.note == "cat.png, 30 x 20" and builder.guard.message.value == ""
     assert builder.file.value == ()
     shown = builder.cells._cells[1, 1][0].value
     assert 'alt="row 2, column 2: cat.png, 30 x 20"' in shown and "data:image/png;base64" in shown
 
 
 @pytest.mark.parametrize(
-    "data, said", [(b"broken", "not a picture that can be read"), (bytes(5_000_001), "5.0 MB, over the limit of 5 MB")]
+    "data, said", [(b"broken", "not an image that can be read"), (bytes(5_000_001), "5.0 MB, over the limit of 5 MB")]
 )
 def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
     builder = GridBuilder(drag_and_drop=False)
@@ -245,12 +245,12 @@ def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
     assert said in builder.state.refused[0, 1] and said in builder.guard.message.value
     assert said in builder.cells._cells[0, 1][0].value and 'role="alert"' in builder.cells._cells[0, 1][0].value
     assert said not in builder.cells._cells[0, 0][0].value and said in builder.heading.value
-    assert builder.state.draft.rows[0][1].picture is None and not builder.state.can_undo
+    assert builder.state.draft.rows[0][1].image is None and not builder.state.can_undo
 
 
 def test_a_gif_s_first_frame_is_used_and_that_is_said():
     builder, data = GridBuilder(drag_and_drop=False), io.BytesIO()
-    frames = [picture(9, 9, seed=n) for n in range(3)]
+    frames = [noise_image(9, 9, seed=n) for n in range(3)]
     frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
     builder.file.value = upload("moving.gif", data.getvalue())
     assert "holds 3 frames: the first is used" in builder.guard.message.value
@@ -266,18 +266,18 @@ def drop():
 
 def test_a_dropped_file_lands_in_its_cell():
     builder, send = drop()
-    data = png(picture(40, 30))
+    data = png(noise_image(40, 30))
     send([memoryview(data)], kind="put", row=0, col=1, name="photo.jpg", **{"from": [4000, 3000]})
     assert builder.state.draft.rows[0][1].note == "photo.jpg (4000 x 3000, shrunk), 40 x 30"
     assert builder.state.selected == (0, 1)
     sent = builder.cells.box.cells[0][1]
-    assert sent["kind"] == "picture" and sent["mime"] == "image/png" and sent["image"][:4] == b"\x89PNG"
+    assert sent["kind"] == "image" and sent["mime"] == "image/png" and sent["image"][:4] == b"\x89PNG"
 
 
 def test_dropped_files_that_cannot_be_used_are_refused_at_their_cell():
     builder, send = drop()
-    send([b"not a picture"], kind="put", row=0, col=1, name="x.png", **{"from": None})
-    assert "not a picture" in builder.cells.box.cells[0][1]["problem"] and builder.cells.box.cells[0][1]["refused"]
+    send([b"not an image"], kind="put", row=0, col=1, name="x.png", **{"from": None})
+    assert "not an image" in builder.cells.box.cells[0][1]["problem"] and builder.cells.box.cells[0][1]["refused"]
     send(kind="refuse", row=1, col=0, name="huge.tif", why="is 61 MB, over the limit of 50 MB: save a smaller version")
     assert builder.cells.box.cells[1][0]["problem"].startswith("row 2, column 1: huge.tif is 61 MB")
     send([bytes(1_000_001)], kind="put", row=1, col=1, name="y.png", **{"from": None})
@@ -312,7 +312,7 @@ def test_choosing_a_cell_in_the_browser_moves_the_form():
 
 
 def test_without_anywidget_the_plain_form_is_there(monkeypatch):
-    from visualcloze_nb.widgets import drop as module
+    from visualcloze_nb.widgets import grid_view as module
 
     module.widget_class.cache_clear()
     monkeypatch.setitem(sys.modules, "anywidget", None)
@@ -324,11 +324,11 @@ def test_without_anywidget_the_plain_form_is_there(monkeypatch):
 
 
 def test_the_files_of_the_front_end_are_part_of_the_package():
-    from visualcloze_nb.widgets import drop as module
+    from visualcloze_nb.widgets import grid_view as module
 
-    script = (module.HERE / "drop.js").read_text()
+    script = (module.HERE / "grid_view.js").read_text()
     assert "http" not in script and "import(" not in script, "no build step and nothing from elsewhere"
-    assert (module.HERE / "drop.css").is_file()
+    assert (module.HERE / "grid_view.css").is_file()
 
 
 # The toy world ---------------------------------------------------------------------------------------------
@@ -369,15 +369,15 @@ def test_a_ready_task_opens_as_a_grid_whose_code_makes_it(ready, builder):
     assert namespace["grid"] == builder.grid and not builder.grid.targets
 
 
-@pytest.mark.parametrize("kind", ["picture", "noisy", "hue 120", "turn 1"])
-def test_a_toy_picture_is_put_and_made_again_by_the_code(kind):
+@pytest.mark.parametrize("kind", ["image", "noisy", "hue 120", "turn 1"])
+def test_a_toy_image_is_put_and_made_again_by_the_code(kind):
     builder = GridBuilder(Grid(rows()), drag_and_drop=False)
     builder.state.select(0, 1)
     builder.kind.value, builder.toy_scene.value = kind, 7
     builder.put_toy.click()
     assert builder.guard.message.value == "" and builder.state.draft.rows[0][1].note.startswith(f"toy world, {kind}")
     text = builder.code()
-    assert f"toy_picture({kind!r}, 7)" in text
+    assert f"toy_image({kind!r}, 7)" in text
     namespace = {}
     exec(text, namespace)
     assert namespace["grid"] == builder.grid
@@ -414,7 +414,7 @@ def shown_by(thing, monkeypatch) -> list:
     return given_
 
 
-def test_a_static_picture_comes_first_and_is_kept_up_to_date(builder, monkeypatch):
+def test_a_static_image_comes_first_and_is_kept_up_to_date(builder, monkeypatch):
     shown = shown_by(builder, monkeypatch)
     (first, still), (second, live) = shown
     data, metadata = still._repr_mimebundle_()
@@ -428,26 +428,26 @@ def test_a_static_picture_comes_first_and_is_kept_up_to_date(builder, monkeypatc
     assert shown[-1][0] == "update" and "row 2, column 1: target" in shown[-1][1].alt
 
 
-def test_static_mode_shows_the_picture_alone(builder, monkeypatch):
-    monkeypatch.setenv(page.STATIC, "1")
+def test_static_mode_shows_the_image_alone(builder, monkeypatch):
+    monkeypatch.setenv(static_page.STATIC, "1")
     assert len(shown_by(builder, monkeypatch)) == 1
 
 
-def test_an_unfinished_grid_has_a_picture_too():
+def test_an_unfinished_grid_has_an_image_too():
     shown = GridBuilder()._shown()
-    assert shown.picture.width > 200 and "row 1, column 1: empty" in shown.alt
+    assert shown.image.width > 200 and "row 1, column 1: empty" in shown.alt
 
 
-def test_pictures_for_the_browser_are_small():
+def test_images_for_the_browser_are_small():
     for size in ((4000, 3000), (64, 64), (5000, 3)):
-        data, kind = page.thumb(picture(*size))
-        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= page.THUMB
+        data, kind = static_page.thumb(noise_image(*size))
+        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= static_page.THUMB
         assert kind == f"image/{Image.open(io.BytesIO(data)).format.lower()}"
 
 
 def test_what_readers_write_is_not_run_as_html():
     builder = GridBuilder(Grid(rows(), task="<b>", content="<i>"), drag_and_drop=False)
     builder.state.select(0, 0)
-    builder.file.value = upload("<img onerror=x>.png", png(picture()))
+    builder.file.value = upload("<img onerror=x>.png", png(noise_image()))
     values = [widget.value for widget in everything(builder.box) if hasattr(widget, "value")]
     assert not any("<img onerror" in value for value in values if isinstance(value, str))

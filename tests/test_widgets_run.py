@@ -5,17 +5,25 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import build_random_pipe, picture, rows
+from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
 
 from visualcloze_nb import Grid
-from visualcloze_nb.widgets import GreyOutExplorer, GridBuilder, RunPanel, StepExplorer, StrengthExplorer, pace, page
-from visualcloze_nb.widgets.explore import Moment, difference, grey_out, moments_of
+from visualcloze_nb.widgets import (
+    GreyOutExplorer,
+    GridBuilder,
+    RunPanel,
+    StepExplorer,
+    StrengthExplorer,
+    run_estimate,
+    static_page,
+)
+from visualcloze_nb.widgets.explorers import Moment, difference, grey_out, moments_of
 
 
 @pytest.fixture
 def grid():
-    return Grid(rows(2, 3, targets=(1, 2)), "a picture of a depth map", "red circle")
+    return Grid(rows(2, 3, targets=(1, 2)), "an image of a depth map", "red circle")
 
 
 def panel_of(grid, pipe, **settings):
@@ -26,8 +34,8 @@ def panel_of(grid, pipe, **settings):
     return panel
 
 
-def pixels(pictures):
-    return [np.asarray(one).tolist() for one in pictures]
+def pixels(images):
+    return [np.asarray(one).tolist() for one in images]
 
 
 def test_a_run_gives_what_fill_gives_and_watching_changes_nothing(grid, random_pipe):
@@ -44,9 +52,9 @@ def test_a_run_gives_what_fill_gives_and_watching_changes_nothing(grid, random_p
 
 
 def test_the_guesses_are_those_of_the_laid_open_run(grid, random_pipe, monkeypatch):
-    from visualcloze_nb.widgets import tap
+    from visualcloze_nb.widgets import forward_hooks
 
-    monkeypatch.setattr(tap, "SHARE", 1.0)  # show every step
+    monkeypatch.setattr(forward_hooks, "SHARE", 1.0)  # show every step
     seen = []
     panel = panel_of(grid, random_pipe, seed=3, strength=0.6)
     panel.on_guess = lambda number, shown: seen.append((number, np.asarray(shown)))
@@ -120,7 +128,7 @@ def test_an_error_in_the_thread_is_shown_and_the_panel_can_be_used_again(grid, r
 
 
 def test_a_second_run_and_a_grid_without_target_are_refused(grid, random_pipe):
-    panel = panel_of(grid.fill([picture()] * 2), random_pipe)
+    panel = panel_of(grid.fill([noise_image()] * 2), random_pipe)
     panel.start.click()
     assert "has no empty cell to fill" in panel.guard.message.value and not panel.running
     pipe, entered, go_on = build_random_pipe(), threading.Event(), threading.Event()
@@ -138,7 +146,7 @@ def test_a_second_run_and_a_grid_without_target_are_refused(grid, random_pipe):
 
 
 def test_the_outlook_counts_what_is_done_and_learns_its_pace(grid, random_pipe, monkeypatch):
-    monkeypatch.setattr(pace, "_measured", {})
+    monkeypatch.setattr(run_estimate, "_measured", {})
     panel = panel_of(grid, random_pipe, steps=10, strength=0.5)
     ahead = panel.work(grid)
     assert (ahead.tokens, ahead.large, ahead.steps, ahead.large_steps, ahead.targets) == (24, 36, 10, 5, 2)
@@ -148,22 +156,22 @@ def test_the_outlook_counts_what_is_done_and_learns_its_pace(grid, random_pipe, 
     panel.run()
     panel.wait(60)
     assert re.search(r"About \d+\.\d s \(by the pace of the last run\)", panel.facts.value)
-    pace.measure("some model", ahead, 7.0)
-    assert pace.expect("some model", ahead) == (pytest.approx(7.0), True)
+    run_estimate.measure("some model", ahead, 7.0)
+    assert run_estimate.expect("some model", ahead) == (pytest.approx(7.0), True)
 
 
 @pytest.mark.parametrize("steps, strength", [(30, 0.4), (7, 0.3), (10, 1.0), (1, 1.0), (3, 0.34), (30, 0.05)])
 def test_stage_2_steps_are_counted_as_sdedit_counts_them(steps, strength, grid):
-    from visualcloze_nb.sdedit import skipped
+    from visualcloze_nb.sampling.sdedit import skipped
 
-    assert pace.work(grid, 64, steps, strength).large_steps == steps - skipped(steps, strength)
+    assert run_estimate.work(grid, 64, steps, strength).large_steps == steps - skipped(steps, strength)
 
 
 def test_resolutions_are_known_without_loading(tmp_path):
-    assert pace.resolution_of("tiny") == 64 and pace.resolution_of("512") == 512
-    assert pace.resolution_of("somebody/else") is None
+    assert run_estimate.resolution_of("tiny") == 64 and run_estimate.resolution_of("512") == 512
+    assert run_estimate.resolution_of("somebody/else") is None
     (tmp_path / "model_index.json").write_text('{"resolution": 48}')
-    assert pace.resolution_of(str(tmp_path)) == 48
+    assert run_estimate.resolution_of(str(tmp_path)) == 48
 
 
 # In the builder --------------------------------------------------------------------------------------------
@@ -181,7 +189,7 @@ def test_built_run_and_turned_around(drag_and_drop, grid, random_pipe):
     builder.panel.wait(60)
     assert builder.guard.message.value == "" and {1, 2} == set(guesses)
     answers = builder.state.draft.answers
-    assert [answers[col].picture for col in (1, 2)] == builder.result.images and builder.grid == grid
+    assert [answers[col].image for col in (1, 2)] == builder.result.images and builder.grid == grid
     assert "from the model, seed 0" in builder.state.shown(1, 1).note
     builder.reverse.click()
     assert builder.grid.targets == (0,) and builder.reverse.disabled
@@ -236,7 +244,7 @@ def test_stage_2_can_be_stepped_through(grid, random_pipe):
     assert len(moments) == 2 and moments[0].state.size == (96, 96)
 
 
-def test_strengths_go_from_a_copy_to_a_new_picture(random_pipe):
+def test_strengths_go_from_a_copy_to_a_new_image(random_pipe):
     grid = Grid(rows())
     explorer = StrengthExplorer.of(random_pipe, grid, strengths=(1.0, 0.25), steps=4)
     assert list(explorer.results) == [0.25, 1.0]
@@ -266,7 +274,7 @@ def test_greying_out_a_cell_shows_its_effect(random_pipe):
 
 
 def explorers():
-    one, other = picture(seed=1), picture(seed=2)
+    one, other = noise_image(seed=1), noise_image(seed=2)
     yield StepExplorer([Moment("a", one, other), Moment("b", other, one)])
     yield StrengthExplorer({0.1: one, 0.9: other}, one)
     yield GreyOutExplorer(Grid(rows()), one, {(0, 0): other})
@@ -278,7 +286,7 @@ def test_explorers_show_a_sheet_first_and_lose_no_error(explorer, monkeypatch):
 
     shown = shown_by(explorer, monkeypatch)
     assert len(shown) == 2 and shown[0][1]._repr_png_()[:4] == b"\x89PNG"
-    monkeypatch.setenv(page.STATIC, "1")
+    monkeypatch.setenv(static_page.STATIC, "1")
     assert len(shown_by(explorer, monkeypatch)) == 1
     explorer.guard.handlers["show"] = lambda _: 1 / 0
     choices = [value for _, value in explorer.control.options] if hasattr(explorer.control, "options") else [1, 2]
@@ -290,10 +298,10 @@ def test_nothing_to_explore_is_said():
     with pytest.raises(ValueError, match="no steps"):
         StepExplorer([])
     with pytest.raises(ValueError, match="no strengths"):
-        StrengthExplorer({}, picture())
+        StrengthExplorer({}, noise_image())
 
 
-def test_difference_says_how_far_two_pictures_are():
+def test_difference_says_how_far_two_images_are():
     black, white = Image.new("RGB", (4, 4), "black"), Image.new("RGB", (4, 4), "white")
     assert difference(black, black)[1] == 0 and difference(black, white)[1] == 255
     half = white.copy()

@@ -1,26 +1,26 @@
 """What a grid builder holds: drafts, undo, problems at their cells, code. No widgets, no torch."""
 
 import pytest
-from conftest import picture, rows
+from conftest import noise_image, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from visualcloze_nb import Grid, GridError, ImageError
-from visualcloze_nb.prompts import column_prompt
-from visualcloze_nb.widgets.code import code
+from visualcloze_nb.data.prompts import column_prompt
+from visualcloze_nb.widgets.code_export import code
 from visualcloze_nb.widgets.state import BuilderState, Cell, place
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-NAMES = st.sampled_from(["a picture", "a depth map", "white outlines", 'a "quoted" one', "x, y"])
+NAMES = st.sampled_from(["an image", "a depth map", "white outlines", 'a "quoted" one', "x, y"])
 
 
 @st.composite
 def grids(draw):
-    """Any grid of up to 5 x 5 small pictures, with or without targets, with any texts."""
+    """Any grid of up to 5 x 5 small images, with or without targets, with any texts."""
     n_rows, n_cols = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     size = st.tuples(st.integers(1, 9), st.integers(1, 9))
-    cells = [[picture(*draw(size), seed=5 * r + c) for c in range(n_cols)] for r in range(n_rows)]
+    cells = [[noise_image(*draw(size), seed=5 * r + c) for c in range(n_cols)] for r in range(n_rows)]
     targets = draw(st.sets(st.integers(0, n_cols - 1), max_size=n_cols if n_rows > 1 else n_cols - 1))
     for col in targets:
         cells[-1][col] = None
@@ -74,7 +74,7 @@ def test_whatever_is_done_the_state_holds_together_and_can_be_undone(grid, moves
     state = BuilderState(grid)
     for name, a, b in moves:
         try:
-            MOVES[name](state, a, b, picture(3, 2, seed=a))
+            MOVES[name](state, a, b, noise_image(3, 2, seed=a))
         except GridError:
             pass
         assert {len(row) for row in state.draft.rows} == {state.n_cols}
@@ -95,34 +95,34 @@ def test_whatever_is_done_the_state_holds_together_and_can_be_undone(grid, moves
 
 def test_problems_name_their_cell_and_what_to_do():
     state = BuilderState()
-    assert state.problems[0, 1] == "row 1, column 2 is empty: put a picture in"
-    assert state.problems[2, 0] == "row 3, column 1 is empty: put a picture in or mark it as a target"
+    assert state.problems[0, 1] == "row 1, column 2 is empty: put an image in"
+    assert state.problems[2, 0] == "row 3, column 1 is empty: put an image in or mark it as a target"
     assert (2, 1) not in state.problems
     for row, col in list(state.problems):
-        state.put(row, col, picture())
+        state.put(row, col, noise_image())
     assert state.problems == {} and state.problem == ""
     assert state.grid.targets == (1,)
     state.mark(1, False)
-    assert state.problem == "row 3, column 2 is empty: put a picture in or mark it as a target"
-    state.put(2, 1, picture())
+    assert state.problem == "row 3, column 2 is empty: put an image in or mark it as a target"
+    state.put(2, 1, noise_image())
     assert state.problem == "row 3 has no target: mark the cell to be filled in"
 
 
 def test_one_row_of_targets_is_refused_at_its_cell():
     state = BuilderState(Grid(rows(1, 2)))
     state.mark(0)
-    assert "one cell needs a picture" in state.problems[0, 0]
+    assert "one cell needs an image" in state.problems[0, 0]
     with pytest.raises(GridError, match="row 1"):
         _ = state.grid
 
 
-def test_a_bad_picture_is_refused_at_its_cell_and_leaves_it_as_it_was():
+def test_a_bad_image_is_refused_at_its_cell_and_leaves_it_as_it_was():
     state = BuilderState(Grid(rows()))
     before = state.draft
-    with pytest.raises(ImageError, match="row 1, column 2 is not a picture"):
-        state.put(0, 1, b"not a picture at all")
+    with pytest.raises(ImageError, match="row 1, column 2 is not an image"):
+        state.put(0, 1, b"not an image at all")
     assert state.refused[0, 1].startswith("row 1, column 2") and state.draft is before
-    state.put(0, 1, picture(5, 5))
+    state.put(0, 1, noise_image(5, 5))
     assert state.refused == {}
 
 
@@ -140,17 +140,17 @@ def test_undo_and_redo_go_back_and_forth_and_a_new_change_ends_redo():
 
 
 def test_a_target_keeps_what_lay_there_until_it_is_unmarked():
-    truth = picture(8, 8, seed=77)
-    state = BuilderState(Grid([*rows(2, 2)[:1], [picture(seed=1), truth]]))
+    truth = noise_image(8, 8, seed=77)
+    state = BuilderState(Grid([*rows(2, 2)[:1], [noise_image(seed=1), truth]]))
     state.mark(1)
-    assert state.grid.targets == (1,) and state.shown(1, 1).picture is None
+    assert state.grid.targets == (1,) and state.shown(1, 1).image is None
     state.mark(1, False)
     assert state.grid.rows[1][1].tobytes() == truth.tobytes()
 
 
-def test_a_picture_put_into_a_target_makes_it_a_condition():
+def test_an_image_put_into_a_target_makes_it_a_condition():
     state = BuilderState(Grid(rows(2, 3, targets=(1, 2))))
-    state.put(1, 1, picture())
+    state.put(1, 1, noise_image())
     assert state.grid.targets == (2,)
 
 
@@ -179,30 +179,30 @@ def test_rows_are_added_above_the_query_and_taken_from_there():
 
 def test_the_task_prompt_is_written_from_the_names_and_follows_the_targets():
     state = BuilderState(Grid(rows()))
-    state.name_columns(["a picture", "a depth map"])
-    assert state.grid.task == column_prompt(["a picture", "a depth map"], [1])
-    state.put(1, 1, picture())
+    state.name_columns(["an image", "a depth map"])
+    assert state.grid.task == column_prompt(["an image", "a depth map"], [1])
+    state.put(1, 1, noise_image())
     state.mark(0)
-    assert state.grid.task == column_prompt(["a picture", "a depth map"], [0])
+    assert state.grid.task == column_prompt(["an image", "a depth map"], [0])
     state.write_task("my own words")
     assert state.grid.task == "my own words"
 
 
 def test_names_are_read_out_of_a_prompt_in_the_authors_form():
-    names = ["an edge map", "a depth map, inverted", "a picture"]
+    names = ["an edge map", "a depth map, inverted", "an image"]
     state = BuilderState(Grid(rows(2, 3), column_prompt(names, [2])))
     assert list(state.draft.names) == names and state.draft.task is None
-    by_hand = BuilderState(Grid(rows(2, 3), "Make [IMAGE3] a picture."))
-    assert by_hand.draft.task == "Make [IMAGE3] a picture." and by_hand.draft.names == ("", "", "a picture")
+    by_hand = BuilderState(Grid(rows(2, 3), "Make [IMAGE3] an image."))
+    assert by_hand.draft.task == "Make [IMAGE3] an image." and by_hand.draft.names == ("", "", "an image")
 
 
 def test_answers_go_into_the_targets_and_reverse_moves_the_blanks():
-    answer = picture(9, 9, seed=5)
+    answer = noise_image(9, 9, seed=5)
     state = BuilderState(Grid(rows(2, 3, targets=(2,)), column_prompt(["a", "b", "c"], [2])))
     with pytest.raises(GridError, match="row 2 has no answer yet: run it first"):
         state.reverse()
     state.take_answers([answer])
-    assert state.shown(1, 2).picture is answer and state.grid.targets == (2,)
+    assert state.shown(1, 2).image is answer and state.grid.targets == (2,)
     state.reverse()
     assert state.grid.targets == (0, 1) and state.grid.rows[1][2].tobytes() == answer.tobytes()
     assert state.grid.task == column_prompt(["a", "b", "c"], [0, 1])
@@ -211,25 +211,25 @@ def test_answers_go_into_the_targets_and_reverse_moves_the_blanks():
 
 def test_answers_are_forgotten_when_the_grid_changes_but_not_when_texts_do():
     state = BuilderState(Grid(rows()))
-    state.take_answers([picture()])
+    state.take_answers([noise_image()])
     state.write_content("a text")
     assert state.draft.answers
-    state.put(0, 0, picture(seed=9))
+    state.put(0, 0, noise_image(seed=9))
     assert not state.draft.answers
     state.undo()
     assert state.draft.answers
 
 
-def test_code_can_save_the_pictures_as_files(tmp_path):
+def test_code_can_save_the_images_as_files(tmp_path):
     grid = Grid(rows(2, 2), "task", "content")
     text = code(BuilderState(grid), tmp_path / "new")
     assert "base64" not in text and sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "picture_1_1.png",
-        "picture_1_2.png",
-        "picture_2_1.png",
+        "image_1_1.png",
+        "image_1_2.png",
+        "image_2_1.png",
     ]
     assert run(text) == grid
-    Image.new("RGB", (2, 2)).save(tmp_path / "new" / "picture_1_1.png")
+    Image.new("RGB", (2, 2)).save(tmp_path / "new" / "image_1_1.png")
     assert run(text) != grid
 
 
@@ -241,7 +241,7 @@ def test_code_of_an_unfinished_grid_names_the_cell():
 def test_watchers_hear_of_every_change():
     state, heard = BuilderState(), []
     state.watch(lambda: heard.append(state.draft))
-    state.put(0, 0, picture())
+    state.put(0, 0, noise_image())
     state.refuse(0, 1, "no")
     state.select(1, 1)
     state.select(1, 1)
@@ -250,4 +250,4 @@ def test_watchers_hear_of_every_change():
 
 
 def test_places_are_counted_from_one():
-    assert place(0, 2) == "row 1, column 3" and Cell().picture is None
+    assert place(0, 2) == "row 1, column 3" and Cell().image is None

@@ -1,6 +1,6 @@
-"""VisualCloze, opened up: fill a grid of pictures, look at every tensor on the way, change it.
+"""VisualCloze, opened up: fill a grid of images, look at every tensor on the way, change it.
 
-`Grid` and the pictures need neither torch nor diffusers. What runs a model is imported when it is first used.
+`Grid` and the images need neither torch nor diffusers. What runs a model is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import importlib
 __version__ = "0.1.0"
 
 _HOME = {
-    "Grid": "grid",
-    "GridError": "grid",
-    "Layout": "grid",
-    "ImageError": "images",
-    "ImageNote": "images",
-    "Result": "result",
-    "load": "models",
-    "VisualClozePipeline": "pipeline",
-    "VisualClozeGenerationPipeline": "pipeline",
-    "VisualClozeUpsamplingPipeline": "pipeline",
+    "Grid": "data.grid",
+    "GridError": "data.layout",
+    "Layout": "data.layout",
+    "ImageError": "data.image_modes",
+    "ImageNote": "data.image_modes",
+    "Result": "data.result",
+    "load": "loading.load",
+    "VisualClozePipeline": "pipelines.combined",
+    "VisualClozeGenerationPipeline": "pipelines.generation",
+    "VisualClozeUpsamplingPipeline": "pipelines.combined",
+    "show": "drawing.figures",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -28,7 +29,9 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = importlib.import_module(f"{__name__}.{_HOME[name]}")
+    if name != "show":
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         print("usage: python -m visualcloze_nb COMMAND [--help]\n")
         print("\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()))
         return 0 if command in ("-h", "--help") else 2
-    return importlib.import_module(f"visualcloze_nb.{command}").main(rest) or 0
+    return importlib.import_module(f"visualcloze_nb.cli.{command}").main(rest) or 0
 
 
 if __name__ == "__main__":

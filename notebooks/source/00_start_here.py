@@ -2,10 +2,10 @@
 # # 00 Start here
 # **What does it feel like to ask a model by showing, not by telling?**
 #
-# You know tests in which a series of pictures has a gap, and you say what belongs there. VisualCloze is a model that
+# You know tests in which a series of images has a gap, and you say what belongs there. VisualCloze is a model that
 # takes such tests. In this lesson you give it some. At the end you will be able to
 #
-# - put pictures into a grid and let the model fill the empty cell,
+# - put images into a grid and let the model fill the empty cell,
 # - say in one number how good its answer is,
 # - change what it does without a word, by changing the examples,
 # - save the answer together with how it was made.
@@ -20,8 +20,8 @@ import numpy as np
 
 from visualcloze_nb import Grid, load, show
 from visualcloze_nb.lessons import predict
-from visualcloze_nb.lessons import start_here as checks
-from visualcloze_nb.result import read_provenance
+from visualcloze_nb.lessons import l00_start_here as checks
+from visualcloze_nb.data.result import read_provenance
 from visualcloze_nb.toyworld import sample
 
 pipe = load("tiny")
@@ -32,20 +32,20 @@ pipe = load("tiny")
 # the same lines on the model with 17 billion parameters.
 #
 # ## What is a grid?
-# We take three scenes of the toy world. The model has seen none of them in training. Each scene has a picture, and a
+# We take three scenes of the toy world. The model has seen none of them in training. Each scene has an image, and a
 # *depth map* that says how near everything is: the brighter, the nearer.
 
 # %%
 SCENES = [50, 51, 52]
-depth = sample("picture > depth", scenes=SCENES, text=False)
-(picture_1, depth_1), (picture_2, depth_2), (query, _) = depth.grid.rows
-show.sheet([picture_1, depth_1, query], ["a picture", "its depth map", "another picture"], title="Bright means near")
+depth = sample("image > depth", scenes=SCENES, text=False)
+(image_1, depth_1), (image_2, depth_2), (query, _) = depth.grid.rows
+show.sheet([image_1, depth_1, query], ["an image", "its depth map", "another image"], title="Bright means near")
 
 # %% [markdown]
-# A grid is a list of rows, and a row is a list of pictures. `None` stands for the cell that is to be filled.
+# A grid is a list of rows, and a row is a list of images. `None` stands for the cell that is to be filled.
 
 # %%
-grid = Grid([[picture_1, depth_1], [picture_2, depth_2], [query, None]])
+grid = Grid([[image_1, depth_1], [image_2, depth_2], [query, None]])
 show.show_grid(grid, "Two examples, and a query with a gap")
 
 # %% [markdown]
@@ -70,7 +70,7 @@ show.show_result(result, truth, "The model's answer, and the right one")
 
 # %%
 def difference(one, other):
-    """Mean difference of two pictures of the same size, 0 to 255."""
+    """Mean difference of two images of the same size, 0 to 255."""
     return np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean()
 
 
@@ -78,7 +78,7 @@ answer = result.stage1[0]
 guess.compare(min(KINDS, key=lambda kind: difference(answer, KINDS[kind])))
 
 # %% [markdown]
-# Nobody said "depth". The model saw two rows in which the right picture is the depth map of the left one, and it went
+# Nobody said "depth". The model saw two rows in which the right image is the depth map of the left one, and it went
 # on in the same way. It worked in two stages: stage 1 fills the grid, small; stage 2 makes the answer three times
 # larger. Lesson 08 opens stage 2. From here on we look at stage 1 alone, with `strength=0`: that is faster.
 #
@@ -91,18 +91,18 @@ guess.compare(min(KINDS, key=lambda kind: difference(answer, KINDS[kind])))
 #
 # ## How good is the answer?
 # Looking is good, a number is better. The toy world knows the right answer exactly, so we can measure the distance
-# of two pictures. Take the difference of all their numbers, square it, take the mean, take the root. That is the
-# *root mean square error*, RMSE. It is 0 for the same picture, and 1 for black against white.
+# of two images. Take the difference of all their numbers, square it, take the mean, take the root. That is the
+# *root mean square error*, RMSE. It is 0 for the same image, and 1 for black against white.
 
 
 # %%
 def rmse(one, other):
-    """Root mean square error of two pictures of the same size, 0 to 1."""
+    """Root mean square error of two images of the same size, 0 to 1."""
     difference = np.asarray(one) / 255 - np.asarray(other) / 255
     return float(np.sqrt((difference**2).mean()))
 
 
-print(f"a picture and itself: {rmse(query, query):.2f}")
+print(f"an image and itself: {rmse(query, query):.2f}")
 print(f"the query and its depth map: {rmse(query, depth.truth[0]):.2f}")
 
 # %% [markdown]
@@ -117,20 +117,20 @@ guess = predict("RMSE of the model's answer?", ...)
 
 # %%
 table = {"the model's answer": answer, "the query itself": query, "a depth map of an example": depth_1}
-for name, picture in table.items():
-    print(f"{name:26} {rmse(picture, depth.truth[0]):.2f}")
+for name, image in table.items():
+    print(f"{name:26} {rmse(image, depth.truth[0]):.2f}")
 guess.compare(round(rmse(answer, depth.truth[0]), 2), within=0.03)
 
 # %% [markdown]
-# The smaller, the better. If the first number is clearly the smallest, the model did not just copy, neither the picture
-# beside the gap nor the picture above it. It did to the query what had been done in the examples.
+# The smaller, the better. If the first number is clearly the smallest, the model did not just copy, neither the image
+# beside the gap nor the image above it. It did to the query what had been done in the examples.
 #
 # ## Do the examples decide?
 # Here are the same three scenes with another task: the right column holds white outlines. We keep the query exactly as
 # it is, and change nothing but the examples.
 
 # %%
-edges = sample("picture > edge", scenes=SCENES, text=False)
+edges = sample("image > edge", scenes=SCENES, text=False)
 show.show_grid(edges.grid, "The same scenes, another task")
 
 # %% [markdown]
@@ -172,10 +172,10 @@ print("the same query:", asked["outlines"].query == grid.query)
 print("other examples, and no more of them:", asked["outlines"].examples == edges.grid.examples)
 
 # %%
-pictures = [query, *answers.values(), query, *truths.values()]
+images = [query, *answers.values(), query, *truths.values()]
 titles = ["the query", *(f"answer, examples: {name}" for name in answers)]
 titles += ["the query", *(f"truth: {name}" for name in truths)]
-show.sheet(pictures, titles, cols=3, title="One query, two answers: only the examples differ")
+show.sheet(images, titles, cols=3, title="One query, two answers: only the examples differ")
 
 # %%
 print("RMSE                 to the depth map   to the outlines")
@@ -192,26 +192,26 @@ guess.compare("the outlines" if nearer else "the depth map")
 # **in-context learning**, and lesson 04 measures how far it goes, also with examples that lie.
 #
 # A text can say the task as well. In `Grid(rows, task="…")`, and in diffusers' `task_prompt=`, it goes to the model
-# together with the pictures. Here it was empty all the time.
+# together with the images. Here it was empty all the time.
 #
 # ## Is there only one answer?
 # The model starts from random noise. The seed decides which noise, so the same seed gives the same answer.
 
 # %%
 again = [pipe.fill(grid, seed=seed, strength=0, progress=False).image for seed in (0, 1, 2)]
-print("seed 0 again, the same picture:", again[0] == answers["depth"])
-print("different pictures from three seeds:", len({picture.tobytes() for picture in again}))
+print("seed 0 again, the same image:", again[0] == answers["depth"])
+print("different images from three seeds:", len({image.tobytes() for image in again}))
 print(f"seeds 0 and 1 differ by {rmse(*again[:2]):.2f}, the truth is {rmse(again[0], truths['depth']):.2f} away")
 show.sheet(again, [f"seed {seed}" for seed in (0, 1, 2)], title="Three seeds: can you see a difference?")
 
 # %% [markdown]
-# A depth map follows from its picture: one answer is right, so the noise should decide little, and three seeds may look
-# alike, mistakes included. Compare the two numbers. From outlines to a picture there is far more freedom, since nothing
-# says which colours things have (lesson 07). Lesson 03 shows how a picture comes out of noise.
+# A depth map follows from its image: one answer is right, so the noise should decide little, and three seeds may look
+# alike, mistakes included. Compare the two numbers. From outlines to an image there is far more freedom, since nothing
+# says which colours things have (lesson 07). Lesson 03 shows how an image comes out of noise.
 #
 # ## How do I keep the answer?
-# `save` writes a PNG file, and into it how the picture was made: the model, the seed, the settings, the texts, and a
-# fingerprint of the grid's pictures. Whoever has the same pictures can run the same again.
+# `save` writes a PNG file, and into it how the image was made: the model, the seed, the settings, the texts, and a
+# fingerprint of the grid's images. Whoever has the same images can run the same again.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -221,21 +221,21 @@ print(path.name, path.exists())
 print({key: record[key] for key in ("seed", "rows", "columns", "targets", "task")})
 
 # %% [markdown]
-# A cell of a grid may be a file as well, of any size and any common picture format; everything is made to fit. So you
+# A cell of a grid may be a file as well, of any size and any common image format; everything is made to fit. So you
 # can build a grid from your own photographs. The tiny model will not understand them (it knows its toy world only); the
 # large one is made for them.
 
 # %%
-from_files = Grid([[picture_1, depth_1], [query, path]])
+from_files = Grid([[image_1, depth_1], [query, path]])
 print(from_files.n_rows, "rows, finished:", from_files.targets == ())
 print("the file holds the answer, pixel for pixel:", from_files.query[1] == result.image)
 
 # %% [markdown]
 # **Your turn.** Change the scenes, the seed or the task, and run the cell again. Scenes have numbers from 0 to 99,999.
-# Tasks to try: `"picture > mask"`, `"picture > grey"`, `"pixelated > picture"`, `"picture > edge"`.
+# Tasks to try: `"image > mask"`, `"image > grey"`, `"pixelated > image"`, `"image > edge"`.
 
 # %%
-mine = sample("picture > mask", scenes=[5, 6, 7], text=True)
+mine = sample("image > mask", scenes=[5, 6, 7], text=True)
 result = pipe.fill(mine.grid, seed=0, strength=0, progress=False)
 print(f"RMSE {rmse(result.image, mine.truth[0]):.2f}")
 show.show_result(result, mine.truth[0], "Your grid: does the answer look like the ground truth?")
@@ -247,7 +247,7 @@ show.show_result(result, mine.truth[0], "Your grid: does the answer look like th
 # - Because the toy world knows the right answer, we can give each answer a number.
 # - An answer is kept together with how it was made.
 #
-# How can a grid of pictures be *one* input of a model that was made to paint one picture? Lesson 01 puts the cells
+# How can a grid of images be *one* input of a model that was made to paint one image? Lesson 01 puts the cells
 # together.
 #
 # One question to keep: what would the model do if one example showed depth and the other showed outlines?

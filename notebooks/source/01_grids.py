@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 01 Grids
-# **How does a task become one picture?**
+# **How does a task become one image?**
 #
-# VisualCloze gets pictures in rows and columns. The model behind it reads one long list of *tokens*, each a short
+# VisualCloze gets images in rows and columns. The model behind it reads one long list of *tokens*, each a short
 # list of numbers. This lesson walks from one to the other. At the end you will be able to
 #
-# - say at what size the model sees each picture,
+# - say at what size the model sees each image,
 # - count the tokens of any grid,
 # - give each token its place: row, y and x,
 # - say what a larger grid costs, having measured it.
@@ -23,11 +23,13 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 from einops import rearrange
 
-from visualcloze_nb import Grid, Layout, images, latents, load, prompts, show
-from visualcloze_nb.flow import velocity
-from visualcloze_nb.lessons import grids as checks
+from visualcloze_nb import Grid, Layout, load, show
+from visualcloze_nb.data import images, prompts
+from visualcloze_nb.sampling import latents
+from visualcloze_nb.sampling.flow import velocity
+from visualcloze_nb.lessons import l01_grids as checks
 from visualcloze_nb.lessons import predict
-from visualcloze_nb.text import encode_text
+from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import sample
 
 pipe = load("tiny")
@@ -37,14 +39,14 @@ pipe = load("tiny")
 # tall. The example shows what to do. (A sentence says so too: we come to it.)
 
 # %%
-wide = sample("picture > depth", seed=15, examples=1, width=200, height=120).grid
-tall = sample("picture > depth", seed=4, examples=1, width=120, height=160).grid
+wide = sample("image > depth", seed=15, examples=1, width=200, height=120).grid
+tall = sample("image > depth", seed=4, examples=1, width=120, height=160).grid
 grid = Grid([wide.examples[0], tall.query], task=wide.task)
-show.show_grid(grid, "A task: the empty cell is to be filled", titles=["picture", "depth map"])
+show.show_grid(grid, "A task: the empty cell is to be filled", titles=["image", "depth map"])
 
 # %% [markdown]
 # ## How large does each cell become?
-# Pictures come in all sizes. A model has one number, its `resolution`: 64 for the tiny model, 384 or 512 for the
+# Images come in all sizes. A model has one number, its `resolution`: 64 for the tiny model, 384 or 512 for the
 # released ones. It does not fix the width or the height. It fixes the *area*: a cell gets about `resolution`²
 # pixels, whatever its shape. Then both sides are cut down to multiples of 16. Why 16, we shall see below.
 
@@ -62,7 +64,7 @@ for photo in [(200, 120), (120, 160), (1600, 900), (100, 1000)]:
     print(f"{photo} becomes {cell_size(*photo, 64)} at 64, {cell_size(*photo, 384)} at 384")
 
 # %% [markdown]
-# **Predict.** At resolution 384, a square picture is cut into 24 x 24 = 576 squares of 16 x 16 pixels. How many such
+# **Predict.** At resolution 384, a square image is cut into 24 x 24 = 576 squares of 16 x 16 pixels. How many such
 # squares does a wide photo of 1600 x 900 give? Put a number in place of the dots.
 
 # %%
@@ -73,30 +75,30 @@ width, height = cell_size(1600, 900, 384)
 guess.compare(width // 16 * (height // 16))
 
 # %% [markdown]
-# The shape changes, the area hardly does. So a cell costs about the same whatever its shape, and no picture is
+# The shape changes, the area hardly does. So a cell costs about the same whatever its shape, and no image is
 # squeezed. (Cutting down to multiples of 16 loses some area: in the list above up to a quarter at 64, under a tenth at
 # 384.)
 #
-# All cells of one row must have one size, because they will lie side by side. The first picture of the row decides.
+# All cells of one row must have one size, because they will lie side by side. The first image of the row decides.
 # The others are scaled until they *cover* that size. What sticks out is cut off, equally on both sides.
 
 
 # %%
-def cover(picture, width, height):
+def cover(image, width, height):
     """Scale to cover width x height, then cut out the middle."""
-    if width / height > picture.width / picture.height:
-        scaled = width, picture.height * width // picture.width
+    if width / height > image.width / image.height:
+        scaled = width, image.height * width // image.width
     else:
-        scaled = picture.width * height // picture.height, height
+        scaled = image.width * height // image.height, height
     left, top = scaled[0] // 2 - width // 2, scaled[1] // 2 - height // 2
-    picture = picture.resize(scaled, Image.Resampling.LANCZOS)
-    return picture.crop((left, top, left + width, top + height))
+    image = image.resize(scaled, Image.Resampling.LANCZOS)
+    return image.crop((left, top, left + width, top + height))
 
 
 # %%
-tall_picture = tall.examples[0][0]
-cut = cover(tall_picture, 80, 48)
-show.sheet([tall_picture, cut], ["as it came, 120 x 160", "in a row of 80 x 48"], title="A tall picture in a wide row")
+tall_image = tall.examples[0][0]
+cut = cover(tall_image, 80, 48)
+show.sheet([tall_image, cut], ["as it came, 120 x 160", "in a row of 80 x 48"], title="A tall image in a wide row")
 
 # %% [markdown]
 # The package and diffusers do the same, pixel for pixel. In diffusers it is
@@ -105,10 +107,10 @@ show.sheet([tall_picture, cut], ["as it came, 120 x 160", "in a row of 80 x 48"]
 # %%
 sizes = [(w, h) for w in range(40, 2000, 97) for h in range(40, 2000, 97)]
 print(all(cell_size(*size, 384) == images.fit_size(*size, 384) for size in sizes), len(sizes), "sizes")
-for picture, size in [(tall_picture, (80, 48)), (wide.query[0], (48, 64))]:
-    mine, ours = cover(picture, *size), images.resize_and_crop(picture, *size)
-    stock = VaeImageProcessor()._resize_and_crop(picture, *size)
-    print(f"{picture.size} in a row of {size}:", np.array_equal(mine, ours), np.array_equal(mine, stock))
+for image, size in [(tall_image, (80, 48)), (wide.query[0], (48, 64))]:
+    mine, ours = cover(image, *size), images.resize_and_crop(image, *size)
+    stock = VaeImageProcessor()._resize_and_crop(image, *size)
+    print(f"{image.size} in a row of {size}:", np.array_equal(mine, ours), np.array_equal(mine, stock))
 
 # %% [markdown]
 # ## How do the cells become tokens?
@@ -132,7 +134,7 @@ strips = strips_of(grid, 64)
 print([strip.shape for strip in strips])
 
 # %% [markdown]
-# Each strip goes through the VAE, a small network that packs pictures into fewer numbers and can unpack them again. It
+# Each strip goes through the VAE, a small network that packs images into fewer numbers and can unpack them again. It
 # makes the strip 8 times smaller along each side and gives 16 numbers for each place that is left: the *latents*. FLUX,
 # the model on which VisualCloze rests, then lays 2 x 2 neighbouring latents in one line. Those 4 x 16 = 64 numbers are
 # one token. A token therefore stands for 16 x 16 pixels.
@@ -172,7 +174,7 @@ words = "Two strips, black where the blank is, cut into squares that are numbere
 checks.draw_tokens(strips, numbers, f"What the model gets of the grid: {len(numbers)} tokens, in this order", words)
 
 # %% [markdown]
-# Follow the numbers. Token 4 belongs to the picture and token 5 to its depth map: a line runs through *all* cells of
+# Follow the numbers. Token 4 belongs to the image and token 5 to its depth map: a line runs through *all* cells of
 # a row. From here on there are no cells any more, only tokens. Cells will have to be found again by their places.
 #
 # ## How does the model know where a token lies?
@@ -241,7 +243,7 @@ checks.draw_tokens(checks.heat(likeness, layout), labels, "Bright: near, even in
 # %% [markdown]
 # The same y and x in *another row* is close by. That should make in-context learning easier: "look at the same place in
 # the example" is a small turn. But note a trap. Rows of different shape share x, not cells: token 2,2,3 lies in the
-# blank depth map and 1,2,3 in the example's *picture*. If you can, give all rows one aspect ratio.
+# blank depth map and 1,2,3 in the example's *image*. If you can, give all rows one aspect ratio.
 #
 # ## What do the words add?
 # Text reaches the model through text encoders, networks that turn it into vectors. They are told the layout too, in one
@@ -250,7 +252,7 @@ checks.draw_tokens(checks.heat(likeness, layout), labels, "Bright: near, even in
 
 # %%
 def layout_prompt(rows, cols):
-    """The sentence that says how many pictures lie where."""
+    """The sentence that says how many images lie where."""
     count = rows * cols
     return f"A grid layout with {rows} rows and {cols} columns, displaying {count} images arranged side by side."
 

@@ -2,7 +2,7 @@
 # # 02 Cloze and masks
 # **How does the model know what to fill?**
 #
-# A cloze test is a text with blanks. Here the blanks are pictures. In lesson 01 the blank was simply black. That
+# A cloze test is a text with blanks. Here the blanks are images. In lesson 01 the blank was simply black. That
 # cannot be the whole story: a night sky is black too. At the end of this lesson you will be able to
 #
 # - write the mask that says where the blanks are,
@@ -19,30 +19,31 @@ from PIL import Image
 from diffusers import VisualClozeGenerationPipeline
 from einops import rearrange
 
-from visualcloze_nb import latents, load, show
-from visualcloze_nb.flow import schedule, walk
-from visualcloze_nb.lessons import cloze_masks as checks
+from visualcloze_nb.sampling import latents
+from visualcloze_nb import load, show
+from visualcloze_nb.sampling.flow import schedule, walk
+from visualcloze_nb.lessons import l02_cloze_masks as checks
 from visualcloze_nb.lessons import predict
-from visualcloze_nb.text import encode_text
+from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import sample
 
 pipe = load("tiny")
 
 # %%
-task = sample("picture > edge", seed=15, examples=1)
+task = sample("image > edge", seed=15, examples=1)
 grid = task.grid
-show.show_grid(grid, "The task: draw the outlines", titles=["picture", "outlines"])
+show.show_grid(grid, "The task: draw the outlines", titles=["image", "outlines"])
 
 # %% [markdown]
 # ## What does the model see of an empty cell?
-# The pictures of a row lie side by side in one strip. The VAE (lesson 01) wants numbers from -1 (black) to 1 (white),
+# The images of a row lie side by side in one strip. The VAE (lesson 01) wants numbers from -1 (black) to 1 (white),
 # and it cannot read "nothing". So a blank has to get some colour. In stage 1 diffusers makes it black.
 
 
 # %%
-def pixels(picture):
-    """A picture as (1, 3, H, W): 0..255 becomes -1..1."""
-    return rearrange(torch.from_numpy(np.array(picture) / np.float32(127.5)), "h w c -> 1 c h w") - 1
+def pixels(image):
+    """An image as (1, 3, H, W): 0..255 becomes -1..1."""
+    return rearrange(torch.from_numpy(np.array(image) / np.float32(127.5)), "h w c -> 1 c h w") - 1
 
 
 def strip(cells, blank=-1.0):
@@ -57,7 +58,7 @@ print(tuple(query.shape), "blank:", query[..., 64:].unique().tolist())
 # `latents.strip` in the package does the same; in diffusers `VisualClozeProcessor.preprocess_image` puts
 # `Image.new("RGB", size, (0, 0, 0))` where a cell is `None`.
 #
-# **Predict.** One query row is a picture and a blank. Another is the same picture and a *photo taken in the dark*,
+# **Predict.** One query row is an image and a blank. Another is the same image and a *photo taken in the dark*,
 # completely black. The strips have 3 x 64 x 128 = 24,576 numbers. How many of them differ?
 
 # %%
@@ -161,8 +162,8 @@ checks.draw_strips(rows, "256 numbers a token keep the shape, one would not", wo
 
 # %% [markdown]
 # ## What are all the numbers of a token?
-# Now the known pictures. The strip, blanks black, goes through the VAE and is packed: 64 numbers a token. Authors
-# call them the *masked latents*. The third part is the picture that is being painted. It starts as pure noise: 64
+# Now the known images. The strip, blanks black, goes through the VAE and is packed: 64 numbers a token. Authors
+# call them the *masked latents*. The third part is the image that is being painted. It starts as pure noise: 64
 # numbers more. All three lie side by side.
 #
 # **Predict.** How many numbers does the model read for each token?
@@ -189,7 +190,7 @@ checks.draw_numbers(numbers, parts, "One line a token: its noise, what is known,
 # %% [markdown]
 # Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. There the known
 # latents in the middle band are nearly alike, because black is black. The left band is the canvas: noise, also where
-# the picture is known.
+# the image is known.
 #
 # Is this really what the model reads? Listen at its door, while the pipeline runs one step.
 
@@ -210,17 +211,17 @@ print("what we built is what it reads:", torch.allclose(heard[0], numbers, atol=
 # %% [markdown]
 # In the package `latents.condition` makes the last 320 numbers and `latents.prepare` all of them. In diffusers,
 # `prepare_latents` calls the 320 `masked_image_latents`, mask included. The channels are those of FLUX.1-Fill, which
-# was made for holes in single pictures. Nothing was added for grids. That is the trick of VisualCloze.
+# was made for holes in single images. Nothing was added for grids. That is the trick of VisualCloze.
 #
 # ## Black or grey?
 # The mask says where the blank is. Does it matter what colour lies beneath? Stage 1 feeds black (-1). The authors
 # *trained* with grey (0), and stage 2 feeds grey. Our tiny model was trained with black in stage 1.
 #
-# **Predict.** We recolour the blank cell from black to grey. The picture beside it is untouched. Of *its* 16 tokens,
+# **Predict.** We recolour the blank cell from black to grey. The image beside it is untouched. Of *its* 16 tokens,
 # how many get other numbers?
 
 # %%
-guess = predict("Tokens of the untouched picture that change?", ...)
+guess = predict("Tokens of the untouched image that change?", ...)
 
 # %%
 with torch.no_grad():
@@ -244,16 +245,16 @@ print("unpack undoes pack:", torch.equal(pack(z[0]), black))
 print("decoded as diffusers does:", torch.allclose(black_row, by_hand, atol=1e-3))
 print("blanks come back as", [round(float(one[..., 64:].mean()), 1) + 0.0 for one in (black_row, grey_row)])
 rows = {"blank black,\nthere and back": black_row, "blank grey,\nthere and back": grey_row}
-words = "The query row decoded from its latents twice. The picture looks the same, the blank is black or grey."
-checks.draw_strips(rows, "Black or grey beside it, the picture survives", words, token=0)
+words = "The query row decoded from its latents twice. The image looks the same, the blank is black or grey."
+checks.draw_strips(rows, "Black or grey beside it, the image survives", words, token=0)
 
 # %% [markdown]
-# But the transformer never sees the decoded picture. It sees the latents, and those are other numbers. So the colour of
+# But the transformer never sees the decoded image. It sees the latents, and those are other numbers. So the colour of
 # a blank is no detail: **feed what the model was trained on.** (The released pipeline does not. What that costs has not
 # been measured here.)
 #
 # ## Must the blank be a whole cell?
-# Not to the mask. Here is a disc cut from the *known* picture, and beside it the blank cell as before. Each part is
+# Not to the mask. Here is a disc cut from the *known* image, and beside it the blank cell as before. Each part is
 # written in a line or two, so that you can try other shapes. `walk` paints, step by step: lesson 03 builds it.
 
 # %%
@@ -283,7 +284,7 @@ checks.draw_strips(rows, "The model paints everywhere; the mask says what to kee
 
 # %% [markdown]
 # Two remarks. The tiny model has only practised whole cells, so do not expect too much of the disc. (FLUX Fill has
-# practised all shapes.) And look at the third strip: the model paints *every* token, also where the picture is known.
+# practised all shapes.) And look at the third strip: the model paints *every* token, also where the image is known.
 # No step copies the known pixels in. The pipeline cuts out the target cells and throws the rest away
 # (`latents.read_targets`), and here we cut along the mask. But the VAE decodes the row whole, so what is painted beside
 # an answer shows in it. So errors there count in training too: less than the blanks' for the tiny model, as much for
@@ -304,7 +305,7 @@ print("laid into the mask, they are untouched:", torch.equal(pasted[outside], qu
 
 # %% [markdown]
 # ## What we saw
-# - A blank is black in the strip. Only the mask tells it from a black picture.
+# - A blank is black in the strip. Only the mask tells it from a black image.
 # - The mask is packed without loss: 8 x 8 pixels to 64 channels, 2 x 2 latents to a token, 256 numbers.
 # - A token has 384 numbers: 64 of noise, 64 of what is known, 256 of mask.
 # - The colour under the mask reaches the neighbours through the VAE. It must be the one of training.

@@ -3,14 +3,14 @@
 #
 # **Why does an infilling model already know how?**
 #
-# VisualCloze took FLUX.1-Fill, a model that fills holes in pictures, and trained it further: same
-# architecture, same way of training, only grids instead of single pictures. Here you build the way it paints,
+# VisualCloze took FLUX.1-Fill, a model that fills holes in images, and trained it further: same
+# architecture, same way of training, only grids instead of single images. Here you build the way it paints,
 # from nothing, and meet a perfect infiller that fits in five lines. It solves tasks nobody told it about.
 # Then you follow the tiny model through every step it takes.
 #
 # You will be able to
 #
-# - draw the line between noise and a picture, and say what velocity means on it;
+# - draw the line between noise and an image, and say what velocity means on it;
 # - write the walk from noise to an answer, and read the running guess at any moment;
 # - say what guidance does, and do it with two forward passes.
 #
@@ -19,22 +19,23 @@
 # %% tags=["setup"]
 import torch
 
-from visualcloze_nb import flow, latents, load, show
-from visualcloze_nb.lessons import curves, predict
-from visualcloze_nb.lessons import infilling_prior as checks
-from visualcloze_nb.text import encode_text
+from visualcloze_nb.sampling import flow, latents
+from visualcloze_nb import load, show
+from visualcloze_nb.lessons import ablation_curves, predict
+from visualcloze_nb.lessons import l03_infilling_prior as checks
+from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import sample
 
 # %% [markdown]
-# ## A line between noise and a picture
+# ## A line between noise and an image
 #
-# Take a picture `x` and noise `n` of the same shape. Every number of `n` is drawn from a bell curve around 0,
+# Take an image `x` and noise `n` of the same shape. Every number of `n` is drawn from a bell curve around 0,
 # of spread 1. Draw a straight line from one to the other. **Sigma** says where on the line we are: 0 is the
-# picture, 1 is noise.
+# image, 1 is noise.
 
 # %%
-picture = sample("picture > depth", seed=7).grid.query[0]
-x = latents.pixels(picture)
+image = sample("image > depth", seed=7).grid.query[0]
+x = latents.pixels(image)
 n = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -45,10 +46,10 @@ def noised(x, n, sigma):
 print(tuple(x.shape), "the same as flow.noised:", torch.equal(noised(x, n, 0.3), flow.noised(x, n, 0.3)))
 levels = [0, 0.25, 0.5, 0.75, 1]
 show.sheet(
-    [latents.to_pictures(noised(x, n, sigma))[0] for sigma in levels],
+    [latents.to_images(noised(x, n, sigma))[0] for sigma in levels],
     [f"sigma {sigma}" for sigma in levels],
     cols=5,
-    title="The picture fades and the noise grows, both evenly",
+    title="The image fades and the noise grows, both evenly",
 )
 
 # %% [markdown]
@@ -66,12 +67,12 @@ print("velocity is n - x:", torch.allclose(moved, n - x, atol=1e-4))
 # Suppose somebody tells you the true velocity `n - x`. You stand at pure noise.
 
 # %%
-guess = predict("How many Euler steps from sigma 1 to the picture, if the velocity is the true one?", ...)
+guess = predict("How many Euler steps from sigma 1 to the image, if the velocity is the true one?", ...)
 
 # %%
 z = flow.euler_step(n, n - x, 1.0, 0.0)
 arrived = torch.allclose(z, x, atol=1e-5)
-print("after one step we stand at the picture:", arrived)
+print("after one step we stand at the image:", arrived)
 guess.compare(1 if arrived else 2)
 
 # %% [markdown]
@@ -81,13 +82,14 @@ guess.compare(1 if arrived else 2)
 #
 # ## What is the best guess?
 #
-# Let a picture be a single pixel, so that we can work everything out. Say it is -1 (black) or +1 (white),
+# Let an image be a single pixel, so that we can work everything out. Say it is -1 (black) or +1 (white),
 # each as likely. We see `z`, somewhere between pixel and noise. What is the best guess of the pixel?
 #
 # If the pixel were `x`, the noise must have been `(z - (1 - sigma) * x) / sigma`. Noise far from 0 is
 # unlikely: `exp(-noise**2 / 2)`. So weigh each possible answer by that (`softmax` takes `exp` and makes the
 # weights sum to 1), and take the mean. No other guess has a smaller mean square error, and a flow model is
 # trained on nothing else but such an error.
+
 
 # %%
 def best_guess(z, sigma, answers):
@@ -118,6 +120,7 @@ guess.compare(round(best_guess(torch.tensor([0.8]), 1.0, black_or_white).item())
 # always even. Take one Euler step from each level to the next, asking for the velocity anew each time. Return
 # where you end.
 
+
 # %% tags=["exercise"]
 def walk(velocity, z, sigmas):
     """Walk from noise level sigmas[0] to sigmas[-1] and return the last z."""
@@ -127,12 +130,14 @@ def walk(velocity, z, sigmas):
     return z
     ### END SOLUTION
 
+
 # %%
 checks.walk.check(walk)
 
 # %% [markdown]
 # Now let twelve pixels walk, each from another noise. `checks.every_state` is the same walk, on
-# `flow.euler_step`, and keeps each state for the picture.
+# `flow.euler_step`, and keeps each state for the image.
+
 
 # %%
 def walk_all(answers, steps):
@@ -160,10 +165,10 @@ checks.draw_paths(
 # %% [markdown]
 # ## A perfect infiller in a world of grids
 #
-# Now let a picture be a grid of four pixels. In this world there are two kinds of grids. In one, the right
+# Now let an image be a grid of four pixels. In this world there are two kinds of grids. In one, the right
 # pixel of each row is the *same* as the left one. In the other it is the *opposite*.
 #
-# An infiller knows which pictures exist. It is given some pixels and paints the missing one. The perfect
+# An infiller knows which images exist. It is given some pixels and paints the missing one. The perfect
 # infiller keeps all grids that agree with what it sees, and walks with the best guess among them.
 
 # %%
@@ -201,39 +206,39 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 # %% [markdown]
 # Look at what happened. Nobody told the infiller that there are tasks. There is no code for *same* or
 # *opposite* in it, and none for *example*. It only fills a hole so that the whole grid is one that exists. The
-# task is in the picture.
+# task is in the image.
 #
-# That is the idea of VisualCloze. A grid of pictures is a picture. Who fills holes well enough must look at
+# That is the idea of VisualCloze. A grid of images is an image. Who fills holes well enough must look at
 # the other cells.
 #
 # ### What is the prior worth?
 #
-# FLUX.1-Fill is far from perfect, and hardly any of the pictures it was made for are grids. So VisualCloze
+# FLUX.1-Fill is far from perfect, and hardly any of the images it was made for are grids. So VisualCloze
 # trains it further, on grids of about 130 tasks. (With LoRA, small additions to the weights: lesson 10.) What
 # does the infilling that came before bring? The paper trains the same recipe on FLUX.1-dev, which was never
 # an infiller. For depth to image the error (RMSE, on the paper's scale) is 25.06 on dev, and between 9.68 and
 # 10.31 on Fill.
 #
 # The bundled model cannot tell: it was trained on grids from the start. So here are our own curves, of models a
-# third of its size. Two of them first learned to fill holes in single pictures and had never seen a grid. Then all
+# third of its size. Two of them first learned to fill holes in single images and had never seen a grid. Then all
 # four learned grids of two columns, without any text: two changed all their weights, two only LoRA ones, as
 # VisualCloze does. The error is that of the velocity near pure noise, on scenes nobody was trained on, where only
 # the other cells can help: 1 is what a model has that knows nothing, and untrained weights are worse still. `python -m
 # visualcloze_nb.training experiments` makes the curves anew.
 
 # %%
-learned = {tasks: curves.read("infilling_prior", tasks) for tasks in ("practised", "unseen")}
+learned = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("practised", "unseen")}
 for name, curve in learned["practised"].items():
     print(f"{name:30s} error {curve.error[0]:.2f} at first, at the end {curve}")
 with_prior, without = (learned["practised"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
-print("by LoRA, the prior ends lower, intervals apart:", curves.lower(with_prior, without))
+print("by LoRA, the prior ends lower, intervals apart:", ablation_curves.lower(with_prior, without))
 print("by LoRA from nothing, it is still worse than knowing nothing:", without.low[-1] > 1)
-curves.draw(learned, title="Errors on practised and on unseen tasks, with and without an infilling prior")
+ablation_curves.draw(learned, title="Errors on practised and on unseen tasks, with and without an infilling prior")
 
 # %% [markdown]
-# At first the infiller is hardly better than knowing nothing: holes in single pictures have not taught it to look at
+# At first the infiller is hardly better than knowing nothing: holes in single images have not taught it to look at
 # other cells. But it learns that quickly, even by LoRA. LoRA weights are few: they bend what is there and build little.
-# On an infiller that is enough, for grids are pictures with holes. On random weights it is not. The two that may change
+# On an infiller that is enough, for grids are images with holes. On random weights it is not. The two that may change
 # everything end alike. So in a world this small the prior is not needed for a good end. It makes LoRA possible, and
 # saves practice with grids for whoever has an infiller already; making this one took twice as many steps as the curves
 # show. (The unseen tasks are other tasks, and easier ones: compare within a panel.)
@@ -249,13 +254,14 @@ curves.draw(learned, title="Errors on practised and on unseen tasks, with and wi
 
 # %%
 pipe = load("tiny")
-task = sample("picture > depth", seed=3)
+task = sample("image > depth", seed=3)
 torch.set_grad_enabled(False)
 ready = latents.prepare(task.grid, pipe.vae, pipe.resolution, torch.Generator().manual_seed(0))
 text = encode_text(pipe, task.grid.prompt, 64)
 sigmas = flow.schedule(12, ready.layout.total, pipe.scheduler.config)
 print("noise", tuple(ready.noise.shape), "condition", tuple(ready.condition.shape), "levels", len(sigmas))
-show.show_grid(task.grid, titles=["picture", "depth map"], title="The last cell is for the model to paint")
+show.show_grid(task.grid, titles=["image", "depth map"], title="The last cell is for the model to paint")
+
 
 # %%
 def velocity(z, sigma):
@@ -278,7 +284,7 @@ for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
 steps = list(pipe.steps(task.grid, seed=0, steps=12, strength=0))
 result = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False)
 print("equal to the package's last step, bit for bit:", torch.equal(z, steps[-1].after))
-print("equal to the picture diffusers makes:", pipe.read(steps[-1])[0].tobytes() == result.image.tobytes())
+print("equal to the image diffusers makes:", pipe.read(steps[-1])[0].tobytes() == result.image.tobytes())
 
 # %% [markdown]
 # `pipe.steps` gives every step of the run, `pipe.read(step, tokens)` decodes what it holds. `step.before` is
@@ -314,15 +320,16 @@ show.sheet(
 #
 # Measure two things over eight grids. The error is the root mean square error against the exact depth map,
 # black 0 to white 1. The sharpness is the root mean square difference of neighbouring pixels, divided by that
-# of the true picture: 1 is as sharp as the truth.
+# of the true image: 1 is as sharp as the truth.
+
 
 # %%
 def error(a, b):
     return (latents.pixels(a) - latents.pixels(b)).square().mean().sqrt().item() / 2
 
 
-def sharpness(picture, truth):
-    a, b = (latents.pixels(p).diff(dim=3).square().mean().sqrt().item() for p in (picture, truth))
+def sharpness(image, truth):
+    a, b = (latents.pixels(p).diff(dim=3).square().mean().sqrt().item() for p in (image, truth))
     return a / b
 
 
@@ -331,7 +338,7 @@ guess = predict("Which guess will be the sharpest?", ..., ["the first", "the mid
 # %%
 errors, sharp = torch.zeros(2, 8, 12)
 for seed in range(8):
-    task = sample("picture > depth", seed=seed)
+    task = sample("image > depth", seed=seed)
     for step in pipe.steps(task.grid, seed=seed, steps=12, strength=0):
         answer = pipe.read(step, step.guess)[0]
         errors[seed, step.index] = error(answer, task.truth[0])
@@ -352,7 +359,7 @@ checks.draw_curves(
 # %% [markdown]
 # Read both curves from left to right. Sharpness that rises together with the error is the walk choosing, and the
 # price of it: a sharp edge in the wrong place costs more than a soft one. Where sharpness rises and the error stays,
-# the walk mends what it has; where both stay flat, it does neither. A depth map follows from its picture, so there is
+# the walk mends what it has; where both stay flat, it does neither. A depth map follows from its image, so there is
 # nothing to choose, and the tiny model practised such tasks to mend its answer on the way, not to pick one of several
 # (its card). What stays below 1 it cannot paint.
 #
@@ -373,8 +380,9 @@ for scale in (0, 1, 3):
     print(f"scale {scale}: the first guess is {without + scale * (with_it - without) + 0:.0f}")
 
 # %% [markdown]
-# At scale 3 the guess is -3, darker than any picture there is. That is guidance: it exaggerates. Now the tiny
-# model turns outlines into a picture, and only the text says in which colours.
+# At scale 3 the guess is -3, darker than any image there is. That is guidance: it exaggerates. Now the tiny
+# model turns outlines into an image, and only the text says in which colours.
+
 
 # %%
 def guided(grid, scale, seed, steps=12):
@@ -389,7 +397,7 @@ def guided(grid, scale, seed, steps=12):
     return latents.read_targets(z, pipe.vae, ready.layout)[0]
 
 
-task = sample("edge > picture", seed=5, caption=True)
+task = sample("edge > image", seed=5, caption=True)
 print(task.grid.content)
 plain = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False).image
 print("scale 1 is the plain model:", error(guided(task.grid, 1, seed=0), plain) < 0.01)
@@ -404,7 +412,7 @@ show.sheet(
 )
 
 # %%
-tasks = [sample("edge > picture", seed=seed, caption=True) for seed in range(5)]
+tasks = [sample("edge > image", seed=seed, caption=True) for seed in range(5)]
 means = {s: sum(error(guided(t.grid, s, seed=0), t.truth[0]) for t in tasks) / len(tasks) for s in scales}
 for scale, mean in means.items():
     print(f"scale {scale}: error {mean:.2f} over {len(tasks)} grids")
@@ -413,8 +421,8 @@ print("best, or within 0.005 of it: scale", *near)
 print("the tiny model takes guidance as a number:", pipe.transformer.config.guidance_embeds)
 
 # %% [markdown]
-# Compare the pictures with the caption. Does a higher scale bring the colours that it names? Guidance can
-# only exaggerate what the text already does. If scale 0 and scale 1 hardly differ, in the pictures and in the
+# Compare the images with the caption. Does a higher scale bring the colours that it names? Guidance can
+# only exaggerate what the text already does. If scale 0 and scale 1 hardly differ, in the images and in the
 # errors, then this model makes little use of its text, and there is little to exaggerate.
 #
 # Two passes cost twice the time. In diffusers `FluxPipeline` does this under `true_cfg_scale`. The released
@@ -423,7 +431,7 @@ print("the tiny model takes guidance as a number:", pipe.transformer.config.guid
 #
 # ## What we saw
 #
-# - Between noise and a picture runs a straight line. Its velocity is `n - x`, the model guesses it, and
+# - Between noise and an image runs a straight line. Its velocity is `n - x`, the model guesses it, and
 #   `z - sigma * v` is the running guess.
 # - The best guess is a mean of all answers. Small steps let it choose one.
 # - A perfect infiller of grids does the task that the examples show, without knowing what a task is.

@@ -4,7 +4,7 @@
 # **Do the examples really tell the task?**
 #
 # Lesson 00 filled one grid and the answer came near. Perhaps that was luck. Perhaps the model saw one column
-# of pictures and guessed. Here you put the examples on trial: more of them, fewer, none, lying ones, and ones with a
+# of images and guessed. Here you put the examples on trial: more of them, fewer, none, lying ones, and ones with a
 # cell greyed out.
 #
 # You will be able to
@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from visualcloze_nb import flow, latents, load, show
-from visualcloze_nb.lessons import in_context as checks
+from visualcloze_nb.sampling import flow, latents
+from visualcloze_nb import load, show
+from visualcloze_nb.lessons import l04_in_context as checks
 from visualcloze_nb.lessons import predict
-from visualcloze_nb.text import Text, encode_text
+from visualcloze_nb.sampling.text import Text, encode_text
 from visualcloze_nb.toyworld import sample
-from visualcloze_nb.training import evaluate
+from visualcloze_nb.evaluation import scores
 
 torch.set_grad_enabled(False)
 pipe = load("tiny")
@@ -51,14 +52,15 @@ def ask(task, query, examples, **settings):
     return sample(task, examples=examples, scenes=[*others[:examples], query], **settings)
 
 
-same = [ask("picture > depth", 0, n).grid.query == ask("picture > depth", 0, 3).grid.query for n in range(4)]
+same = [ask("image > depth", 0, n).grid.query == ask("image > depth", 0, 3).grid.query for n in range(4)]
 print("the query stays:", all(same))
-show.show_grid(ask("picture > depth", 0, 3).grid, "The most we show: three examples", ["picture", "depth map"])
+show.show_grid(ask("image > depth", 0, 3).grid, "The most we show: three examples", ["image", "depth map"])
 
 # %% [markdown]
 # One answer proves nothing: it may be luck. We need many, so we fill many grids of one shape at once. It is the walk of
 # lesson 03, with more grids along the first axis of every tensor. Each grid has its own noise, made from its place in
 # the list. If you have not read that lesson, take `fill_all` as a machine: grids in, answers out.
+
 
 # %%
 def fill_all(grids, steps=6):
@@ -76,16 +78,17 @@ def fill_all(grids, steps=6):
 
 
 def rmse(one, other):
-    """Root mean square error in percent: 0 for the same picture, 100 for black against white."""
+    """Root mean square error in percent: 0 for the same image, 100 for black against white."""
     return float(((latents.pixels(one) - latents.pixels(other)) / 2).square().mean().sqrt()) * 100
 
+
 # %%
-first, second = (ask("picture > depth", query, 2) for query in (0, 1))
+first, second = (ask("image > depth", query, 2) for query in (0, 1))
 single = pipe.fill(first.grid, seed=0, steps=6, strength=0, progress=False).image
 print("one grid, equal to diffusers byte for byte:", fill_all([first.grid])[0].tobytes() == single.tobytes())
 print("in company of others, equal up to rounding:", rmse(fill_all([first.grid, second.grid])[0], single) < 0.5)
-a, b = ((latents.pixels(picture) + 1) / 2 for picture in (single, first.truth[0]))
-print("rmse is evaluate.rmse, times 100:", np.isclose(rmse(single, first.truth[0]), 100 * evaluate.rmse(a, b).item()))
+a, b = ((latents.pixels(image) + 1) / 2 for image in (single, first.truth[0]))
+print("rmse is evaluate.rmse, times 100:", np.isclose(rmse(single, first.truth[0]), 100 * scores.rmse(a, b).item()))
 
 # %% [markdown]
 # Now a number over all scenes. Its **standard error** says how far the mean would wander if we took other scenes:
@@ -94,6 +97,7 @@ print("rmse is evaluate.rmse, times 100:", np.isclose(rmse(single, first.truth[0
 # A second way needs no formula. Draw eight of the eight scenes at random, with repetition, take the mean, do so a
 # thousand times, and see how the means spread. That is the **bootstrap**.
 
+
 # %%
 def mean_and_error(values):
     """Mean and standard error of independent measurements."""
@@ -101,7 +105,7 @@ def mean_and_error(values):
     return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
 
 
-samples = [ask("picture > depth", query, 2) for query in QUERIES]
+samples = [ask("image > depth", query, 2) for query in QUERIES]
 values = [rmse(a, s.truth[0]) for a, s in zip(fill_all([s.grid for s in samples]), samples, strict=True)]
 drawn = np.random.default_rng(0).choice(values, (1000, len(values)))
 print("single values:", *(f"{value:.0f}" for value in values))
@@ -118,15 +122,13 @@ print(f"by bootstrap {drawn.mean(1).std():.1f}")
 # No examples, one, two, three; with the task text and without.
 
 # %%
-guess = predict(
-    "No text. Which example makes the largest difference?", ..., ["the first", "the second", "the third"]
-)
+guess = predict("No text. Which example makes the largest difference?", ..., ["the first", "the second", "the third"])
 
 # %%
 answers, errors = {}, {}
 for text in ("no text", "task text"):
     for n in range(4):
-        samples = [ask("picture > depth", query, n, text=text == "task text") for query in QUERIES]
+        samples = [ask("image > depth", query, n, text=text == "task text") for query in QUERIES]
         answers[text, n] = fill_all([s.grid for s in samples])
         errors[text, n] = [rmse(a, s.truth[0]) for a, s in zip(answers[text, n], samples, strict=True)]
 gains = {n: mean_and_error(np.subtract(errors["no text", n - 1], errors["no text", n])) for n in (1, 2, 3)}
@@ -134,12 +136,12 @@ guess.compare(dict(enumerate(["the first", "the second", "the third"], 1))[max(g
 
 # %%
 middle = int(np.argsort(errors["task text", 2])[len(QUERIES) // 2])  # a scene that is neither lucky nor unlucky
-shown = ask("picture > depth", QUERIES[middle], 1)
-pictures, titles = [], []
+shown = ask("image > depth", QUERIES[middle], 1)
+images, titles = [], []
 for text in ("no text", "task text"):
-    pictures += [shown.grid.query[0], *(answers[text, n][middle] for n in range(4)), shown.truth[0]]
+    images += [shown.grid.query[0], *(answers[text, n][middle] for n in range(4)), shown.truth[0]]
     titles += ["query", *(f"{text}\nexamples: {n}" for n in range(4)), "ground truth"]
-show.sheet(pictures, titles, cols=6, title="One query: above the examples alone, below with the text as well")
+show.sheet(images, titles, cols=6, title="One query: above the examples alone, below with the text as well")
 
 # %%
 copied = np.mean([rmse(s.truth[0], s.grid.examples[0][1]) for s in samples])
@@ -157,7 +159,7 @@ checks.draw_means(
 )
 
 # %% [markdown]
-# Look at the picture without text and without examples. Nothing says what is wanted, so what would *you* paint?
+# Look at the image without text and without examples. Nothing says what is wanted, so what would *you* paint?
 #
 # The bars hold two things: what the examples change, and that some scenes are hard with any examples. But we asked
 # about the *same* scenes each time. So subtract scene by scene first, then take the mean: the second part drops out.
@@ -182,11 +184,12 @@ for text in ("no text", "task text"):
 # Now the examples lie. The text asks for a depth map, the examples show outlines. `Grid.with_examples` exchanges the
 # examples and keeps query and text.
 
+
 # %%
 def lie(told, shown, query, examples):
     """A grid whose text says one thing and whose examples show another, and both right answers."""
-    text, pictures = (ask(f"picture > {kind}", query, examples) for kind in (told, shown))
-    return text.grid.with_examples(pictures.grid.examples), text.truth[0], pictures.truth[0]
+    text, images = (ask(f"image > {kind}", query, examples) for kind in (told, shown))
+    return text.grid.with_examples(images.grid.examples), text.truth[0], images.truth[0]
 
 
 grid, *_ = lie("depth", "edge", QUERIES[middle], 1)
@@ -194,6 +197,7 @@ show.show_grid(grid, "The text: " + grid.task.removeprefix("In each row, a logic
 
 # %%
 guess = predict("The text says depth, one example shows outlines. In how many of 8 scenes does the example win?", ...)
+
 
 # %%
 def trial(told, shown, examples):
@@ -207,13 +211,13 @@ trials = {(t, e, n): trial(t, e, n) for t, e in (("depth", "edge"), ("edge", "de
 guess.compare(sum(trials["depth", "edge", 1][1]))
 
 # %%
-pictures, titles = [], []
+images, titles = [], []
 for told, seen in (("depth", "edge"), ("edge", "depth")):
-    pictures += [trials[told, seen, n][0][middle] for n in range(4)]
+    images += [trials[told, seen, n][0][middle] for n in range(4)]
     titles += [f"text: {told}\n{n} x {seen}" for n in range(4)]
-    pictures += lie(told, seen, QUERIES[middle], 1)[1:]
+    images += lie(told, seen, QUERIES[middle], 1)[1:]
     titles += [f"right for\nthe text: {told}", f"right for the\nexamples: {seen}"]
-show.sheet(pictures, titles, cols=6, title="From left to right more lying examples, the text always the same")
+show.sheet(images, titles, cols=6, title="From left to right more lying examples, the text always the same")
 
 # %%
 curves = {}
@@ -239,7 +243,7 @@ checks.draw_means(
 
 # %%
 for order in (("depth", "edge"), ("edge", "depth")):
-    asked = {kind: [ask(f"picture > {kind}", query, 2, text=False) for query in QUERIES] for kind in order}
+    asked = {kind: [ask(f"image > {kind}", query, 2, text=False) for query in QUERIES] for kind in order}
     pairs = list(zip(*asked.values(), strict=True))
     made = fill_all([above.grid.with_examples([above.grid.rows[0], below.grid.rows[1]]) for above, below in pairs])
     wins = [rmse(m, below.truth[0]) < rmse(m, above.truth[0]) for m, (above, below) in zip(made, pairs, strict=True)]
@@ -253,32 +257,33 @@ for order in (("depth", "edge"), ("edge", "depth")):
 # ## What if no text can say it?
 #
 # A text names a task only if there is a word for it. The toy world has families without: *hue 120* turns all colours
-# by 120 degrees, *hue 240* by 240. Both are called "a recoloured picture".
+# by 120 degrees, *hue 240* by 240. Both are called "a recoloured image".
 
 # %%
 ANGLES = (0, 60, 120, 180, 240, 300)
-prompts = {ask(f"picture > hue {angle}", 0, 0).grid.prompt for angle in ANGLES}
+prompts = {ask(f"image > hue {angle}", 0, 0).grid.prompt for angle in ANGLES}
 print(len(ANGLES), "tasks,", len(prompts), "text")
-turned = [ask(f"picture > hue {angle}", QUERIES[middle], 0).truth[0] for angle in ANGLES]
+turned = [ask(f"image > hue {angle}", QUERIES[middle], 0).truth[0] for angle in ANGLES]
 show.sheet(turned, [f"hue {angle}" for angle in ANGLES], cols=6, title="One scene, six tasks, one text for all")
 
 # %%
-guess = predict("No examples: in how many of 8 scenes do 'hue 120' and 'hue 240' give the same picture?", ...)
+guess = predict("No examples: in how many of 8 scenes do 'hue 120' and 'hue 240' give the same image?", ...)
 
 # %%
 hues = {}
 for angle in (120, 240):
     for n in (0, 1, 2):
-        hues[angle, n] = fill_all([ask(f"picture > hue {angle}", query, n).grid for query in QUERIES])
+        hues[angle, n] = fill_all([ask(f"image > hue {angle}", query, n).grid for query in QUERIES])
 guess.compare(sum(a.tobytes() == b.tobytes() for a, b in zip(hues[120, 0], hues[240, 0], strict=True)))
 
 # %% [markdown]
 # Without examples the two are one and the same input, down to the last bit: no model can do both. Which of the six
 # hues does each answer come nearest to? Guessing would be right in one of six.
 
+
 # %%
-def nearest_hue(picture, query):
-    return min(ANGLES, key=lambda angle: rmse(picture, ask(f"picture > hue {angle}", query, 0).truth[0]))
+def nearest_hue(image, query):
+    return min(ANGLES, key=lambda angle: rmse(image, ask(f"image > hue {angle}", query, 0).truth[0]))
 
 
 for n in (0, 1, 2):
@@ -289,23 +294,24 @@ for n in (0, 1, 2):
     print(f"examples: {n}   the two answers differ by {apart:4.1f}   right {share:4.0%} ± {error:.0%}: {verdict}")
 
 # %%
-pictures, titles = [turned[0]], ["query"]
+images, titles = [turned[0]], ["query"]
 for angle in (120, 240):
-    pictures += [hues[angle, n][middle] for n in (0, 1, 2)] + [turned[ANGLES.index(angle)]]
+    images += [hues[angle, n][middle] for n in (0, 1, 2)] + [turned[ANGLES.index(angle)]]
     titles += [f"hue {angle}\nexamples: {n}" for n in (0, 1, 2)] + [f"hue {angle}\nground truth"]
-show.sheet([*pictures[:5], None, *pictures[5:]], [*titles[:5], "", *titles[5:]], cols=5, title="Only examples can tell")
+show.sheet([*images[:5], None, *images[5:]], [*titles[:5], "", *titles[5:]], cols=5, title="Only examples can tell")
 
 # %% [markdown]
 # This is what examples are for: a task you can show but have no word for. The numbers say whether *this* model takes
 # the hint. If the two answers do not differ with examples, it has not read them. If they differ but come no nearer than
-# by guessing, it has taken something (look at the ground in the pictures), but not, as far as eight scenes show, the
-# angle. It must be learned: to see that a column is black with white lines is one thing, to compare two pictures colour
+# by guessing, it has taken something (look at the ground in the images), but not, as far as eight scenes show, the
+# angle. It must be learned: to see that a column is black with white lines is one thing, to compare two images colour
 # by colour and do the same to a third is another.
 #
 # ## Which cell does an answer rest on?
 #
 # Cover one cell and see what moves. We cover with plain grey, since black is what a blank looks like to the model
 # (lesson 02).
+
 
 # %%
 def grey_out(grid, row, column):
@@ -315,12 +321,12 @@ def grey_out(grid, row, column):
     return grid.replace(rows=rows)
 
 
-grid = ask("picture > depth", QUERIES[middle], 2, text=False).grid
+grid = ask("image > depth", QUERIES[middle], 2, text=False).grid
 print("equal to checks.grey_out:", grey_out(grid, 0, 1) == checks.grey_out(grid, 0, 1))
-show.show_grid(grey_out(grid, 0, 1), "The first example without its answer", ["picture", "depth map"])
+show.show_grid(grey_out(grid, 0, 1), "The first example without its answer", ["image", "depth map"])
 
 # %% [markdown]
-# **Exercise.** `fill(grid)` gives an answer, a picture, always from the same noise. Cover each cell of the examples,
+# **Exercise.** `fill(grid)` gives an answer, an image, always from the same noise. Cover each cell of the examples,
 # one at a time, fill again, and measure with `rmse` how far the answer moves from the answer to the whole grid. Return
 # an array `(examples, columns)`.
 #
@@ -328,6 +334,7 @@ show.show_grid(grey_out(grid, 0, 1), "The first example without its answer", ["p
 # |---|---|
 # | `len(grid.examples)`, `grid.n_cols` | how many rows and columns of examples there are |
 # | `grey_out(grid, row, column)` | a new grid; the old one stays as it is |
+
 
 # %% tags=["exercise"]
 def influence(fill, grid):
@@ -341,6 +348,7 @@ def influence(fill, grid):
     return moved
     ### END SOLUTION
 
+
 # %%
 checks.influence.check(influence)
 
@@ -348,19 +356,20 @@ checks.influence.check(influence)
 # `checks.influence.answer` is the same function, for those who have left it out. The model, no text, one example:
 
 # %%
-guess = predict("One example, no text. Which of its two cells matters more?", ..., ["picture", "depth map"])
+guess = predict("One example, no text. Which of its two cells matters more?", ..., ["image", "depth map"])
+
 
 # %%
 def fill(grid):
     return fill_all([grid])[0]
 
 
-one = checks.influence.answer(fill, ask("picture > depth", QUERIES[middle], 1, text=False).grid)
-print("picture {:.1f}, depth map {:.1f}".format(*one[0]))
-guess.compare(["picture", "depth map"][int(one[0].argmax())])
+one = checks.influence.answer(fill, ask("image > depth", QUERIES[middle], 1, text=False).grid)
+print("image {:.1f}, depth map {:.1f}".format(*one[0]))
+guess.compare(["image", "depth map"][int(one[0].argmax())])
 
 # %% [markdown]
-# *How far* is one number. *Where* is a picture: the change of each pixel of the answer. Here with two examples, and
+# *How far* is one number. *Where* is an image: the change of each pixel of the answer. Here with two examples, and
 # with the query covered too, to compare.
 
 # %%
@@ -377,10 +386,11 @@ checks.draw_influence(grid.fill([answer]), changes, "Each cell's place on the ri
 #
 # One scene again. So, over all scenes: one example, two, and two with the text.
 
+
 # %%
 def table(examples, text):
     """Mean and standard error, over the scenes, of what each example cell moves."""
-    grids = [ask("picture > depth", query, examples, text=text).grid for query in QUERIES]
+    grids = [ask("image > depth", query, examples, text=text).grid for query in QUERIES]
     whole, moved = fill_all(grids), {}
     for cell in np.ndindex(examples, 2):
         greyed = fill_all([grey_out(grid, *cell) for grid in grids])
@@ -389,7 +399,7 @@ def table(examples, text):
 
 
 tables = {(n, text): table(n, text) for n, text in ((1, False), (2, False), (2, True))}
-print("                          picture       depth map")
+print("                          image       depth map")
 for (n, text), moved in tables.items():
     for row in range(n):
         cells = "    ".join("{:4.1f} ± {:3.1f}".format(*moved[row, column]) for column in (0, 1))
@@ -406,14 +416,14 @@ alone, in_pair, with_text = (tables[key][key[0] - 1, 1] for key in ((1, False), 
 print("the depth map next to the query matters")
 print("  less if there is a second example:", less(in_pair, alone))
 print("  less still if the text says it too:", less(with_text, in_pair))
-print("  more than the picture beside it:", less(tables[1, False][0, 0], alone))
+print("  more than the image beside it:", less(tables[1, False][0, 0], alone))
 
 # %% [markdown]
 # A cell that can be covered without harm is not useless: another cell may say the same. That is the trouble with
-# taking things away one at a time, here and in any model. And grey is not nothing: "a picture, then grey" is an example
+# taking things away one at a time, here and in any model. And grey is not nothing: "an image, then grey" is an example
 # too, a lying one, and some of what moves may be the model following it. To take an example away, leave out its row.
 #
-# In diffusers nothing has a name for this: you change a picture in `image=[[…], […]]` of `VisualClozePipeline` and call
+# In diffusers nothing has a name for this: you change an image in `image=[[…], […]]` of `VisualClozePipeline` and call
 # it again with the same `generator`.
 #
 # ## What we saw

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 08 SDEdit
 #
-# **How does a small answer become a large picture?**
+# **How does a small answer become a large image?**
 #
 # Stage 1 fills a cell of 64 x 64 pixels (384 or 512 in the released models). What you get in the end is three
 # times as wide and high. Enlarging alone cannot do that: the details are not there. Stage 2 paints them. It
@@ -22,26 +22,27 @@ import diffusers
 import torch
 from PIL import Image
 
-from visualcloze_nb import flow, latents, load, sdedit, show
-from visualcloze_nb.layout import Layout
+from visualcloze_nb.sampling import flow, latents, sdedit
+from visualcloze_nb import load, show
+from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.lessons import predict
-from visualcloze_nb.lessons import sdedit as checks
-from visualcloze_nb.text import encode_text
+from visualcloze_nb.lessons import l08_sdedit as checks
+from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import sample
 
 # %% [markdown]
 # ## What is missing when you enlarge?
 #
 # Stage 2 gets whatever stage 1 painted, mistakes included. To see stage 2 alone, we hand it a perfect small
-# picture: the true one, drawn with 64 pixels. The same scene can be drawn exactly at any size, so we know
-# what the large picture should be. To compare: *bicubic* enlarging, which draws smooth curves between the
+# image: the true one, drawn with 64 pixels. The same scene can be drawn exactly at any size, so we know
+# what the large image should be. To compare: *bicubic* enlarging, which draws smooth curves between the
 # pixels, as most image programs do.
 
 # %%
 torch.set_grad_enabled(False)
 pipe = load("tiny")
 pipe.set_progress_bar_config(disable=True)
-task = sample("edge + depth > picture", seed=4, caption=True)
+task = sample("edge + depth > image", seed=4, caption=True)
 small, truth = task.truth[0], task.large(3)[0]
 bicubic = small.resize(truth.size, Image.Resampling.BICUBIC)
 print("small", small.size, "large", truth.size, "|", task.grid.content)
@@ -53,18 +54,19 @@ show.sheet(
 )
 
 # %% [markdown]
-# Two numbers for the rest of the lesson, both against the exact large picture. The **error** is the root mean
+# Two numbers for the rest of the lesson, both against the exact large image. The **error** is the root mean
 # square error, black 0 to white 1. The **sharpness** is the root mean square difference of neighbouring
 # pixels, divided by that of the truth: below 1 is softer. (Squares make one large step count more than the
 # same step in three small ones.)
+
 
 # %%
 def error(a, b):
     return (latents.pixels(a) - latents.pixels(b)).square().mean().sqrt().item() / 2
 
 
-def sharpness(picture, truth):
-    a, b = (latents.pixels(p).diff(dim=3).square().mean().sqrt().item() for p in (picture, truth))
+def sharpness(image, truth):
+    a, b = (latents.pixels(p).diff(dim=3).square().mean().sqrt().item() for p in (image, truth))
     return a / b
 
 
@@ -73,16 +75,17 @@ print(f"bicubic: error {error(bicubic, truth):.2f}, sharpness {sharpness(bicubic
 # %% [markdown]
 # ## What does noise hide?
 #
-# SDEdit enlarges the picture, adds noise, and lets the model walk back to a picture (lesson 03). It works
+# SDEdit enlarges the image, adds noise, and lets the model walk back to an image (lesson 03). It works
 # because noise does not hide everything at once.
 #
-# A picture is a sum of waves. Slow waves, one or two across the picture, are its large shapes. Fast waves are
-# its details. Here is how strong each is in the latents, and how strong noise is. (`fft2` takes a picture
+# An image is a sum of waves. Slow waves, one or two across the image, are its large shapes. Fast waves are
+# its details. Here is how strong each is in the latents, and how strong noise is. (`fft2` takes an image
 # apart into its waves. If you have not met it, read on at the figure.)
+
 
 # %%
 def spectrum(x):
-    """Mean size of the waves in (B, C, s, s), for 1, 2, ... s/2 waves across the picture."""
+    """Mean size of the waves in (B, C, s, s), for 1, 2, ... s/2 waves across the image."""
     side = x.shape[-1]
     size = torch.fft.fft2(x - x.mean((2, 3), keepdim=True)).abs().square().mean((0, 1))
     f = torch.fft.fftfreq(side) * side
@@ -91,11 +94,12 @@ def spectrum(x):
 
 
 def drowns_at(times):
-    """The sigma at which noise is as strong as the picture, for each number of waves."""
-    scenes = [sample("grey > picture", seed).large(times)[0] for seed in range(8)]
+    """The sigma at which noise is as strong as the image, for each number of waves."""
+    scenes = [sample("grey > image", seed).large(times)[0] for seed in range(8)]
     clean = torch.cat([latents.encode(pipe.vae, latents.pixels(p), torch.Generator().manual_seed(0)) for p in scenes])
-    picture, noise = spectrum(clean), clean.shape[-1]  # white noise has the same size everywhere: the side
-    return picture / (picture + noise)  # where (1 - sigma) * picture == sigma * noise
+    image, noise = spectrum(clean), clean.shape[-1]  # white noise has the same size everywhere: the side
+    return image / (image + noise)  # where (1 - sigma) * image == sigma * noise
+
 
 # %%
 sigma_of = {f"{64 * times} pixels": drowns_at(times) for times in (1, 3)}
@@ -103,22 +107,22 @@ for name, sigmas in sigma_of.items():
     print(f"{name}: large shapes drown at sigma {sigmas[0]:.1f}, the finest details at {sigmas[-1]:.1f}")
 checks.draw_lines(
     {name: (range(1, len(sigmas) + 1), sigmas) for name, sigmas in sigma_of.items()},
-    title="The finer a detail, the less noise hides it; larger pictures stand more noise",
-    xlabel="waves across the picture: large shapes left, details right",
+    title="The finer a detail, the less noise hides it; larger images stand more noise",
+    xlabel="waves across the image: large shapes left, details right",
     ylabel="sigma at which it drowns",
     octaves=True,
 )
 
 # %% [markdown]
-# Read it from the left. At a sigma of one half the slowest waves of the large picture are still stronger than
+# Read it from the left. At a sigma of one half the slowest waves of the large image are still stronger than
 # the noise, the fast ones are far below it. The model walks back from there: it keeps what it can make out and
 # makes up the rest. So the large shapes stay and the details are new.
 #
-# Now compare the lines. The same shape drowns later in a larger picture: it covers more latents, and the noise
+# Now compare the lines. The same shape drowns later in a larger image: it covers more latents, and the noise
 # of many latents averages out.
 
 # %%
-guess = predict("Same sigma. Shrink the larger picture back by 3. How many times weaker is its noise?", ...)
+guess = predict("Same sigma. Shrink the larger image back by 3. How many times weaker is its noise?", ...)
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -129,9 +133,10 @@ guess.compare(round(noise.std().item() / shrunk.std().item()))
 # %% [markdown]
 # ## Where does stage 2 step in?
 #
-# So a larger picture needs a schedule with more noise. FLUX **shifts** its levels: it multiplies
-# noise-to-picture, `sigma / (1 - sigma)`, by `exp(mu)`, and lets `mu` grow with the number of tokens. The tiny
+# So a larger image needs a schedule with more noise. FLUX **shifts** its levels: it multiplies
+# noise-to-image, `sigma / (1 - sigma)`, by `exp(mu)`, and lets `mu` grow with the number of tokens. The tiny
 # model has few tokens, so its line is lower; with 256 tokens both are shifted alike.
+
 
 # %%
 def shifted(steps, tokens):
@@ -174,11 +179,12 @@ for strength in (0.2, 0.4, 0.8):
     print(f"strength {strength}: sigma {sigma:.2f}, {above} of 12 waves stronger than the noise")
 
 # %% [markdown]
-# **Exercise.** Write the start of stage 2. `clean` are the latents of the enlarged picture, `noise` has the
+# **Exercise.** Write the start of stage 2. `clean` are the latents of the enlarged image, `noise` has the
 # same shape, `sigmas` are the levels of the whole schedule, one more than there are steps. Leave out the
 # first `int(steps - steps * strength)` steps. Return two things: the point on the line between `clean` and
 # `noise` where the walk starts (lesson 03: `flow.noised(clean, noise, sigma)`), and the levels that are left,
 # the first being where it starts.
+
 
 # %% tags=["exercise"]
 def start(clean, noise, sigmas, strength):
@@ -188,6 +194,7 @@ def start(clean, noise, sigmas, strength):
     left = sigmas[int(steps - steps * strength) :]
     return (1 - left[0]) * clean + left[0] * noise, left
     ### END SOLUTION
+
 
 # %%
 checks.start.check(start)
@@ -199,14 +206,15 @@ checks.start.check(start)
 # ## How does the walk back go?
 #
 # To the model stage 2 is infilling once more, with everything blank. Four things differ from stage 1: one cell
-# instead of a grid, its row number is 0, the masked picture is grey instead of black, and the text is the
+# instead of a grid, its row number is 0, the masked image is grey instead of black, and the text is the
 # content prompt alone. No examples, no task: stage 2 does not know what stage 1 was asked.
 
+
 # %%
-def prepare(picture, size, strength, steps, generator):
+def prepare(image, size, strength, steps, generator):
     """Noised tokens, what the model is told, ids, and noise levels."""
     layout = Layout((size,), 1, 16)
-    large = latents.pixels(picture.resize(size, Image.Resampling.LANCZOS))
+    large = latents.pixels(image.resize(size, Image.Resampling.LANCZOS))
     clean = latents.encode(pipe.vae, large, generator)
     noise = torch.randn(clean.shape, generator=generator)
     sigmas = flow.schedule(steps, layout.total, pipe.scheduler.config)[sdedit.skipped(steps, strength) :]
@@ -215,15 +223,17 @@ def prepare(picture, size, strength, steps, generator):
     known = latents.condition(pipe.vae, [grey], [everywhere], generator)
     return z, known, latents.position_ids(layout, first_row=0), sigmas
 
+
 # %%
-def enlarge(picture, content, strength=0.4, size=(192, 192), steps=20, seed=0):
+def enlarge(image, content, strength=0.4, size=(192, 192), steps=20, seed=0):
     """Stage 2: forget the details, paint them anew."""
-    z, known, ids, sigmas = prepare(picture, size, strength, steps, torch.Generator().manual_seed(seed))
+    z, known, ids, sigmas = prepare(image, size, strength, steps, torch.Generator().manual_seed(seed))
     text = encode_text(pipe, content, 64)
     for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
         z = flow.euler_step(z, flow.velocity(pipe.transformer, z, known, sigma, text, ids), sigma, sigma_next)
     clean = latents.unpack(z, size[1] // 8, size[0] // 8)
-    return latents.to_pictures(latents.decode(pipe.vae, clean))[0]
+    return latents.to_images(latents.decode(pipe.vae, clean))[0]
+
 
 # %%
 mine = enlarge(small, task.grid.content)
@@ -254,14 +264,14 @@ print("prepared alike:", [torch.equal(a, b) for a, b in same])
 text = encode_text(pipe, task.grid.content, 64)
 walked = list(flow.walk(pipe.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas, stage=2))
 guesses = [sdedit.read_large(step.guess, pipe.vae, ready.layout) for step in walked]
-pictures = [sdedit.read_large(ready.z, pipe.vae, ready.layout), guesses[0], guesses[3], guesses[-1]]
+images = [sdedit.read_large(ready.z, pipe.vae, ready.layout), guesses[0], guesses[3], guesses[-1]]
 titles = [f"start, sigma {ready.sigmas[0]:.2f}", "guess, step 1", "guess, step 4", f"guess, step {len(walked)}"]
-show.sheet(pictures, titles, title="Left what the walk starts from, then its running guess")
+show.sheet(images, titles, title="Left what the walk starts from, then its running guess")
 
 # %% [markdown]
 # ## How much strength?
 #
-# Strength 0 leaves the picture as it is, strength 1 starts from pure noise. Walk through what lies between.
+# Strength 0 leaves the image as it is, strength 1 starts from pure noise. Walk through what lies between.
 
 # %%
 strengths = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -270,15 +280,15 @@ show.sheet(
     [bicubic, *made, truth],
     ["bicubic", *(f"strength {s}" for s in strengths), "ground truth"],
     cols=4,
-    title="The higher the strength, the less of the small picture remains",
+    title="The higher the strength, the less of the small image remains",
 )
 
 # %% [markdown]
-# At strength 1 the first sigma is 1: the start is `0 * clean + 1 * noise`. Take two different small pictures,
+# At strength 1 the first sigma is 1: the start is `0 * clean + 1 * noise`. Take two different small images,
 # the same noise and the same text.
 
 # %%
-guess = predict("Strength 1, two different small pictures: how many percent of the pixels come out equal?", ...)
+guess = predict("Strength 1, two different small images: how many percent of the pixels come out equal?", ...)
 
 # %%
 upside_down = small.rotate(180)
@@ -300,19 +310,20 @@ for name, cls in {"stock diffusers": diffusers.VisualClozePipeline, "this packag
 # With stock diffusers give `upsampling_strength` yourself; the authors' examples use 0.2 to 0.4. (The noise
 # slider of the authors' own demo runs the other way.)
 #
-# Which strength is best? Measure, on four scenes with perfect small pictures. *VAE* is the truth encoded and
+# Which strength is best? Measure, on four scenes with perfect small images. *VAE* is the truth encoded and
 # decoded, about the best that stage 2 could do.
 
+
 # %%
-def rebuilt(picture):
-    code = latents.encode(pipe.vae, latents.pixels(picture), torch.Generator().manual_seed(0))
-    return latents.to_pictures(latents.decode(pipe.vae, code))[0]
+def rebuilt(image):
+    code = latents.encode(pipe.vae, latents.pixels(image), torch.Generator().manual_seed(0))
+    return latents.to_images(latents.decode(pipe.vae, code))[0]
 
 
 ways = {"bicubic": lambda t: t.truth[0].resize((192, 192), Image.Resampling.BICUBIC)}
 ways |= {"VAE": lambda t: rebuilt(t.large()[0])}
 ways |= {f"strength {s}": lambda t, s=s: enlarge(t.truth[0], t.grid.content, s) for s in strengths}
-tasks = [sample("edge + depth > picture", seed=seed, caption=True) for seed in range(4)]
+tasks = [sample("edge + depth > image", seed=seed, caption=True) for seed in range(4)]
 errors, sharp = {}, {}
 for name, way in ways.items():
     pairs = [(way(t), t.large()[0]) for t in tasks]
@@ -328,15 +339,15 @@ print("strength 0.4 is nearer in sharpness, by more than 0.05:", gain > 0.05)
 
 # %% [markdown]
 # Read this with care. An error punishes a sharp edge in the wrong place more than a soft one in the right place,
-# so bicubic is hard to beat by error. And here it starts from a perfect small picture, while stage 2 sees that picture
+# so bicubic is hard to beat by error. And here it starts from a perfect small image, while stage 2 sees that image
 # through the VAE; what stage 1 paints has gone through the VAE already, and from there `evaluate` compares (the card).
-# Sharpness alone is no virtue: blots and noise are sharp, so look at the pictures too. What the VAE cannot draw, stage
+# Sharpness alone is no virtue: blots and noise are sharp, so look at the images too. What the VAE cannot draw, stage
 # 2 cannot get right, however sharp it comes out.
 #
 # If the last two lines say False, bicubic is the better enlarger here, and that is what a reader of this
-# table should say. Stage 2 is only as good as what the model learned of large pictures; how it was trained on
+# table should say. Stage 2 is only as good as what the model learned of large images; how it was trained on
 # them, its card says (`visualcloze_nb/tiny/README.md`), and how wide its outlines are against bicubic's, which this
-# sharpness of the whole picture does not show. How stage 2 works is the same as in FLUX; how well is not.
+# sharpness of the whole image does not show. How stage 2 works is the same as in FLUX; how well is not.
 #
 # ### Other sizes
 #
@@ -354,23 +365,23 @@ for times in (2, 3, 4):
 show.sheet(sheet, names, cols=3, title="The larger the result, the more noise at the start (all drawn equally large)")
 
 # %% [markdown]
-# In `pipe.fill`, give `height` or `width`, and the other follows from the shape of the picture. In diffusers
+# In `pipe.fill`, give `height` or `width`, and the other follows from the shape of the image. In diffusers
 # they are called `upsampling_height` and `upsampling_width`. Stock promises the same and does not do it: a side that is
 # not given is 1024, so give both.
 
 # %%
-wide = sample("picture > grey", seed=1, height=48, width=80).grid
+wide = sample("image > grey", seed=1, height=48, width=80).grid
 for sizes in ({}, {"width": 160}, {"height": 192}):
     made = pipe.fill(wide, seed=0, steps=4, progress=False, **sizes)
     print(sizes or "nothing given", "->", made.stage1[0].size, "to", made.image.size)
 *_, last = pipe.steps(wide, seed=0, steps=4, height=192)
-print("step by step, the same picture:", pipe.read(last)[0] == made.image)
+print("step by step, the same image:", pipe.read(last)[0] == made.image)
 
 # %% [markdown]
 # ## What we saw
 #
 # - Noise hides the small first. What still stands out is kept, the rest is painted anew.
-# - Larger pictures stand more noise, so FLUX shifts its levels with the number of tokens.
+# - Larger images stand more noise, so FLUX shifts its levels with the number of tokens.
 # - Strength is a share of the steps. The shift lifts the sigma at which stage 2 starts above that number.
 # - Strength 1 forgets stage 1 altogether, and it is stock's default.
 # - Stage 2 sees one blank grey cell with row number 0 and the content prompt. The form above equals diffusers'.

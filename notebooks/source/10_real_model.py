@@ -7,7 +7,7 @@
 # with it. At the end you will be able to
 #
 # - say how much memory a model needs, from its configuration alone,
-# - store weights in four bits, and say what that does to a picture,
+# - store weights in four bits, and say what that does to an image,
 # - tell which graphics cards can run the model, and how,
 # - run the documented examples on a GPU, in both stages or each alone.
 #
@@ -25,12 +25,14 @@ import torch
 from diffusers.utils import load_image
 from torch.utils.flop_counter import FlopCounterMode
 
-from visualcloze_nb import Grid, doctor, latents, load, show
-from visualcloze_nb.full_size import FULL, build
+from visualcloze_nb import Grid, load, show
+from visualcloze_nb.cli import doctor
+from visualcloze_nb.sampling import latents
+from visualcloze_nb.loading.random_weights import FULL, build
 from visualcloze_nb.lessons import predict
-from visualcloze_nb.lessons import real_model as checks
-from visualcloze_nb.machine import probe
-from visualcloze_nb.plan import FULL_PARTS, GB, LIVE, RESERVE, TEXT_WORK, Machine, full_model, gb, plan
+from visualcloze_nb.lessons import l10_real_model as checks
+from visualcloze_nb.loading.hardware import probe
+from visualcloze_nb.loading.memory_plan import FULL_PARTS, GB, LIVE, RESERVE, TEXT_WORK, Machine, full_model, gb, plan
 from visualcloze_nb.toyworld import sample
 
 # %load_ext visualcloze_nb.lessons
@@ -81,7 +83,7 @@ checks.draw_areas(sizes, "Area is parameters: the tiny model is the dots on the 
 
 # %% [markdown]
 # Where do they come from? A matrix from one vector of `width` numbers to another has `width`² parameters. Count the
-# matrices of a FLUX block in units of `width`². A *double* block treats picture and text apart: for each of the two 4
+# matrices of a FLUX block in units of `width`². A *double* block treats image and text apart: for each of the two 4
 # for attention, 8 for the MLP, 6 to be steered by time and text. A *single* block treats them as one: 3 + 9 + 3, as its
 # last matrix serves attention and MLP together.
 
@@ -134,13 +136,13 @@ rounded = checks.round_weights(block, levels)
 checks.draw_rounding(block[0], rounded[0], levels * block.abs().max(), "Each weight moves to the nearest of 16 levels")
 
 # %% [markdown]
-# What does that do to a picture? Round every linear layer of the tiny transformer and fill the same grid, from the same
+# What does that do to an image? Round every linear layer of the tiny transformer and fill the same grid, from the same
 # noise. Call the two answers alike if their root mean square difference is below 0.1.
 #
 # **Predict.** The two answers will be
 
 # %%
-choices = ["equal", "alike", "different pictures"]
+choices = ["equal", "alike", "different images"]
 guess = predict("With four bits a weight:", ..., choices)
 
 
@@ -153,7 +155,7 @@ def in_four_bits(module):
 
 
 # %%
-task = sample("picture > depth", seed=3)
+task = sample("image > depth", seed=3)
 whole = pipe.fill(task.grid, seed=0, strength=0, progress=False).image
 precise, pipe.transformer = pipe.transformer, in_four_bits(pipe.transformer)
 packed = pipe.fill(task.grid, seed=0, strength=0, progress=False).image
@@ -241,7 +243,7 @@ checks.draw_stacks(tera, "More pixels cost twice: more tokens, and more pairs of
 # %% [markdown]
 # ## Where does it fit?
 # Weights are not all. On the way through a block some copies of all tokens are alive (about `LIVE` = 18 numbers for
-# each of the `width`), and the VAE holds three large pictures of 256 channels. These come and go: what counts is the
+# each of the `width`), and the VAE holds three large images of 256 channels. These come and go: what counts is the
 # largest. `RESERVE` is for the driver, `TEXT_WORK` for T5 at work. And parts need not be there together. So there are
 # ways to run. Compute them; then guess which one a card of 24 GB takes.
 
@@ -318,10 +320,10 @@ print(f"30 steps of stage 1 on this CPU: {hours:.1f} hours, at {rate / 1e9:.0f} 
 # - The released VisualCloze pipelines contain Fill's weights: treat them as its derivatives. The cards of the 512 LoRA
 #   and of the Graph200K data say Apache-2.0; the authors' repository has no licence file.
 # - You accept the gate yourself, with your own account. Nothing of it is in this course. The tiny model is not
-#   concerned: it was trained here, on drawn pictures.
+#   concerned: it was trained here, on drawn images.
 #
 # ### The documented call
-# diffusers brings an example in its own documentation. We read it from there: pictures by their URLs, and the texts.
+# diffusers brings an example in its own documentation. We read it from there: images by their URLs, and the texts.
 
 # %%
 example = diffusers.VisualClozePipeline.__call__.__doc__
@@ -363,7 +365,7 @@ def documented(pipe, rows, task, content, **more):
     ).images[0][0]
 
 
-toy = sample("edge + depth > picture", seed=4, caption=True).grid
+toy = sample("edge + depth > image", seed=4, caption=True).grid
 pipe.set_progress_bar_config(disable=True)
 with warnings.catch_warnings(record=True) as said:
     joint = documented(pipe, toy.to_lists(), toy.task, toy.content, max_sequence_length=64)
@@ -379,7 +381,7 @@ def two_stages(pipe, rows, task, content, text=64, **size):
 
 
 small, large = two_stages(pipe, toy.to_lists(), toy.task, toy.content)
-print("the same picture as in one call:", large == joint)
+print("the same image as in one call:", large == joint)
 show.sheet([small, large], ["stage 1", "stage 2"], title="The tiny model: stage 2 is three times as wide")
 
 # %% [markdown]
@@ -404,10 +406,10 @@ show.show_grid(Grid(rows), "The documented example: a photograph from a mask")
 # %%gpu big
 torch.cuda.reset_peak_memory_stats()
 size = {"upsampling_width": 1344, "upsampling_height": 768}
-picture = documented(big, rows, task_prompt, content_prompt, max_sequence_length=512, **size)
+image = documented(big, rows, task_prompt, content_prompt, max_sequence_length=512, **size)
 print(f"planned for 3 x 3 and the driver {gb(big.plan.gpu)}, measured {gb(torch.cuda.max_memory_allocated())}")
 small, large = two_stages(big, rows, task_prompt, content_prompt, text=512, width=1344, height=768)
-show.sheet([picture, small, large], ["one call", "stage 1 alone", "stage 2 alone"], cols=1, title="The full model")
+show.sheet([image, small, large], ["one call", "stage 1 alone", "stage 2 alone"], cols=1, title="The full model")
 
 # %% [markdown]
 # There is a second route. A **LoRA** leaves a matrix alone and adds a narrow detour, down to 256 numbers and up again:

@@ -59,7 +59,10 @@ class Server:
         module = {"lab": "jupyterlab", "notebook": "notebook"}[kind]
         self.command = [sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1"]
         self.command += [f"--port={port}", f"--ServerApp.root_dir={self.folder}", "--expose-app-in-browser"]
-        self.command += ["--IdentityProvider.token=", "--ServerApp.password=",]
+        self.command += [
+            "--IdentityProvider.token=",
+            "--ServerApp.password=",
+        ]
         self.env = {**os.environ, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         self.env |= {f"JUPYTER_{part}_DIR": str(home / part) for part in ("CONFIG", "DATA", "RUNTIME")}
         self.env |= {f"JUPYTERLAB_{part}_DIR": str(home / part) for part in ("SETTINGS", "WORKSPACES")}
@@ -70,9 +73,7 @@ class Server:
 
     def __enter__(self):
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.env, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(self.command, env=self.env, stdout=log, stderr=log, start_new_session=True)
         until(self._answers, f"{self.kind} to start: {self.log}")
         return self
 
@@ -185,6 +186,6 @@ class Notebook:
         raise AssertionError(f"no Tab leads to {name!r}, only to {passed}")
 
     def shot(self, what: str):
-        """Keep a picture of the page, to be looked at."""
+        """Keep an image of the page, to be looked at."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SHOTS / f"{self.server.kind}-{what}.png")

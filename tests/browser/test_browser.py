@@ -15,7 +15,7 @@ BUILDER = """
 import json, pathlib
 from visualcloze_nb.widgets import GridBuilder
 builder = GridBuilder(pipe={model!r}, drag_and_drop={drag})
-arrived = []  # bytes of the pictures that the browser sent
+arrived = []  # bytes of the images that the browser sent
 if builder.cells.takes_files:
     builder.cells.box.on_msg(lambda _, content, buffers: (arrived.append(sum(map(len, buffers))), write_down()))
 def write_down():
@@ -99,7 +99,7 @@ FORMS = list(CELLS)
 def test_everything_by_mouse(form, notebook, tmp_path):
     nb = notebook(form)
     page = nb.page
-    nb.until("problem", "row 1, column 1 is empty: put a picture in")
+    nb.until("problem", "row 1, column 1 is empty: put an image in")
     nb.shot(f"mouse-{form}-1-empty")
 
     press(nb, "Open task")
@@ -116,7 +116,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
         press(nb, "row 3, column 1")
         nb.until("selected", [2, 0])
         with page.expect_file_chooser() as chooser:
-            press(nb, "Picture file")
+            press(nb, "Image file")
     chooser.value.set_files(photo_file(tmp_path))
     nb.until("notes", lambda notes: notes[2][0] == "photo.png, 90 x 60")
     page.get_by_label("Target: to be filled in").check()
@@ -150,7 +150,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     press(nb, "Run it backwards")
     nb.until("targets", [0])
     assert nb.state["notes"][2][1].startswith("from the model")
-    assert "[IMAGE1] a picture based on [IMAGE2]" in nb.state["task"]
+    assert "[IMAGE1] an image based on [IMAGE2]" in nb.state["task"]
     press(nb, "Undo")
     nb.until("targets", [1])
     press(nb, "Show the Python")
@@ -194,7 +194,7 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
         keys.press("ArrowLeft")
         nb.until("selected", [2, 0])
         keys.press("Delete")
-        nb.until("problem", "row 3, column 1 is empty: put a picture in or mark it as a target")
+        nb.until("problem", "row 3, column 1 is empty: put an image in or mark it as a target")
         with page.expect_file_chooser() as chooser:
             page.wait_for_timeout(500)  # Playwright begins to listen a moment later
             keys.press("Enter")
@@ -215,7 +215,7 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
         nb.until("targets", [0, 1])
         keys.press("Space")
         nb.until("targets", [1])
-        nb.tab_to("Picture file")
+        nb.tab_to("Image file")
         with page.expect_file_chooser() as chooser:
             page.wait_for_timeout(500)  # Playwright begins to listen a moment later
             keys.press("Enter")
@@ -289,7 +289,7 @@ def test_a_large_photo_arrives_small_and_bad_files_are_refused_at_their_cell(not
     assert 100_000 < nb.state["arrived"][0] < 1_000_000
     print(f"{photo.stat().st_size} bytes dragged in, {nb.state['arrived'][0]} arrived: {nb.state['notes'][0][0]}")
 
-    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no image")
     drop_file(nb, tmp_path / "broken.jpg", 1)
     nb.until("refused", lambda refused: "[0, 1]" in refused)
     cut = (tmp_path / "photo.jpg").read_bytes()[:2_000]
@@ -305,10 +305,10 @@ def test_a_large_photo_arrives_small_and_bad_files_are_refused_at_their_cell(not
     nb.until("refused", lambda refused: "[2, 0]" in refused)
 
     said = [nb.page.locator('[role="gridcell"]').nth(cell).inner_text() for cell in range(5)]
-    assert "⚠" not in said[0] and "row 1, column 2 is not a picture that can be read" in said[1]
+    assert "⚠" not in said[0] and "row 1, column 2 is not an image that can be read" in said[1]
     assert "row 2, column 1" in said[2] and "⚠" in said[2]
     assert "row 2, column 2: huge.png is 51 MB, over the limit of 50 MB" in said[3]
-    assert "row 3, column 1: broken_large.png is not a picture that a browser can read" in said[4]
+    assert "row 3, column 1: broken_large.png is not an image that a browser can read" in said[4]
     assert nb.state["notes"][0][1] == nb.state["notes"][1][1] == ""
     assert max(nb.state["arrived"]) < 1_000_000
     nb.shot("refused")
@@ -320,11 +320,11 @@ def test_the_saved_notebook_reads_well_without_a_kernel(notebook, server, browse
     nb.until("problem", "")
     nb.page.wait_for_timeout(1000)
     still = nb.page.locator(".jp-OutputArea-child .jp-RenderedImage img")
-    assert still.count() == 1 and not still.is_visible(), "while the form lives, its still picture is hidden"
+    assert still.count() == 1 and not still.is_visible(), "while the form lives, its still image is hidden"
     nb.page.keyboard.press("Control+s")
     saved = server.folder / nb.name
-    words = "Grid builder. row 1, column 1: picture, 64 x 64"
-    until(lambda: words in saved.read_text(), "the notebook to be saved, with the picture's words")
+    words = "Grid builder. row 1, column 1: image, 64 x 64"
+    until(lambda: words in saved.read_text(), "the notebook to be saved, with the image's words")
     command = [sys.executable, "-m", "nbconvert", "--to", "html", str(saved)]
     subprocess.run(command, check=True, capture_output=True)
     page = browser.new_page(viewport={"width": 1000, "height": 900})
@@ -343,7 +343,7 @@ from visualcloze_nb import VisualClozePipeline
 from visualcloze_nb.toyworld import sample
 from visualcloze_nb.widgets import StepExplorer
 pipe = VisualClozePipeline.from_pretrained({model!r})
-explorer = StepExplorer.of(pipe, sample("picture > depth").grid, seed=0, steps=8)
+explorer = StepExplorer.of(pipe, sample("image > depth").grid, seed=0, steps=8)
 explorer
 """
 

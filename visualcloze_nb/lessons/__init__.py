@@ -1,7 +1,7 @@
 """What the notebooks lean on: exercises that explain a wrong answer, predictions, and a clean end.
 
     exercise.py   a function for the reader to write, its check, and the mistakes the check knows
-    compare.py    are two answers alike, how do they differ, and the picture of both
+    compare.py    are two answers alike, how do they differ, and the image of both
     predict.py    write a guess down, compare it in the next cell
     kernel.py     `%%gpu` cells, and `finish()` in a lesson's last cell
     source.py     a notebook laid out from notebooks/source/NN_topic.py

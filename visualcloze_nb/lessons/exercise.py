@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from visualcloze_nb.lessons.compare import alike, describe_difference, side_by_side
+from visualcloze_nb.lessons.compare_answers import alike, describe_difference, side_by_side
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def exercise(
     """Make the decorated function, which gives the right answer, an exercise.
 
     Args:
-        cases: argument tuples to try; or a function that makes them, if they are costly (a model, pictures).
+        cases: argument tuples to try; or a function that makes them, if they are costly (a model, images).
         tolerance: how far numbers and pixels (0..1) may be off.
         accept: `accept(yours, *case) -> bool`, for questions with more than one right answer. The decorated
             function then only gives the one that is shown.
@@ -181,14 +181,14 @@ def _fresh(case: tuple) -> tuple:
 def _show(expected: Any, yours: Any) -> None:
     if yours is None:  # it raised, or returned nothing: the hint has said so
         return
-    picture = side_by_side(expected, yours)
+    image = side_by_side(expected, yours)
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if picture is None:
+    if image is None:
         print(f"  expected: {_short(expected)}\n  yours:    {_short(yours)}")
     elif shell is not None:
         from IPython.display import display
 
-        display(picture, metadata={"image/png": {"alt": "The expected answer beside yours."}})
+        display(image, metadata={"image/png": {"alt": "The expected answer beside yours."}})
 
 
 def _short(value: Any) -> str:

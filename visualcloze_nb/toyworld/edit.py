@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from .scenes import COLOURS, SHAPES, Scene, Thing
+from visualcloze_nb.toyworld.scenes import COLOURS, SHAPES, Scene, Thing
 
 MOVE = 0.45  # of half a side
 
@@ -32,7 +32,7 @@ def exchange(scene: Scene, steps: int) -> Scene:
 
 
 def move(scene: Scene, direction: int) -> Scene:
-    """The subject moved `MOVE` in one of eight directions, but its centre stays in the picture."""
+    """The subject moved `MOVE` in one of eight directions, but its centre stays in the image."""
 
     def moved(t: Thing) -> Thing:
         x = t.x + MOVE * math.cos(direction * math.pi / 4)

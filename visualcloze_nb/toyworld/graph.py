@@ -1,9 +1,9 @@
-"""The graph of the toy world: kinds of picture are nodes, renderings are edges, a path is a task.
+"""The graph of the toy world: kinds of image are nodes, renderings are edges, a path is a task.
 
 This is Graph200K in miniature. A kind is named by a word, or by a word and a number for the families that no
-text can tell apart (`hue 120`: colours turned by 120 degrees), or by two changes of a picture, one after the
+text can tell apart (`hue 120`: colours turned by 120 degrees), or by two changes of an image, one after the
 other (`grey then flipped`). A task is a row of kinds: its conditions, then its answer, such as
-`picture > edge` or `subject + depth > picture`. What is practised and what is held out is in `tasks.py`.
+`image > edge` or `subject + depth > image`. What is practised and what is held out is in `tasks.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import torch
 
-from ..prompts import task_prompt
-from . import degrade, edit, render
-from .scenes import Scene
+from visualcloze_nb.data.prompts import task_prompt
+from visualcloze_nb.toyworld import edit, render, transforms
+from visualcloze_nb.toyworld.scenes import Scene
 
-# kind: (words for the task prompt, how it is made). `p` is the picture, `g` a generator, `n` the number.
+# kind: (words for the task prompt, how it is made). `p` is the image, `g` a generator, `n` the number.
 _FROM_SCENE = {
-    "picture": ("a picture", render.picture),
+    "image": ("an image", render.image),
     "edge": ("white outlines", render.edge),
     "depth": ("a depth map", render.depth),
     "mask": ("a class mask", render.mask),
@@ -29,30 +29,30 @@ _FROM_SCENE = {
     "foreground": ("the foreground alone", render.foreground),
     "background": ("the empty background", render.background),
     "style": ("a style reference", render.style_reference),
-    "styled": ("a stylised picture", render.stylised),
-    "removed": ("the subject removed", lambda s, h, w, d: render.picture([edit.remove(one) for one in s], h, w, d)),
+    "styled": ("a stylised image", render.stylised),
+    "removed": ("the subject removed", lambda s, h, w, d: render.image([edit.remove(one) for one in s], h, w, d)),
 }
 _FROM_PICTURE = {
-    "grey": ("a grey picture", lambda p, g: degrade.grey(p)),
-    "blurred": ("a blurred picture", lambda p, g: degrade.blur(p)),
-    "pixelated": ("a pixelated picture", lambda p, g: degrade.pixelate(p)),
-    "noisy": ("a noisy picture", lambda p, g: degrade.noise(p, g)),
-    "speckled": ("a speckled picture", lambda p, g: degrade.speckle(p, g)),
-    "holed": ("a damaged picture", lambda p, g: degrade.hole(p, g)),
-    "dark": ("a dark picture", lambda p, g: degrade.darken(p)),
-    "faded": ("a faded picture", lambda p, g: degrade.fade(p)),
-    "posterised": ("a posterised picture", lambda p, g: degrade.posterise(p)),
-    "negative": ("a negative", lambda p, g: degrade.invert(p)),
-    "flipped": ("a turned picture", lambda p, g: degrade.flip(p)),
+    "grey": ("a grey image", lambda p, g: transforms.grey(p)),
+    "blurred": ("a blurred image", lambda p, g: transforms.blur(p)),
+    "pixelated": ("a pixelated image", lambda p, g: transforms.pixelate(p)),
+    "noisy": ("a noisy image", lambda p, g: transforms.noise(p, g)),
+    "speckled": ("a speckled image", lambda p, g: transforms.speckle(p, g)),
+    "holed": ("a damaged image", lambda p, g: transforms.hole(p, g)),
+    "dark": ("a dark image", lambda p, g: transforms.darken(p)),
+    "faded": ("a faded image", lambda p, g: transforms.fade(p)),
+    "posterised": ("a posterised image", lambda p, g: transforms.posterise(p)),
+    "negative": ("a negative", lambda p, g: transforms.invert(p)),
+    "flipped": ("a turned image", lambda p, g: transforms.flip(p)),
 }
 _PICTURE_FAMILIES = {  # the number is not in the words: only examples can tell it
-    "hue": ("a recoloured picture", lambda p, n: degrade.rotate_hue(p, n)),
-    "mix": ("a recoloured picture", lambda p, n: degrade.mix_channels(p, n)),
-    "turn": ("a turned picture", lambda p, n: degrade.turn(p, n)),
-    "shift": ("a shifted picture", lambda p, n: degrade.roll(p, n)),
+    "hue": ("a recoloured image", lambda p, n: transforms.rotate_hue(p, n)),
+    "mix": ("a recoloured image", lambda p, n: transforms.mix_channels(p, n)),
+    "turn": ("a turned image", lambda p, n: transforms.turn(p, n)),
+    "shift": ("a shifted image", lambda p, n: transforms.roll(p, n)),
 }
 _SCENE_FAMILIES = {
-    "light": ("a relit picture", lambda s, h, w, d, n: render.relit(s, h, w, d, n)),
+    "light": ("a relit image", lambda s, h, w, d, n: render.relit(s, h, w, d, n)),
     "recolour": ("the subject recoloured", lambda s, h, w, d, n: _edited(s, edit.recolour, n, h, w, d)),
     "replace": ("the subject replaced", lambda s, h, w, d, n: _edited(s, edit.exchange, n, h, w, d)),
     "move": ("the subject moved", lambda s, h, w, d, n: _edited(s, edit.move, n, h, w, d)),
@@ -67,7 +67,7 @@ THEN = " then "
 
 
 def _edited(scenes, how, number, height, width, device) -> torch.Tensor:
-    return render.picture([how(one, number) for one in scenes], height, width, device)
+    return render.image([how(one, number) for one in scenes], height, width, device)
 
 
 def family(kind: str) -> tuple[str, str] | None:
@@ -82,17 +82,17 @@ def words(kind: str) -> str:
     Raises:
         ValueError: no such kind.
     """
-    if kind.count(THEN) == 1 and changes_pictures(kind):
-        return "a changed picture"
+    if kind.count(THEN) == 1 and changes_images(kind):
+        return "a changed image"
     if found := family(kind):
         return (_PICTURE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
     if kind in _FROM_SCENE or kind in _FROM_PICTURE:
         return (_FROM_SCENE.get(kind) or _FROM_PICTURE[kind])[0]
-    raise ValueError(f"there is no kind of picture {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
+    raise ValueError(f"there is no kind of image {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
 
 
-def changes_pictures(kind: str) -> bool:
-    """Whether a kind, or each one of several with "then" between, is made of a picture alone."""
+def changes_images(kind: str) -> bool:
+    """Whether a kind, or each one of several with "then" between, is made of an image alone."""
     names = [(family(change) or (change,))[0] for change in kind.split(THEN)]
     return all(name in _FROM_PICTURE or name in _PICTURE_FAMILIES for name in names)
 
@@ -105,11 +105,11 @@ def draw(
     generator: torch.Generator | None = None,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """One kind of picture of each scene.
+    """One kind of image of each scene.
 
     Args:
         kind: a name of `KINDS`, with its number for a family: `"edge"`, `"hue 120"`, `"turn 1"`; or two that
-            change a picture: `"grey then flipped"`.
+            change an image: `"grey then flipped"`.
         scenes: `B` scenes.
         height, width: pixels; any.
         generator: for `CHANCE_KINDS`, on `device`.
@@ -118,7 +118,7 @@ def draw(
         `(B, 3, height, width)` float32 in 0..1.
 
     Raises:
-        ValueError: no such kind, a number out of range, or a quarter turn of a picture that is not square.
+        ValueError: no such kind, a number out of range, or a quarter turn of an image that is not square.
     """
     words(kind)  # raises for an unknown kind
     if kind in _FROM_SCENE:
@@ -128,23 +128,23 @@ def draw(
         raise ValueError(f"{kind!r} stands for any number: give one, such as '{found[0]} 1'")
     if found and found[0] in _SCENE_FAMILIES:
         return _SCENE_FAMILIES[found[0]][1](scenes, height, width, device, int(found[1]))
-    return changed(render.picture(scenes, height, width, device), kind, generator)
+    return changed(render.image(scenes, height, width, device), kind, generator)
 
 
-def changed(pictures: torch.Tensor, kind: str, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Another kind of picture, made of pictures alone.
+def changed(images: torch.Tensor, kind: str, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Another kind of image, made of images alone.
 
     Args:
-        pictures: `(B, 3, H, W)` in 0..1.
-        kind: one that `changes_pictures`: `"grey"`, `"hue 120"`, or two with "then" between.
+        images: `(B, 3, H, W)` in 0..1.
+        kind: one that `changes_images`: `"grey"`, `"hue 120"`, or two with "then" between.
         generator: for `CHANCE_KINDS`.
     """
     for change in kind.split(THEN):
         if found := family(change):
-            pictures = _PICTURE_FAMILIES[found[0]][1](pictures, int(found[1]))
+            images = _PICTURE_FAMILIES[found[0]][1](images, int(found[1]))
         else:
-            pictures = _FROM_PICTURE[change][1](pictures, generator)
-    return pictures
+            images = _FROM_PICTURE[change][1](images, generator)
+    return images
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Task:
 
     @classmethod
     def parse(cls, text: str) -> Task:
-        """`"subject + depth > picture"` to a task.
+        """`"subject + depth > image"` to a task.
 
         Raises:
             ValueError: not of that form, or no such kind.

@@ -1,4 +1,4 @@
-"""From scenes to pictures: every rendering is exact, batched, antialiased and of any size.
+"""From scenes to images: every rendering is exact, batched, antialiased and of any size.
 
 A shape is a signed distance field: a formula that says for each point how far outside (positive) or inside
 (negative) it lies. One pixel of that distance, turned into opacity, gives a smooth outline at any size;
@@ -16,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .degrade import rotate_hue
-from .scenes import COLOURS, GROUNDS, MAX_THINGS, SHAPES, TEXTURES, Scene, Thing, make_scene
+from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, MAX_THINGS, SHAPES, TEXTURES, Scene, Thing, make_scene
+from visualcloze_nb.toyworld.transforms import rotate_hue
 
 # One flat colour a shape, black where there is nothing (after Okabe and Ito: safe for colour-blind readers).
 CLASS_COLOURS = {
@@ -98,11 +98,11 @@ class _Canvas:
 
     def paint(self, ground: torch.Tensor, layers: torch.Tensor) -> torch.Tensor:
         """Far to near: each thing covers what is behind it. ground `(B, 3, H, W)`, layers `(B, N, 3, H, W)`."""
-        picture = ground
+        image = ground
         for i in range(MAX_THINGS):
             alpha = self.opacity[:, i, None]
-            picture = picture + alpha * (layers[:, i] - picture)
-        return picture
+            image = image + alpha * (layers[:, i] - image)
+        return image
 
 
 def _surface(canvas: _Canvas) -> torch.Tensor:
@@ -139,7 +139,7 @@ def _ground(canvas: _Canvas) -> torch.Tensor:
     return colour * (0.65 + 0.5 * fade).clamp(0, 1.1)
 
 
-def picture(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
+def image(scenes: Sequence[Scene], height: int, width: int, device="cpu") -> torch.Tensor:
     """The scene as a camera sees it."""
     canvas = _Canvas(scenes, height, width, device)
     return canvas.paint(_ground(canvas), _lit(canvas)).clamp(0, 1)
@@ -231,15 +231,15 @@ def stylised(
     plain = canvas.paint(_ground(canvas), colours)
     lines = edge(scenes, height, width, device)
     painted = []
-    for picture_, line, style in zip(plain, lines, styles, strict=True):
-        picture_ = rotate_hue(picture_[None], 90.0 * (style % 4))[0]
+    for image_, line, style in zip(plain, lines, styles, strict=True):
+        image_ = rotate_hue(image_[None], 90.0 * (style % 4))[0]
         if style // 4 == 1:  # outlined
-            picture_ = picture_ * (1 - line)
+            image_ = image_ * (1 - line)
         if style // 4 == 2:  # two tones
             dark, light = (torch.tensor(c, device=device)[:, None, None] for c in TONES[style % 4])
-            grey = picture_.mean(0, keepdim=True)
-            picture_ = dark + (light - dark) * grey
-        painted.append(picture_)
+            grey = image_.mean(0, keepdim=True)
+            image_ = dark + (light - dark) * grey
+        painted.append(image_)
     return torch.stack(painted).clamp(0, 1)
 
 

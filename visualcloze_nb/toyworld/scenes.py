@@ -1,6 +1,6 @@
 """A scene is a small data structure: a ground, and one to three things on it.
 
-Everything else in the toy world is rendered from a scene exactly (see `render.py`), so every picture has
+Everything else in the toy world is rendered from a scene exactly (see `render.py`), so every image has
 perfect annotations. A scene is made from one integer, its seed: the same seed gives the same scene on any
 machine.
 """
@@ -41,7 +41,7 @@ class Thing:
 
     Args:
         shape, colour, texture: names from `SHAPES`, `COLOURS`, `TEXTURES`.
-        size: radius, in units of half the side of a square picture, 0.26 to 0.60. Larger is nearer: the
+        size: radius, in units of half the side of a square image, 0.26 to 0.60. Larger is nearer: the
             size alone decides depth and who hides whom, so depth can be seen.
         x, y: place of the centre, -1 (left, top) to 1 (right, bottom).
         angle: rotation in radians, anticlockwise.
@@ -57,7 +57,7 @@ class Thing:
 
     @property
     def depth(self) -> float:
-        """Nearness, 0.45 (smallest) to 1 (largest): what the depth picture shows."""
+        """Nearness, 0.45 (smallest) to 1 (largest): what the depth image shows."""
         return 0.45 + 0.55 * (self.size - SMALLEST) / (LARGEST - SMALLEST)
 
     def phrase(self) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..latents import BLACK, cell_mask, condition, decode, encode, pack, position_ids, to_pictures
-from ..layout import Layout
-from ..prompts import column_prompt, full_prompt
-from ..sdedit import GREY, enlarged
-from ..toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
-from ..toyworld.tasks import has_one_answer, may_be_blank_together, only_examples_tell
+from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.data.prompts import column_prompt, full_prompt
+from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, pack, position_ids, to_images
+from visualcloze_nb.sampling.sdedit import GREY, enlarged
+from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
+from visualcloze_nb.toyworld.splits import has_one_answer, may_be_blank_together, only_examples_tell
 
 NOISE_SHIFT, CAPTION_NOISE_SHIFT = 3.0, 8.0  # colours that only a caption tells are chosen near pure noise
 SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
@@ -38,7 +38,7 @@ class Batch:
         noise_shift: how much noise levels are drawn towards noise; 1 is evenly.
         emphasis: `(B, L)`, how much more the error of each token counts; None is 1.
         told: `(B, L)` bool, targets that have one right answer, see `toyworld.tasks.has_one_answer`.
-        begun: `(B, L, 64)`, for stage 2: the small pictures, enlarged, which it begins with.
+        begun: `(B, L, 64)`, for stage 2: the small images, enlarged, which it begins with.
     """
 
     clean: torch.Tensor
@@ -63,7 +63,7 @@ def draw_columns(tasks: Sequence[tuple[str, ...]], scenes, size, chance, device)
         which = [i for i, other in enumerate(tasks) if other == columns]
         mine = [scenes[i] for i in which]
         drawn = [draw(kind, mine, height, width, chance, device) for kind in columns]
-        strips[which] = (torch.cat(drawn, dim=3) * 255).round() / 127.5 - 1  # 8 bits, as any picture file has
+        strips[which] = (torch.cat(drawn, dim=3) * 255).round() / 127.5 - 1  # 8 bits, as any image file has
     return strips
 
 
@@ -212,21 +212,21 @@ def grids(
 @torch.autocast("cpu", enabled=False)
 @torch.autocast("cuda", enabled=False)
 def large(vae, rng: random.Random, size: int = 6) -> Batch:
-    """A batch for stage 2: one large picture a grid, everything blank, the caption or nothing as text."""
+    """A batch for stage 2: one large image a grid, everything blank, the caption or nothing as text."""
     device = vae.device
-    kinds = ("picture",) * 6 + ("edge", "depth", "mask", "grey")
+    kinds = ("image",) * 6 + ("edge", "depth", "mask", "grey")
     width, height = rng.choice(((192, 192), (192, 192), (192, 144), (144, 192)))
     scenes = [training_scene(rng) for _ in range(size)]
     chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
     shown = [rng.choice(kinds) for _ in scenes]
-    pictures = draw_columns([(kind,) for kind in shown], scenes, (width, height), chance, device)
-    ones = torch.ones_like(pictures[:, :1])
-    given = condition(vae, [torch.full_like(pictures, GREY)], [ones], chance)
+    images = draw_columns([(kind,) for kind in shown], scenes, (width, height), chance, device)
+    ones = torch.ones_like(images[:, :1])
+    given = condition(vae, [torch.full_like(images, GREY)], [ones], chance)
     layout = Layout(((width, height),), 1, 16)
-    clean = pack(encode(vae, pictures, chance))
+    clean = pack(encode(vae, images, chance))
     small = draw_columns([(kind,) for kind in shown], scenes, (width // 3, height // 3), chance, device)
     small = decode(vae, encode(vae, small, chance)).clamp(-1, 1)  # as stage 1 leaves it
-    begun = torch.cat([enlarged(picture, (width, height)) for picture in to_pictures(small)]).to(device)
+    begun = torch.cat([enlarged(image, (width, height)) for image in to_images(small)]).to(device)
     texts = [s.caption() if rng.random() < 0.6 else "" for s in scenes]
     everything = torch.ones(clean.shape[:2], dtype=torch.bool, device=device)
     ids = position_ids(layout, 0).to(device)

@@ -1,25 +1,25 @@
 """The grid builder and the explorers: make a grid with your hands, and watch it being filled.
 
     state.py     what a builder holds, with undo; no widgets
-    gallery.py   pictures and ready tasks of the toy world
+    gallery.py   images and ready tasks of the toy world
     code.py      a grid as Python
     guard.py     no error of a widget is lost
-    page.py      a static picture first, the live widget after it (shield.js keeps its keys from Jupyter)
+    page.py      a static image first, the live widget after it (shield.js keeps its keys from Jupyter)
     cells.py     the grid on the page, from ipywidgets alone
-    drop.py      the same with drag and drop (drop.js, drop.css)
+    drop.py      the same with drag and drop (grid_view.js, grid_view.css)
     builder.py   the form around it
     pace.py      tokens, steps and seconds of a run
     tap.py       listening to a run, and stopping it
     run.py       the run panel
     explore.py   sliders over finished runs
 
-Nothing here imports torch before a picture is drawn or a model is run.
+Nothing here imports torch before an image is drawn or a model is run.
 """
 
 from visualcloze_nb.widgets.builder import GridBuilder
-from visualcloze_nb.widgets.explore import GreyOutExplorer, StepExplorer, StrengthExplorer
-from visualcloze_nb.widgets.gallery import toy_picture
-from visualcloze_nb.widgets.run import RunPanel
+from visualcloze_nb.widgets.explorers import GreyOutExplorer, StepExplorer, StrengthExplorer
+from visualcloze_nb.widgets.gallery import toy_image
+from visualcloze_nb.widgets.run_panel import RunPanel
 from visualcloze_nb.widgets.state import BuilderState
 
 __all__ = [
@@ -29,5 +29,5 @@ __all__ = [
     "RunPanel",
     "StepExplorer",
     "StrengthExplorer",
-    "toy_picture",
+    "toy_image",
 ]

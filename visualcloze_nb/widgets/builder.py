@@ -1,7 +1,7 @@
 """The grid builder: make a grid with your hands, run it, look at it being filled, and turn it around.
 
 A thin view over `BuilderState`: each control calls one of its methods, and every change is shown from the
-state alone. Works wherever ipywidgets do; with anywidget, pictures and cells can also be dragged.
+state alone. Works wherever ipywidgets do; with anywidget, images and cells can also be dragged.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from types import SimpleNamespace
 import ipywidgets
 from ipywidgets import HTML, BoundedIntText, Button, Checkbox, Dropdown, HBox, Text, Textarea, VBox
 
-from visualcloze_nb.compose import blank, compose_grid
-from visualcloze_nb.grid import Grid, GridError
-from visualcloze_nb.images import ImageError
-from visualcloze_nb.prompts import layout_prompt
-from visualcloze_nb.result import Result
+from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.grid_image import blank, compose_grid
+from visualcloze_nb.data.images import ImageError
+from visualcloze_nb.data.prompts import layout_prompt
+from visualcloze_nb.data.result import Result
 from visualcloze_nb.widgets import gallery
-from visualcloze_nb.widgets.cells import PlainGrid, complaint, describe
-from visualcloze_nb.widgets.code import code
-from visualcloze_nb.widgets.guard import Guard
-from visualcloze_nb.widgets.page import Page, Picture
-from visualcloze_nb.widgets.run import RunPanel
+from visualcloze_nb.widgets.code_export import code
+from visualcloze_nb.widgets.error_output import Guard
+from visualcloze_nb.widgets.plain_grid import PlainGrid, complaint, describe
+from visualcloze_nb.widgets.run_panel import RunPanel
 from visualcloze_nb.widgets.state import DIRECTIONS, MOST, BuilderState, place
+from visualcloze_nb.widgets.static_page import Page, StaticImage
 
 FILE_BYTES = 5_000_000  # of the plain form, which sends files as they are; messages of 10 MB are lost
 SHOWN_CODE = 20_000  # letters; longer code is not put into the page
@@ -96,7 +96,7 @@ class GridBuilder:
         """Write the Python that makes the same grid.
 
         Args:
-            folder: where to save pictures as PNG; by default they are written into the code.
+            folder: where to save images as PNG; by default they are written into the code.
 
         Raises:
             GridError: if it is not a grid yet.
@@ -104,7 +104,7 @@ class GridBuilder:
         return code(self.state, folder)
 
     def show(self) -> None:
-        """Display the builder: the grid as a static picture, and the live form."""
+        """Display the builder: the grid as a static image, and the live form."""
         self._page.show()
 
     _ipython_display_ = show
@@ -114,7 +114,7 @@ class GridBuilder:
     def _make_cells(self, drag_and_drop: bool | None):
         if drag_and_drop is not False:
             try:
-                from visualcloze_nb.widgets.drop import DropGrid
+                from visualcloze_nb.widgets.grid_view import DropGrid
 
                 return DropGrid(self.state, self.guard)
             except ImportError:
@@ -143,11 +143,11 @@ class GridBuilder:
         self.is_target = Checkbox(False, description="Target: to be filled in", indent=False)
         self.is_target.layout.width = "210px"
         self.clear = button("Empty this cell", "trash")
-        self.file = ipywidgets.FileUpload(accept="image/*", description="Picture file …", layout={"width": "auto"})
+        self.file = ipywidgets.FileUpload(accept="image/*", description="Image file …", layout={"width": "auto"})
         self.file_note = HTML(f"PNG or JPEG, at most {FILE_BYTES / 1e6:.0f} MB")
-        self.kind = Dropdown(options=gallery.KINDS, description="Toy picture", style=STYLE, layout={"width": "220px"})
+        self.kind = Dropdown(options=gallery.KINDS, description="Toy image", style=STYLE, layout={"width": "220px"})
         self.toy_scene = number("Toy scene", 0, 0, 10**6)
-        self.put_toy = button("Put toy picture", "paint-brush")
+        self.put_toy = button("Put toy image", "paint-brush")
         self.moves = {name: button(f"Move {name}", f"arrow-{name}") for name in DIRECTIONS}
         self.other = Dropdown(description="Swap with", style=STYLE, layout={"width": "240px"})
         self.swap = button("Swap", "exchange")
@@ -190,7 +190,7 @@ class GridBuilder:
         wire("mark target", self.is_target, "value", self._mark)
         wire("empty cell", self.clear, "click", here(state.clear))
         wire("put file", self.file, "value", self._put_file)
-        wire("put toy picture", self.put_toy, "click", self._put_toy)
+        wire("put toy image", self.put_toy, "click", self._put_toy)
         for name, control in self.moves.items():
             wire(f"move {name}", control, "click", here(state.move, name))
         wire("swap", self.swap, "click", self._swap)
@@ -248,7 +248,7 @@ class GridBuilder:
     def _put_toy(self) -> None:
         self.guard.say("Drawing … (the first time it takes some seconds)")
         cell = gallery.toy_cell(self.kind.value, self.toy_scene.value)
-        self.state.put(*self.state.selected, cell.picture, cell.note, cell.origin)
+        self.state.put(*self.state.selected, cell.image, cell.note, cell.origin)
         self.guard.clear()
 
     def _with_content(self, on: bool) -> None:
@@ -258,15 +258,15 @@ class GridBuilder:
         text = self.code()
         if len(text) > SHOWN_CODE:
             text = (
-                f"# {len(text)} letters, most of them pictures. Too long to show here.\n"
-                "# builder.code() gives them all; builder.code(folder='pictures') saves the pictures as files.\n"
+                f"# {len(text)} letters, most of them images. Too long to show here.\n"
+                "# builder.code() gives them all; builder.code(folder='images') saves the images as files.\n"
             )
         self.python.value = f'<pre tabindex="0" aria-label="Python that makes this grid">{html.escape(text)}</pre>'
 
-    def _show_guess(self, number: int, picture) -> None:
+    def _show_guess(self, number: int, image) -> None:
         targets = self.panel.asked.targets
         if targets == tuple(sorted(self.state.draft.targets)):
-            self.cells.show_guess(targets[number], picture)
+            self.cells.show_guess(targets[number], image)
 
     def _take_result(self, result: Result) -> None:
         if self.state.problem or self.grid != result.query:
@@ -334,17 +334,15 @@ class GridBuilder:
     def _name_columns(self) -> None:
         self.state.name_columns(text.value for text in self.names)
 
-    def _shown(self) -> Picture:
-        """The grid as it is, finished or not, as one picture."""
+    def _shown(self) -> StaticImage:
+        """The grid as it is, finished or not, as one image."""
         state = self.state
-        rows = [[state.shown(r, c).picture for c in range(state.n_cols)] for r in range(state.n_rows)]
+        rows = [[state.shown(r, c).image for c in range(state.n_cols)] for r in range(state.n_rows)]
         for row in rows:
             if not any(row):
-                row[:] = [blank(64, 64)] * len(row)  # `compose_grid` takes each row's size from a picture
+                row[:] = [blank(64, 64)] * len(row)  # `compose_grid` takes each row's size from an image
         drawn = SimpleNamespace(rows=rows, n_rows=state.n_rows, n_cols=state.n_cols)
         names = state.draft.names if all(state.draft.names) else None
-        picture = compose_grid(drawn, titles=names, outline=sorted(state.draft.targets))
-        cells = [
-            f"{place(r, c)}: {describe(state, r, c)[1]}" for r in range(state.n_rows) for c in range(state.n_cols)
-        ]
-        return Picture(picture, f"Grid builder. {'; '.join(cells)}.")
+        image = compose_grid(drawn, titles=names, outline=sorted(state.draft.targets))
+        cells = [f"{place(r, c)}: {describe(state, r, c)[1]}" for r in range(state.n_rows) for c in range(state.n_cols)]
+        return StaticImage(image, f"Grid builder. {'; '.join(cells)}.")

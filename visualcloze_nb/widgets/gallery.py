@@ -1,6 +1,6 @@
-"""Pictures and ready tasks of the toy world: every family of tasks in the VisualCloze paper has one here.
+"""Images and ready tasks of the toy world: every family of tasks in the VisualCloze paper has one here.
 
-The lists need no torch. Only drawing does, so the toy world is imported when a picture is asked for.
+The lists need no torch. Only drawing does, so the toy world is imported when an image is asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from PIL import Image
 from visualcloze_nb.widgets.state import Cell, Draft, Origin, draft_of
 
 KINDS = (
-    *("picture", "edge", "depth", "mask", "normals", "instances"),
+    *("image", "edge", "depth", "mask", "normals", "instances"),
     *("subject", "foreground", "background", "style", "styled", "removed"),
     *("grey", "blurred", "pixelated", "noisy", "speckled", "holed", "dark", "faded", "posterised"),
     *("negative", "flipped", "hue 60", "hue 120", "hue 180", "hue 240", "hue 300", "mix 4", "mix 109"),
@@ -44,46 +44,46 @@ class Ready:
 
 
 GALLERY = (
-    Ready("Dense prediction", "depth", "picture > depth"),
-    Ready("Dense prediction", "edges", "picture > edge"),
-    Ready("Dense prediction", "class mask", "picture > mask"),
-    Ready("Dense prediction", "normals", "picture > normals"),
-    Ready("Dense prediction", "instance mask", "picture > instances"),
-    Ready("Conditional generation", "picture from edges", "edge > picture"),
-    Ready("Conditional generation", "picture from a mask", "mask > picture"),
-    Ready("Conditional generation", "picture from edges and depth", "edge + depth > picture"),
-    Ready("Conditional generation with a subject", "subject and depth", "subject + depth > picture"),
+    Ready("Dense prediction", "depth", "image > depth"),
+    Ready("Dense prediction", "edges", "image > edge"),
+    Ready("Dense prediction", "class mask", "image > mask"),
+    Ready("Dense prediction", "normals", "image > normals"),
+    Ready("Dense prediction", "instance mask", "image > instances"),
+    Ready("Conditional generation", "image from edges", "edge > image"),
+    Ready("Conditional generation", "image from a mask", "mask > image"),
+    Ready("Conditional generation", "image from edges and depth", "edge + depth > image"),
+    Ready("Conditional generation with a subject", "subject and depth", "subject + depth > image"),
     Ready("Conditional generation with a style", "edges, in a style", "edge + style > styled"),
     Ready("Conditional generation with subject and style", "edges, in a style", "edge + subject + style > styled"),
-    Ready("Reference to image", "a picture around a subject", "subject > picture"),
-    Ready("Subject extraction", "the subject alone", "picture > subject"),
-    Ready("Style transfer", "a reference shows the style", "picture + style > styled"),
-    Ready("Style transfer", "colours turned by 120 degrees", "picture > hue 120"),
-    Ready("Style transfer with a condition", "negative, edges given", "picture + edge > negative"),
-    Ready("Editing, background kept", "take the things away", "picture > background"),
-    Ready("Editing, background kept", "take the subject away", "picture > removed"),
-    Ready("Editing, background kept", "another colour for the subject", "picture > recolour 3"),
-    Ready("Editing, background kept", "another shape for the subject", "picture > replace 2"),
-    Ready("Editing, background kept", "move the subject", "picture > move 0"),
-    Ready("Relighting", "light from the right", "picture > light 0"),
-    Ready("Editing with a reference", "put the subject there", "subject + background > picture"),
-    Ready("Restoration", "pixelated", "pixelated > picture"),
-    Ready("Restoration", "noise", "noisy > picture"),
-    Ready("Restoration", "a hole", "holed > picture"),
-    Ready("Restoration", "grey to colour", "grey > picture"),
-    Ready("Restoration", "low light", "dark > picture"),
-    Ready("Restoration", "salt and pepper", "speckled > picture"),
-    Ready("Restoration with a reference", "pixelated, subject given", "subject + pixelated > picture"),
-    Ready("Several targets", "depth and edges at once", "picture > depth + edge"),
+    Ready("Reference to image", "an image around a subject", "subject > image"),
+    Ready("Subject extraction", "the subject alone", "image > subject"),
+    Ready("Style transfer", "a reference shows the style", "image + style > styled"),
+    Ready("Style transfer", "colours turned by 120 degrees", "image > hue 120"),
+    Ready("Style transfer with a condition", "negative, edges given", "image + edge > negative"),
+    Ready("Editing, background kept", "take the things away", "image > background"),
+    Ready("Editing, background kept", "take the subject away", "image > removed"),
+    Ready("Editing, background kept", "another colour for the subject", "image > recolour 3"),
+    Ready("Editing, background kept", "another shape for the subject", "image > replace 2"),
+    Ready("Editing, background kept", "move the subject", "image > move 0"),
+    Ready("Relighting", "light from the right", "image > light 0"),
+    Ready("Editing with a reference", "put the subject there", "subject + background > image"),
+    Ready("Restoration", "pixelated", "pixelated > image"),
+    Ready("Restoration", "noise", "noisy > image"),
+    Ready("Restoration", "a hole", "holed > image"),
+    Ready("Restoration", "grey to colour", "grey > image"),
+    Ready("Restoration", "low light", "dark > image"),
+    Ready("Restoration", "salt and pepper", "speckled > image"),
+    Ready("Restoration with a reference", "pixelated, subject given", "subject + pixelated > image"),
+    Ready("Several targets", "depth and edges at once", "image > depth + edge"),
     Ready("Unseen task", "mask to depth", "mask > depth"),
-    Ready("Unseen task", "a hue turned by 180 degrees", "picture > hue 180"),
-    Ready("Unseen task", "grey and mirrored", "picture > grey then flipped"),
-    Ready("Reverse generation", "back from depth to the picture", "picture > depth", (0,)),
+    Ready("Unseen task", "a hue turned by 180 degrees", "image > hue 180"),
+    Ready("Unseen task", "grey and mirrored", "image > grey then flipped"),
+    Ready("Reverse generation", "back from depth to the image", "image > depth", (0,)),
 )
 
 
-def toy_picture(kind: str = "picture", seed: int = 0, width: int = 64, height: int = 64) -> Image.Image:
-    """Draw one picture of the toy world.
+def toy_image(kind: str = "image", seed: int = 0, width: int = 64, height: int = 64) -> Image.Image:
+    """Draw one image of the toy world.
 
     Args:
         kind: a name of `KINDS`, or one of the families with another number.
@@ -91,26 +91,26 @@ def toy_picture(kind: str = "picture", seed: int = 0, width: int = 64, height: i
         width, height: pixels.
 
     Returns:
-        an RGB picture, the same on every machine.
+        an RGB image, the same on every machine.
 
     Raises:
         ValueError: no such kind, or a negative seed.
     """
     import torch
 
-    from visualcloze_nb.toyworld import draw, make_scene, to_picture
+    from visualcloze_nb.toyworld import draw, make_scene, to_image
 
     if seed < 0:
         raise ValueError(f"seed is {seed}: give 0 or more")
     chance = torch.Generator().manual_seed(seed)
-    return to_picture(draw(kind, [make_scene(seed)], height, width, chance)[0])
+    return to_image(draw(kind, [make_scene(seed)], height, width, chance)[0])
 
 
 def toy_cell(kind: str, seed: int) -> Cell:
-    """Make a cell with one picture of the toy world, and how to make it again."""
-    picture = toy_picture(kind, seed)
-    setup = ("from visualcloze_nb.widgets import toy_picture",)
-    return Cell(picture, f"toy world, {kind}, scene {seed}", Origin(setup, f"toy_picture({kind!r}, {seed})"))
+    """Make a cell with one image of the toy world, and how to make it again."""
+    image = toy_image(kind, seed)
+    setup = ("from visualcloze_nb.widgets import toy_image",)
+    return Cell(image, f"toy world, {kind}, scene {seed}", Origin(setup, f"toy_image({kind!r}, {seed})"))
 
 
 def open_ready(ready: Ready, seed: int = 0, examples: int = 2) -> Draft:
@@ -122,7 +122,7 @@ def open_ready(ready: Ready, seed: int = 0, examples: int = 2) -> Draft:
         examples: finished rows above the query, 0 to 4.
 
     Returns:
-        a draft whose targets still hold, out of sight, the pictures that belong there.
+        a draft whose targets still hold, out of sight, the images that belong there.
 
     Raises:
         ValueError: a seed or a number of examples out of range.
@@ -135,7 +135,7 @@ def open_ready(ready: Ready, seed: int = 0, examples: int = 2) -> Draft:
     draft = draft_of(made.grid)
     rows = [
         [
-            Cell(cell.picture, f"{made.columns[c]}, {cell.note}", Origin(setup, f"toy.grid.rows[{r}][{c}]"))
+            Cell(cell.image, f"{made.columns[c]}, {cell.note}", Origin(setup, f"toy.grid.rows[{r}][{c}]"))
             for c, cell in enumerate(cells)
         ]
         for r, cells in enumerate(draft.rows)

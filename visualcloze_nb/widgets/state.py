@@ -13,19 +13,19 @@ from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
-from visualcloze_nb.grid import Grid, GridError
-from visualcloze_nb.images import ImageError, to_rgb
-from visualcloze_nb.prompts import column_prompt
+from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.images import ImageError, to_rgb
+from visualcloze_nb.data.prompts import column_prompt
 
 MOST = 5  # rows and columns, as in the authors' demonstration
-KEPT = 100  # drafts to go back to; they share their pictures
+KEPT = 100  # drafts to go back to; they share their images
 DIRECTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 _NAMES = re.compile(r"\[IMAGE(\d+)\] (.+?)(?=, \[IMAGE\d| based on \[IMAGE|\.$)")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Python that makes a picture again: lines to run first, and the expression that then is the picture."""
+    """Python that makes an image again: lines to run first, and the expression that then is the image."""
 
     setup: tuple[str, ...]
     expression: str
@@ -36,12 +36,12 @@ class Cell:
     """A place in the grid.
 
     Attributes:
-        picture: RGB, or None if nothing was put here.
+        image: RGB, or None if nothing was put here.
         note: what was understood, such as `cat.jpg, 640 x 480`.
-        origin: how to make the picture again, if there is a shorter way than to store it.
+        origin: how to make the image again, if there is a shorter way than to store it.
     """
 
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
     note: str = ""
     origin: Origin | None = None
 
@@ -56,7 +56,7 @@ class Draft:
     Attributes:
         rows: cells, the query last. What lies under a target is kept, but not part of the grid.
         targets: 0-based columns of the query row that the model is to fill in.
-        names: what the pictures of each column are, for the task prompt.
+        names: what the images of each column are, for the task prompt.
         task: the task prompt by hand; None has it written from the names.
         content: the content prompt, or None for none.
         answers: by column, what the model put into a target.
@@ -81,7 +81,7 @@ class Draft:
 
 def draft_of(grid: Grid) -> Draft:
     """Open a grid: its empty cells become the targets, its task prompt gives the columns' names."""
-    rows = tuple(tuple(Cell(picture, _size(picture)) for picture in row) for row in grid.rows)
+    rows = tuple(tuple(Cell(image, _size(image)) for image in row) for row in grid.rows)
     found = {int(number) - 1: name for number, name in _NAMES.findall(grid.task)}
     names = tuple(found.get(col, "") for col in range(grid.n_cols))
     draft = Draft(rows, frozenset(grid.targets), names, grid.task, grid.content)
@@ -102,7 +102,7 @@ class BuilderState:
 
     Attributes:
         draft: the present.
-        refused: by cell (row, column from 0), why the last picture brought there was not taken.
+        refused: by cell (row, column from 0), why the last image brought there was not taken.
         selected: the cell that the controls are about.
     """
 
@@ -147,12 +147,12 @@ class BuilderState:
         found = {}
         for row, cells in enumerate(self.draft.rows):
             for col, cell in enumerate(cells):
-                if cell.picture is not None or self.is_target(row, col):
+                if cell.image is not None or self.is_target(row, col):
                     continue
                 also = " or mark it as a target" if row == self.n_rows - 1 else ""
-                found[row, col] = f"{place(row, col)} is empty: put a picture in{also}"
+                found[row, col] = f"{place(row, col)} is empty: put an image in{also}"
         if self.n_rows == 1 and len(self.draft.targets) == self.n_cols:
-            found[0, 0] = "row 1 has only targets: without examples, one cell needs a picture"
+            found[0, 0] = "row 1 has only targets: without examples, one cell needs an image"
         return found
 
     @property
@@ -172,7 +172,7 @@ class BuilderState:
         for said in self.problems.values():
             raise GridError(said)
         rows = [
-            [None if self.is_target(r, c) else cell.picture for c, cell in enumerate(cells)]
+            [None if self.is_target(r, c) else cell.image for c, cell in enumerate(cells)]
             for r, cells in enumerate(self.draft.rows)
         ]
         return Grid(rows, self.draft.task_text, self.draft.content)
@@ -231,31 +231,31 @@ class BuilderState:
         targets = frozenset(col for col in self.draft.targets if col < n_cols)
         self.change(rows=rows, names=names, targets=targets)
 
-    def put(self, row: int, col: int, picture, note: str = "", origin: Origin | None = None) -> None:
-        """Put a picture into a cell; into a target, it also ends being one.
+    def put(self, row: int, col: int, image, note: str = "", origin: Origin | None = None) -> None:
+        """Put an image into a cell; into a target, it also ends being one.
 
         Args:
             row, col: from 0.
-            picture: anything `to_rgb` reads.
+            image: anything `to_rgb` reads.
             note: what it is, in a few words; its size is added.
             origin: how to make it again.
 
         Raises:
-            ImageError: if it is not a usable picture; the reason also stands at the cell.
+            ImageError: if it is not a usable image; the reason also stands at the cell.
         """
         self._must_exist(row, col)
         try:
-            picture = to_rgb(picture, where=place(row, col))
+            image = to_rgb(image, where=place(row, col))
         except ImageError as error:
             self.refuse(row, col, str(error))
             raise
-        note = f"{note}, {_size(picture)}" if note else _size(picture)
+        note = f"{note}, {_size(image)}" if note else _size(image)
         targets = self.draft.targets - {col} if row == self.n_rows - 1 else self.draft.targets
         self.refused.pop((row, col), None)
-        self.change(rows=self._with({(row, col): Cell(picture, note, origin)}), targets=targets)
+        self.change(rows=self._with({(row, col): Cell(image, note, origin)}), targets=targets)
 
     def refuse(self, row: int, col: int, why: str) -> None:
-        """Say at a cell why a picture was not taken; the cell stays as it was."""
+        """Say at a cell why an image was not taken; the cell stays as it was."""
         self._must_exist(row, col)
         self.refused[row, col] = why
         self._tell()
@@ -294,7 +294,7 @@ class BuilderState:
         self.select(*to)
 
     def mark(self, col: int, target: bool = True) -> None:
-        """Make a cell of the query row a target, or a condition again with the picture that was there."""
+        """Make a cell of the query row a target, or a condition again with the image that was there."""
         self._must_exist(self.n_rows - 1, col)
         self.refused.pop((self.n_rows - 1, col), None)
         changed = self.draft.targets | {col} if target else self.draft.targets - {col}
@@ -302,7 +302,7 @@ class BuilderState:
             self.change(targets=changed)
 
     def name_columns(self, names: Iterable[str]) -> None:
-        """Say what the pictures of each column are; the task prompt is then written from it."""
+        """Say what the images of each column are; the task prompt is then written from it."""
         names = tuple(names)
         if len(names) != self.n_cols:
             raise GridError(f"{len(names)} names for {self.n_cols} columns: give one for each")
@@ -316,12 +316,12 @@ class BuilderState:
         """Set the content prompt; None leaves it out."""
         self.change(content=text)
 
-    def take_answers(self, pictures: Iterable[Image.Image], note: str = "from the model") -> None:
+    def take_answers(self, images: Iterable[Image.Image], note: str = "from the model") -> None:
         """Show what the model put into the targets, left to right."""
-        pictures = list(pictures)
-        if len(pictures) != len(self.draft.targets):
-            raise GridError(f"{len(pictures)} pictures for {len(self.draft.targets)} targets: give one for each")
-        cells = [Cell(picture, f"{note}, {_size(picture)}") for picture in pictures]
+        images = list(images)
+        if len(images) != len(self.draft.targets):
+            raise GridError(f"{len(images)} images for {len(self.draft.targets)} targets: give one for each")
+        cells = [Cell(image, f"{note}, {_size(image)}") for image in images]
         self.change(answers=dict(zip(sorted(self.draft.targets), cells, strict=True)))
 
     def reverse(self) -> None:
@@ -366,5 +366,5 @@ def place(row: int, col: int) -> str:
     return f"row {row + 1}, column {col + 1}"
 
 
-def _size(picture: Image.Image | None) -> str:
-    return "" if picture is None else f"{picture.width} x {picture.height}"
+def _size(image: Image.Image | None) -> str:
+    return "" if image is None else f"{image.width} x {image.height}"

@@ -1,0 +1,197 @@
+"""`python -m visualcloze_nb bench`: seconds of each part and peak memory, beside stock diffusers.
+
+Every case runs in a process of its own, so that one does not pay for what another imported or left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PARTS = [f"stage {stage} {part}" for stage in (1, 2) for part in ("text", "encode", "steps", "decode")]
+CASES = {"ours": "this package", "stock": "stock diffusers"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table, and write the numbers as JSON if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m visualcloze_nb bench", description=__doc__)
+    parser.add_argument("--model", default="tiny", help="what `load` takes: tiny, a folder")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--strength", type=float, default=0.4)
+    parser.add_argument("--repeat", type=int, default=3, help="runs after the first; the median counts")
+    parser.add_argument("--json", type=Path, help="file to write the numbers to")
+    parser.add_argument("--options", action="store_true", help="how far faster settings change the image")
+    parser.add_argument("--full-size", action="store_true", help="the full architecture on a GPU, random weights")
+    parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)  # tests: the same code, tiny
+    parser.add_argument("--case", help=argparse.SUPPRESS)  # what a process of its own is to measure
+    options = parser.parse_args(argv)
+    if options.full_size:
+        from visualcloze_nb.cli.bench_full_size import main as full_size
+
+        return full_size(options)
+    if options.case:
+        print(json.dumps(measure(options)))
+        return 0
+    if options.options:
+        for name, (mean, most) in changes(options).items():
+            print(f"{name:34}changes an image by {mean:.2f} of 255 on average, {most} at most")
+        return 0
+    found = {case: in_own_process(["--case", case], options) for case in CASES}
+    print(table(found))
+    found["settings"] = {"model": options.model, "steps": options.steps, "strength": options.strength}
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+def changes(options) -> dict[str, tuple[float, int]]:
+    """Measure how far the settings that save time or memory change the demo's image: (mean, most) of 255."""
+    import numpy as np
+    import torch
+
+    from visualcloze_nb.cli.demo import demo_grid
+    from visualcloze_nb.loading.load import load
+
+    grid, _ = demo_grid()
+
+    def fill(pipe, **more):
+        result = pipe.fill(grid, seed=0, steps=options.steps, progress=False, **more)
+        return np.asarray(result.image).astype(int)
+
+    plain = load(options.model)
+    expected = fill(plain)
+    images = {
+        "the same again (text remembered)": fill(plain),
+        "twice the padding of the text": fill(plain, max_sequence_length=2 * plain.tokenizer_2.model_max_length),
+        "dtype=torch.bfloat16": fill(load(options.model, dtype=torch.bfloat16)),
+    }
+    if shutil.which("g++") or torch.cuda.is_available():
+        images["compile=True"] = fill(load(options.model, compile=True))
+    gaps = {name: np.abs(image - expected) for name, image in images.items()}
+    return {name: (float(gap.mean()), int(gap.max())) for name, gap in gaps.items()}
+
+
+def in_own_process(arguments: list[str], options) -> dict:
+    """Run this module again with other arguments and return the JSON of its last line.
+
+    Raises:
+        RuntimeError: with the end of its error output, if it fails.
+    """
+    command = [sys.executable, "-W", "ignore", "-m", "visualcloze_nb", "bench", "--model", options.model]
+    command += ["--steps", str(options.steps), "--strength", str(options.strength)]
+    command += ["--repeat", str(options.repeat), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(options) -> dict:
+    """Load one of the two pipelines and run it: seconds and peak memory of this process."""
+    start = time.perf_counter()
+    from visualcloze_nb.cli.demo import demo_grid
+    from visualcloze_nb.loading.hardware import limit_threads
+
+    threads = limit_threads()
+    if options.case == "ours":
+        from visualcloze_nb.loading.load import load
+    else:
+        import diffusers
+
+        from visualcloze_nb.loading.load import checkpoint_folder
+    imported = time.perf_counter()
+    if options.case == "ours":
+        pipe = load(options.model)
+        run = ours
+    else:
+        pipe = diffusers.VisualClozePipeline.from_pretrained(checkpoint_folder(options.model))
+        run = stock
+    loaded = time.perf_counter()
+    grid, _ = demo_grid()
+    runs = [run(pipe, grid, options) for _ in range(1 + options.repeat)]
+    found = {name: statistics.median(run[name] for run in runs[1:] or runs) for name in runs[0]}
+    found |= {"import": imported - start, "load": loaded - imported, "first run": runs[0]["total"]}
+    found |= {"peak_mb": peak_memory() / 1e6, "threads": threads}
+    if options.case == "ours":
+        found["bare stage 1 steps"] = bare_calls(pipe, grid, options)
+    return found
+
+
+def ours(pipe, grid, options) -> dict[str, float]:
+    """Fill the grid; the texts are encoded each time, as in stock diffusers."""
+    pipe.text_cache.clear()
+    result = pipe.fill(grid, seed=0, steps=options.steps, strength=options.strength, progress=False)
+    return result.seconds
+
+
+def stock(pipe, grid, options) -> dict[str, float]:
+    """Make the same call of stock diffusers, with the sizes and the strength it does not choose itself."""
+    import torch
+
+    from visualcloze_nb.pipelines.validation import stage2_size, text_length
+
+    for part in (pipe, pipe.generation_pipe, pipe.upsampling_pipe):
+        part.set_progress_bar_config(disable=True)
+    width, height = stage2_size(*grid.layout(pipe.config.resolution).sizes[-1])
+    start = time.perf_counter()
+    pipe(
+        task_prompt=grid.task,
+        content_prompt=grid.content,
+        image=grid.to_lists(),
+        num_inference_steps=options.steps,
+        upsampling_strength=options.strength,
+        upsampling_width=width,
+        upsampling_height=height,
+        max_sequence_length=text_length(None, pipe.tokenizer_2),
+        generator=torch.Generator("cpu").manual_seed(0),
+    )
+    return {"total": time.perf_counter() - start}
+
+
+def bare_calls(pipe, grid, options) -> float:
+    """Time as many calls of the transformer as stage 1 makes, with the same inputs and nothing around them."""
+    import torch
+
+    kept = {}
+    hook = pipe.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: kept.update(kwargs), with_kwargs=True
+    )
+    pipe.fill(grid, seed=0, steps=1, strength=0, progress=False)
+    hook.remove()
+    seconds = []
+    with torch.no_grad():
+        for _ in range(1 + options.repeat):
+            start = time.perf_counter()
+            for _ in range(options.steps):
+                pipe.transformer(**kept)
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:] or seconds)
+
+
+def peak_memory() -> float:
+    """Give the most memory this process ever held, in bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) * (1 if sys.platform == "darwin" else 1024)
+
+
+def table(found: dict[str, dict]) -> str:
+    """Lay the numbers out."""
+    ours, stock = found["ours"], found["stock"]
+    lines = [f"{'seconds':22}{'this package':>14}{'stock diffusers':>17}"]
+    for name in ("import", "load", "first run", *PARTS, "total"):
+        if name in ours:
+            other = f"{stock[name]:17.2f}" if name in stock else f"{'':17}"
+            lines.append(f"{name:22}{ours[name]:14.2f}{other}")
+    lines.append(f"{'peak memory, MB':22}{ours['peak_mb']:14.0f}{stock['peak_mb']:17.0f}")
+    ratio = ours["stage 1 steps"] / ours["bare stage 1 steps"]
+    lines.append(f"stage 1 steps take {ratio:.2f} times the bare calls of the transformer")
+    lines.append(f"{ours['threads']} threads; a run's parts are medians, after a first run")
+    return "\n".join(lines)

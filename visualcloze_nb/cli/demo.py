@@ -1,0 +1,98 @@
+"""`python -m visualcloze_nb demo`: two examples, one query, the bundled model, one image of it all."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.images import resize_and_crop
+
+TASK = "image > edge"
+EXAMPLES = 2
+CELL = 128  # pixels of a drawn cell in the grid
+SIDE = 192  # pixels of the stages and the truth
+
+
+def demo_grid(task: str = TASK, seed: int = 0, height: int = 64, width: int = 64) -> tuple[Grid, Image.Image]:
+    """Make a grid of scenes that no training has seen, and the image that belongs in its empty cell.
+
+    Args:
+        task: a path of the toy world's graph, such as `"image > depth"`; its last kind is the target.
+        seed: which scenes; each seed gives other ones.
+        height, width: pixels of a cell.
+
+    Returns:
+        the grid, and the ground truth at three times its size, as large as stage 2 makes it.
+
+    Raises:
+        ValueError: no such task or kind of image, or a seed whose scenes are not held out.
+    """
+    from visualcloze_nb.toyworld import sample
+
+    made = sample(task, seed, EXAMPLES, height=height, width=width)
+    return made.grid, made.large()[0]
+
+
+def draw_page(result, truth: Image.Image, titles: list[str]) -> Image.Image:
+    """Draw the filled grid, and below it stage 1, stage 2 and the ground truth.
+
+    Args:
+        result: what `pipe.fill` gave for a grid with one target.
+        truth: what belongs there.
+        titles: one for each column of the grid.
+    """
+    above = result.grid.image(cell=CELL, titles=titles, outline=result.query.targets)
+    panels = {
+        f"stage 1 ({_size(result.stage1[0])})": result.stage1[0],
+        f"stage 2 ({_size(result.image)})": result.image,
+        "ground truth": truth,
+    }
+    font, gap, line = ImageFont.load_default(14), 10, 24
+    width = max(above.width, len(panels) * (SIDE + gap) + gap)
+    height = above.height + line + round(SIDE * truth.height / truth.width) + gap
+    page = Image.new("RGB", (width, height), "white")
+    page.paste(above, ((width - above.width) // 2, 0))
+    pen, left = ImageDraw.Draw(page), (width - len(panels) * (SIDE + gap) + gap) // 2
+    for title, panel in panels.items():
+        size = (SIDE, round(SIDE * panel.height / panel.width))
+        pen.text((left + SIDE // 2, above.height + 2), title, fill="black", font=font, anchor="ma")
+        page.paste(resize_and_crop(panel, *size), (left, above.height + line))
+        left += SIDE + gap
+    return page
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fill a grid, write the page, print where it is and how long each part took."""
+    parser = argparse.ArgumentParser("python -m visualcloze_nb demo", description=__doc__.split(": ")[1])
+    parser.add_argument("--task", default=TASK, help=f"a path of the toy world's graph; else {TASK!r}")
+    parser.add_argument("--seed", type=int, default=13, help="other scenes and other noise; else 13")
+    parser.add_argument("--out", type=Path, default=Path("demo.png"), help="where to write; else demo.png")
+    options = parser.parse_args(argv)
+
+    clock = [time.perf_counter()]
+    try:
+        grid, truth = demo_grid(options.task, options.seed)
+    except ValueError as error:
+        parser.error(str(error))
+    clock.append(time.perf_counter())
+    from visualcloze_nb import load
+
+    pipe = load("tiny")
+    clock.append(time.perf_counter())
+    result = pipe.fill(grid, seed=options.seed)
+    titles = [kind for part in options.task.split(" > ") for kind in part.split(" + ")]
+    draw_page(result, truth, titles).save(options.out)
+
+    parts = {"draw the scenes": clock[1] - clock[0], "load the model": clock[2] - clock[1], **result.seconds}
+    for part, seconds in parts.items():
+        print(f"{part:>16} {seconds:6.2f} s")
+    print(f"{options.task}: {options.out.resolve()}")
+    return 0
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} x {image.height}"

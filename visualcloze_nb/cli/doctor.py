@@ -1,0 +1,82 @@
+"""`python -m visualcloze_nb doctor`: what this machine can run, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+
+from visualcloze_nb.loading.hardware import probe
+from visualcloze_nb.loading.load import HUB, TINY, plan, token
+from visualcloze_nb.loading.memory_plan import Machine, gb
+
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "Pillow")
+OPTIONAL = {
+    "bitsandbytes": "4-bit weights, for GPUs under 40 GB",
+    "peft": "LoRA",
+    "ipywidgets": "live controls in notebooks",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print machine, versions, a plan for each model, and advice; returns 0 if the bundled model can run."""
+    parser = argparse.ArgumentParser(prog="python -m visualcloze_nb doctor", description=__doc__)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="tiny, 384, 512, 384-lora, a folder")
+    models = parser.parse_args(argv).models or ["tiny", *HUB]
+    machine = probe()
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    print(describe_machine(machine))
+    print(", ".join(f"{name} {version(name) or 'missing'}" for name in PACKAGES))
+    for name, use in OPTIONAL.items():
+        print(f"{name} {version(name) or 'not installed'}: {use}")
+    print()
+    for name in models:
+        print(f"{name}:", report(name, machine), "", sep="\n")
+    print("\n".join(f"- {line}" for line in advice(machine)))
+    return 0 if (TINY / "model_index.json").is_file() else 1
+
+
+def describe_machine(machine: Machine) -> str:
+    """Put a machine in words."""
+    gpu = f"{machine.gpu}, {gb(machine.gpu_memory)}" if machine.gpu else "none"
+    bf16 = ", bf16" if machine.bf16 else ", no bf16" if machine.gpu else ""
+    return f"CPU cores {machine.cores}, free RAM {gb(machine.ram)}, free disk {gb(machine.disk)}\nGPU: {gpu}{bf16}"
+
+
+def report(name: str, machine: Machine) -> str:
+    """Say how a model would run here, or why it cannot be told."""
+    try:
+        found = plan(name, "cpu" if name == "tiny" else "auto", machine=machine)
+    except Exception as error:  # a doctor reports, whatever the patient has
+        return f"  {type(error).__name__}: {error}"
+    head = "does not run here; the last way tried:" if found.missing else "runs here:"
+    return "\n".join([f"  {head}", *(f"  {line}" for line in found.words().splitlines())])
+
+
+def version(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def advice(machine: Machine) -> list[str]:
+    """Say what to do about what is missing."""
+    lines = []
+    if not (TINY / "model_index.json").is_file():
+        lines.append("the bundled checkpoint is missing: install the package again, or clone with all files")
+    if machine.gpu is None:
+        lines.append("no GPU that torch can use: the tiny model runs here; for the full one take a GPU machine")
+    elif not machine.four_bit and machine.gpu_memory < 40e9:
+        lines.append("pip install bitsandbytes: the full model fits this GPU only in 4 bits")
+    if machine.gpu and not machine.bf16:
+        lines.append("this GPU has no bf16: float16 is used, which nobody has verified for this model yet")
+    if token() is None:
+        lines.append(
+            "no hub token: FLUX.1-Fill-dev (384-lora) is gated; accept its conditions on its page, make a read "
+            "token, and set HF_TOKEN"
+        )
+    if machine.ram < 1.2e9:
+        lines.append("less than 1.2 GB of RAM is free: close other notebooks")
+    return lines or ["nothing is missing"]

@@ -1,0 +1,264 @@
+"""A grid: finished examples above, one unfinished query below.
+
+Every row does the same task, every column holds the same kind of image, and the empty cells of the last
+row are the targets: what the model is to fill in. A grid never changes; its methods give new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from visualcloze_nb.data import prompts
+from visualcloze_nb.data.images import fit_size, resize_and_crop, to_rgb
+from visualcloze_nb.data.layout import GridError, Layout
+
+PATCH = 2  # FLUX packs 2 x 2 latent pixels into one token
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Grid:
+    """Examples, a query with empty cells, and the texts that go with them.
+
+    Args:
+        rows: the rows, top to bottom, each a list of cells of the same length. A cell is anything `to_rgb`
+            reads (path, bytes, PIL image, array), or None for a target. Only the last row may have None.
+        task: what a row does; `prompts.task_prompt` writes it in the authors' form.
+        content: what the target shows. None leaves it out; "" keeps an empty "… depicts:", as diffusers does.
+
+    Raises:
+        GridError: if the grid is empty or ragged, an example has an empty cell, nothing says how large the
+            query is, or a text is not a string.
+        ImageError: if a cell is not a usable image.
+    """
+
+    rows: tuple[tuple[Image.Image | None, ...], ...]
+    task: str = ""
+    content: str | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.task, str):
+            raise GridError(f'task is of type {type(self.task).__name__}, not a text: use "" for none')
+        if not (self.content is None or isinstance(self.content, str)):
+            raise GridError(f"content is of type {type(self.content).__name__}, not a text: use None for none")
+        object.__setattr__(self, "rows", _checked(self.rows))
+
+    @property
+    def n_rows(self) -> int:
+        """Rows, the query included."""
+        return len(self.rows)
+
+    @property
+    def n_cols(self) -> int:
+        """Columns."""
+        return len(self.rows[0])
+
+    @property
+    def examples(self) -> tuple[tuple[Image.Image, ...], ...]:
+        """The finished rows, all but the last."""
+        return self.rows[:-1]
+
+    @property
+    def query(self) -> tuple[Image.Image | None, ...]:
+        """The last row; None marks a target."""
+        return self.rows[-1]
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """0-based columns of the empty cells of the last row; () for a finished grid."""
+        return tuple(col for col, cell in enumerate(self.query) if cell is None)
+
+    @property
+    def layout_prompt(self) -> str:
+        """The sentence that says how many images lie where."""
+        return prompts.layout_prompt(self.n_rows, self.n_cols)
+
+    @property
+    def prompt(self) -> str:
+        """All that the text encoders read in stage 1."""
+        return prompts.full_prompt(self.n_rows, self.n_cols, self.task, self.content)
+
+    def require_targets(self) -> Grid:
+        """Return this grid if there is something to fill in.
+
+        Raises:
+            GridError: if no cell of the last row is empty.
+        """
+        if not self.targets:
+            raise GridError(f"row {self.n_rows} has no empty cell to fill: put None where the answer belongs")
+        return self
+
+    def layout(self, resolution: int, vae_scale_factor: int = 8) -> Layout:
+        """Say what sizes the cells get and how they become tokens.
+
+        Each row has its own cell size: about `resolution`² pixels at the aspect ratio of its first image.
+        The other images of the row are scaled to cover that size and cropped equally on both sides. A query
+        that is empty throughout takes the size of the last example. Several targets change nothing: they lie
+        in one row (diffusers 0.42.1 resizes once more, with width and height swapped).
+
+        Args:
+            resolution: `pipe.resolution`: 384 or 512, or 64 for the tiny model.
+            vae_scale_factor: pixels along one side of a latent.
+
+        Returns:
+            sizes, token counts and position ids.
+        """
+        multiple = PATCH * vae_scale_factor
+        firsts = [next((cell for cell in row if cell is not None), None) for row in self.rows]
+        if firsts[-1] is None:
+            firsts[-1] = firsts[-2]
+        sizes = tuple(fit_size(first.width, first.height, resolution, multiple) for first in firsts)
+        return Layout(sizes, self.n_cols, multiple, self.targets)
+
+    def fitted(self, resolution: int, vae_scale_factor: int = 8) -> list[list[Image.Image | None]]:
+        """Give the cells at the sizes of `layout`, scaled and cropped, targets still None."""
+        sizes = self.layout(resolution, vae_scale_factor).sizes
+        return [
+            [None if cell is None else resize_and_crop(cell, *size) for cell in row]
+            for row, size in zip(self.rows, sizes, strict=True)
+        ]
+
+    def fill(self, images: Sequence) -> Grid:
+        """Put images into the empty cells, left to right.
+
+        Args:
+            images: as many images as there are targets, each anything `to_rgb` reads.
+
+        Returns:
+            a finished grid.
+
+        Raises:
+            GridError: if the number does not fit.
+        """
+        images = list(images)
+        if len(images) != len(self.targets):
+            raise GridError(f"{len(images)} images for {len(self.targets)} empty cells: give one for each")
+        new = dict(zip(self.targets, images, strict=True))
+        return self.replace(rows=[*self.examples, [new.get(c, cell) for c, cell in enumerate(self.query)]])
+
+    def with_blanks(self, *columns: int, query: Sequence | None = None) -> Grid:
+        """Keep the examples and ask for other columns: this is how a task is run backwards.
+
+        The task text stays as it is. Where it tells of the other way, give a fitting one: `.replace(task=…)`.
+
+        Args:
+            columns: 0-based columns that become targets; at least one.
+            query: a full row of images to take the query from; by default this grid's own last row.
+
+        Returns:
+            a grid whose targets are exactly `columns`.
+
+        Raises:
+            GridError: if a column does not exist, or a cell that is no longer a target has no image.
+        """
+        row = list(self.query if query is None else query)
+        if len(row) != self.n_cols:
+            raise GridError(f"query has {len(row)} cells and the grid {self.n_cols} columns: give a full row")
+        if not columns:
+            raise GridError("with_blanks needs at least one column: name the column to be made, from 0")
+        for col in columns:
+            if not isinstance(col, (int, np.integer)) or not 0 <= col < self.n_cols:
+                raise GridError(f"there is no column {col!r}: columns are 0 to {self.n_cols - 1}")
+        for col, cell in enumerate(row):
+            if cell is None and col not in columns:
+                raise GridError(
+                    f"row {self.n_rows}, column {col + 1} is empty and would have to be a condition: "
+                    "pass query=[…] with an image for it"
+                )
+        blanked = [None if col in columns else cell for col, cell in enumerate(row)]
+        return self.replace(rows=[*self.examples, blanked])
+
+    def with_examples(self, examples: Sequence[Sequence]) -> Grid:
+        """Keep the query and the texts and show other examples; [] shows none."""
+        return self.replace(rows=[*examples, self.query])
+
+    def replace(self, **changes) -> Grid:
+        """Return a grid with other `rows`, `task` or `content`."""
+        return replace(self, **changes)
+
+    def to_lists(self) -> list[list[Image.Image | None]]:
+        """Give the rows as diffusers' `image=` takes them."""
+        return [list(row) for row in self.rows]
+
+    def image(self, cell: int = 128, titles: Sequence[str] | None = None, outline=None) -> Image.Image:
+        """Draw the grid as one image, empty cells hatched and targets outlined.
+
+        Args:
+            cell: a drawn cell has about `cell`² pixels.
+            titles: one text for each column, written above it.
+            outline: 0-based columns of the last row to outline; by default the targets.
+
+        Returns:
+            an RGB image.
+        """
+        from visualcloze_nb.data.grid_image import compose_grid
+
+        return compose_grid(self, cell, titles, self.targets if outline is None else tuple(outline))
+
+    @property
+    def alt(self) -> str:
+        """The grid in words, for readers who do not see the image."""
+        query = ", ".join("empty" if cell is None else "an image" for cell in self.query)
+        count = len(self.examples)
+        return f"Grid of {count} example {'row' if count == 1 else 'rows'} above a query row: {query}."
+
+    def _repr_png_(self) -> bytes:
+        from visualcloze_nb.data.grid_image import png_bytes
+
+        return png_bytes(self.image())
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        from visualcloze_nb.data.grid_image import mimebundle
+
+        return mimebundle(self)
+
+    def __repr__(self) -> str:
+        columns = ", ".join(str(col + 1) for col in self.targets)
+        one = len(self.targets) == 1
+        targets = f"target in column {columns}" if one else f"targets in columns {columns}"
+        targets = targets if columns else "finished"
+        texts = f"task={self.task!r}, content={self.content!r}"
+        return f"<Grid {self.n_rows} x {self.n_cols}, {targets}, {texts}>"
+
+    def _key(self) -> tuple:
+        cells = [[cell and (cell.size, cell.tobytes()) for cell in row] for row in self.rows]
+        return cells, self.task, self.content
+
+    def __eq__(self, other) -> bool:
+        return self._key() == other._key() if isinstance(other, Grid) else NotImplemented
+
+    def __hash__(self) -> int:
+        shape = tuple(tuple(cell and cell.size for cell in row) for row in self.rows)
+        return hash((shape, self.task, self.content))
+
+
+def _checked(rows) -> tuple[tuple[Image.Image | None, ...], ...]:
+    """Return the rows as tuples of RGB images, or raise the first thing that is wrong."""
+    if not isinstance(rows, (list, tuple)):
+        raise GridError(f"rows is of type {type(rows).__name__}: give a list of rows, each a list of images")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, (list, tuple)):
+            raise GridError(f"row {number} is of type {type(row).__name__}: give a list of images for each row")
+    if not rows or not rows[0]:
+        raise GridError("the grid has no cells: give a list of rows, each a list of images")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise GridError(
+                f"row {number} has {len(row)} cells, row 1 has {len(rows[0])}: all rows need the same number"
+            )
+    for number, row in enumerate(rows[:-1], start=1):
+        for col, cell in enumerate(row, start=1):
+            if cell is None:
+                raise GridError(f"row {number}, column {col} is empty: only the last row may have blanks")
+    if len(rows) == 1 and all(cell is None for cell in rows[0]):
+        raise GridError("row 1 has no image and there is no example to take a size from: add one")
+    return tuple(
+        tuple(
+            None if cell is None else to_rgb(cell, where=f"row {number}, column {col}")
+            for col, cell in enumerate(row, start=1)
+        )
+        for number, row in enumerate(rows, start=1)
+    )

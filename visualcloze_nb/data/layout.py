@@ -1,0 +1,93 @@
+"""The geometry of a grid: how cells of pixels become one row of tokens.
+
+The images of a row lie side by side in one strip. A strip is cut into squares, 16 pixels wide (the VAE
+shrinks by 8, FLUX packs 2 x 2 latent pixels), read line by line; the strips follow each other top to bottom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class GridError(ValueError):
+    """A grid does not follow the rules; the message names the cell and says what to do."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the cells of a grid lie when a model of one resolution sees it.
+
+    Attributes:
+        sizes: (width, height) in pixels of each cell, one pair a row.
+        n_cols: cells in a row.
+        multiple: pixels along one side of a token (16: VAE factor 8, patch 2).
+        targets: 0-based columns of the targets in the last row.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    n_cols: int
+    multiple: int
+    targets: tuple[int, ...] = ()
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Tokens of each row's strip: (down, across)."""
+        return [(h // self.multiple, w // self.multiple * self.n_cols) for w, h in self.sizes]
+
+    @property
+    def tokens(self) -> list[int]:
+        """Number of tokens of each row."""
+        return [down * across for down, across in self.shapes]
+
+    @property
+    def total(self) -> int:
+        """Number of image tokens of the whole grid, L; text tokens come on top."""
+        return sum(self.tokens)
+
+    @property
+    def row_slices(self) -> list[slice]:
+        """Where each row's tokens lie among all L."""
+        ends = np.cumsum([0, *self.tokens]).tolist()
+        return [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Position ids, float32 (L, 3): row of the grid from 1, y and x in its strip from 0, in tokens."""
+        blocks = [
+            np.stack(np.meshgrid([row], np.arange(down), np.arange(across), indexing="ij"), -1).reshape(-1, 3)
+            for row, (down, across) in enumerate(self.shapes, start=1)
+        ]
+        return np.concatenate(blocks).astype(np.float32)
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The cell that each token belongs to, int (L, 2): row and column, both from 0."""
+        ids = self.ids.astype(int)
+        across = np.array([width // self.multiple for width, _ in self.sizes])
+        rows = ids[:, 0] - 1
+        return np.stack([rows, ids[:, 2] // across[rows]], -1)
+
+    @property
+    def target_tokens(self) -> np.ndarray:
+        """True for the tokens that are to be filled in, bool (L,)."""
+        rows, cols = self.cells.T
+        return (rows == len(self.sizes) - 1) & np.isin(cols, self.targets)
+
+    def target_box(self, col: int) -> tuple[int, int, int, int]:
+        """Say where a cell lies in the last row's strip.
+
+        Args:
+            col: 0-based column.
+
+        Returns:
+            (left, top, right, bottom) in pixels, as `Image.crop` takes it.
+
+        Raises:
+            GridError: if there is no such column.
+        """
+        if not 0 <= col < self.n_cols:
+            raise GridError(f"there is no column {col}: columns are 0 to {self.n_cols - 1}")
+        width, height = self.sizes[-1]
+        return col * width, 0, (col + 1) * width, height

@@ -1,0 +1,90 @@
+"""The three texts a VisualCloze grid is given: layout, task and content.
+
+The model reads one string: where the images lie (layout), what a row does (task), and, if you like, what
+the missing image shows (content). The wording is fixed by how the released models were trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+CONTENT_LEAD = "The last image of the last row depicts:"
+
+
+def layout_prompt(rows: int, cols: int) -> str:
+    """Say how many images lie where.
+
+    Args:
+        rows: rows of the grid, 1 or more, the query row included.
+        cols: columns of the grid, 1 or more.
+
+    Returns:
+        the sentence diffusers writes for the same grid. (diffusers 0.42.1 wraps it in a one-element tuple, so
+        its encoders read brackets and quotes as well; ours read the sentence.)
+    """
+    return f"A grid layout with {rows} rows and {cols} columns, displaying {rows * cols} images arranged side by side."
+
+
+def task_prompt(inputs: Sequence[str], outputs: Sequence[str]) -> str:
+    """Write a task prompt in the authors' form, inputs in the first columns and outputs in the last.
+
+    Args:
+        inputs: what the images of the first columns are, such as `["an edge map"]`; may be empty.
+        outputs: what the images of the remaining columns are; at least one.
+
+    Returns:
+        `In each row, a logical task is demonstrated to achieve [IMAGE2] … based on [IMAGE1] ….`
+
+    Raises:
+        ValueError: if `outputs` is empty, or either is a bare string.
+    """
+    for name, value in (("inputs", inputs), ("outputs", outputs)):
+        if isinstance(value, str):
+            raise ValueError(f"{name} is a single string: give a list, one text per column")
+    columns = [*inputs, *outputs]
+    return column_prompt(columns, range(len(inputs), len(columns)))
+
+
+def column_prompt(columns: Sequence[str], targets: Sequence[int]) -> str:
+    """Write a task prompt for targets in any columns, as reverse generation needs it.
+
+    Args:
+        columns: what the images of each column are, left to right.
+        targets: 0-based columns of the targets; at least one. `[IMAGE1]` in the text is column 0.
+
+    Returns:
+        the prompt; the targets are named first, then, if there are any, the other columns.
+
+    Raises:
+        ValueError: if there is no target or a target is not a column.
+    """
+    targets = list(targets)
+    if not targets:
+        raise ValueError("a task needs at least one output: name the column that is to be made")
+    for target in targets:
+        if not 0 <= target < len(columns):
+            raise ValueError(f"target column {target} does not exist: columns are 0 to {len(columns) - 1}")
+
+    def name(chosen: Sequence[int]) -> str:
+        return ", ".join(f"[IMAGE{column + 1}] {columns[column]}" for column in chosen)
+
+    others = [column for column in range(len(columns)) if column not in targets]
+    basis = f" based on {name(others)}" if others else ""
+    return f"In each row, a logical task is demonstrated to achieve {name(targets)}{basis}."
+
+
+def full_prompt(rows: int, cols: int, task: str | None, content: str | None) -> str:
+    """Join the three texts as diffusers does: this is what both text encoders read in stage 1.
+
+    Args:
+        rows: rows of the grid.
+        cols: columns of the grid.
+        task: what a row does; None counts as "".
+        content: what the target shows. None leaves the sentence out; "" keeps its empty beginning, as stock
+            diffusers does and the documented edge example relies on.
+
+    Returns:
+        the layout, task and content texts, parted by single spaces, without space at the ends.
+    """
+    ending = "" if content is None else f"{CONTENT_LEAD} {content}"
+    return f"{layout_prompt(rows, cols)} {task or ''} {ending}".strip()

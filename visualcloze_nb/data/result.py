@@ -1,0 +1,166 @@
+"""What `pipe.fill` returns: the images, the grid they complete, and how they came about.
+
+A saved image carries its provenance, so that a file found a year later still says which model made it,
+from which texts, with which seed and settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from visualcloze_nb import __version__
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.grid_image import mimebundle, png_bytes
+
+PROVENANCE = "visualcloze_nb"  # the key of the PNG text chunk
+
+
+@dataclass(eq=False, repr=False)
+class Result:
+    """The outcome of one run.
+
+    Args:
+        images: the targets, left to right, as they came out of the last stage.
+        stage1: the targets as stage 1 gave them; the same images as `images` where stage 2 was left out.
+        query: the grid that was asked for.
+        trace: what each step left behind, or None if it was not kept.
+        seed: the seed of the noise, or None if a generator was given.
+        settings: the arguments of the run: steps, strength, guidance, sizes.
+        seconds: time of each part, such as `{"text": 0.1, "stage 1": 2.0}`.
+        model: name or path of the checkpoint.
+        versions: of torch, diffusers and so on; the package's own is added.
+    """
+
+    images: list[Image.Image]
+    stage1: list[Image.Image]
+    query: Grid
+    trace: list[Any] | None = None
+    seed: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    model: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("images", "stage1"):
+            count, wanted = len(getattr(self, name)), len(self.query.targets)
+            if count != wanted:
+                raise ValueError(f"{name} holds {count} images for {wanted} targets: give one for each")
+
+    @property
+    def image(self) -> Image.Image:
+        """The first target."""
+        return self.images[0]
+
+    @property
+    def grid(self) -> Grid:
+        """The query grid with its empty cells filled."""
+        return self.query.fill(self.images)
+
+    def provenance(self) -> dict[str, Any]:
+        """Tell how the images came about, in plain JSON values.
+
+        Returns:
+            model, seed, settings, the three texts, the grid's shape, a SHA-256 of its images, seconds,
+            versions.
+        """
+        record = {
+            "model": self.model,
+            "seed": self.seed,
+            "settings": self.settings,
+            "layout": self.query.layout_prompt,
+            "task": self.query.task,
+            "content": self.query.content,
+            "rows": self.query.n_rows,
+            "columns": self.query.n_cols,
+            "targets": self.query.targets,
+            "images_sha256": _digest(self.query),
+            "seconds": self.seconds,
+            "versions": {"visualcloze_nb": __version__, **self.versions},
+        }
+        return json.loads(json.dumps(record, default=_plain))
+
+    def save(self, path: str | os.PathLike, target: int = 0) -> Path:
+        """Write one target as PNG, with its provenance inside; an existing file is replaced as a whole.
+
+        Args:
+            path: where to; the ending must be `.png`.
+            target: which of `images`, from 0.
+
+        Returns:
+            the path.
+
+        Raises:
+            ValueError: if the ending is another or there is no such target.
+            OSError: if the file cannot be written; an existing file is then left as it was.
+        """
+        path = Path(path).expanduser()
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"{path.name!r} does not end in .png: only PNG keeps the provenance")
+        if not 0 <= target < len(self.images):
+            raise ValueError(f"there is no target {target}: targets are 0 to {len(self.images) - 1}")
+        record = json.dumps({**self.provenance(), "target": target}, ensure_ascii=False)
+        texts = {PROVENANCE: record, "Software": f"visualcloze_nb {__version__}"}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_bytes(png_bytes(self.images[target], texts))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    @property
+    def alt(self) -> str:
+        """The result in words, for readers who do not see the image."""
+        columns = ", ".join(str(col + 1) for col in self.query.targets)
+        return f"{self.query.alt[:-1]}; the model filled column {columns}."
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self.grid.image(outline=self.query.targets))
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return mimebundle(self)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{image.width} x {image.height}" for image in self.images)
+        return f"<Result {sizes}, model={self.model!r}, seed={self.seed}>"
+
+
+def read_provenance(path: str | os.PathLike) -> dict[str, Any]:
+    """Read back what `Result.save` wrote into a PNG.
+
+    Args:
+        path: a PNG file.
+
+    Returns:
+        the record, as `Result.provenance` gives it, and which target the file holds.
+
+    Raises:
+        ValueError: if the file holds no such record.
+    """
+    with Image.open(path, formats=["PNG"]) as image:
+        image.load()  # text chunks may follow the pixels
+        record = getattr(image, "text", {}).get(PROVENANCE)
+    if record is None:
+        raise ValueError(f"{os.fspath(path)!r} holds no provenance: it was not written by Result.save")
+    return json.loads(record)
+
+
+def _digest(grid: Grid) -> str:
+    digest = hashlib.sha256()
+    for row in grid.rows:
+        for cell in row:
+            digest.update(b"-" if cell is None else repr(cell.size).encode() + cell.tobytes())
+    return digest.hexdigest()
+
+
+def _plain(value):
+    """Make JSON of numbers that numpy or torch wrapped; of anything else its text."""
+    return value.item() if getattr(value, "shape", None) == () else str(value)

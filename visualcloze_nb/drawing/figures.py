@@ -1,0 +1,229 @@
+"""The lessons' figures: a grid, a result, a sheet of images, a comparison.
+
+Every function returns a `Figure` that a notebook shows by itself, once, with its words for readers who do
+not see it. Only these functions import matplotlib.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from visualcloze_nb.data.grid_image import FRAME, STRETCH, TARGET, TEXT, blank
+from visualcloze_nb.data.images import resize_and_crop, to_rgb
+from visualcloze_nb.drawing.fingerprint import check_image, signature
+
+__all__ = ["check_image", "compare", "show_grid", "show_result", "sheet", "signature"]
+
+WIDTH = 7.6  # inches: a notebook's width at 100 dots an inch
+DPI = 100
+CELL = 2.4  # inches: the largest an image is drawn
+SMALL, NORMAL = 9.5, 11  # points
+LINE, LETTER = 0.19, 0.098  # inches, about: a line of text, a letter of a title
+
+
+def show_grid(grid, title: str = "", titles: Sequence[str] | None = None, outline=None):
+    """Draw a grid: examples, query, empty cells hatched, targets outlined.
+
+    Args:
+        grid: a `Grid`.
+        title: what to see.
+        titles: one text for each column.
+        outline: 0-based columns of the last row to outline; by default the targets.
+
+    Returns:
+        the figure.
+
+    Raises:
+        ValueError: if the number of titles is not the number of columns.
+    """
+    image = grid.image(cell=144, titles=titles, outline=outline)
+    return _figure([], title=title, alt=grid.alt, above=image)
+
+
+def show_result(result, truth=None, title: str = "", titles: Sequence[str] | None = None):
+    """Draw what a run gave: the filled grid, and each target after stage 1 and after stage 2.
+
+    Args:
+        result: a `Result`.
+        truth: the right answers, if they are known: one image, or a list with one for each target.
+        title: what to see.
+        titles: one text for each column of the grid.
+
+    Returns:
+        the figure.
+
+    Raises:
+        ValueError: if the number of truths is not the number of targets.
+    """
+    truths = list(truth) if isinstance(truth, (list, tuple)) else [] if truth is None else [truth]
+    if truths and len(truths) != len(result.images):
+        raise ValueError(f"{len(truths)} truths for {len(result.images)} targets: give one for each")
+    stages = {"stage 1": result.stage1}
+    if list(result.images) != list(result.stage1):  # stage 2 may have been left out
+        stages["stage 2"] = result.images
+    shown = {**stages, "ground truth": truths} if truths else stages
+    rows, labels = [], []
+    for number, column in enumerate(result.query.targets):
+        which = f", column {column + 1}" if len(result.images) > 1 else ""
+        rows.append([images[number] for images in shown.values()])
+        labels.append([f"{name}{which}\n{_size(to_rgb(images[number]))}" for name, images in shown.items()])
+    above = result.grid.image(cell=128, titles=titles, outline=result.query.targets)
+    outline = range(len(stages))
+    return _figure(rows, labels, title=title, alt=result.alt, above=above, outline=outline)
+
+
+def sheet(images: Sequence, titles: Sequence[str] | None = None, cols: int = 4, title: str = ""):
+    """Draw many images in rows, all at one size.
+
+    Args:
+        images: anything `to_rgb` reads; None draws an empty cell.
+        titles: one text for each.
+        cols: images in a row, 1 or more.
+        title: what to see.
+
+    Returns:
+        the figure.
+
+    Raises:
+        ValueError: if there are no images, or titles and images are not equally many.
+    """
+    images = list(images)
+    if not images or cols < 1:
+        raise ValueError("a sheet needs at least one image and one column")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"{len(titles)} titles for {len(images)} images: give one for each")
+    cols = min(cols, len(images))
+    rows = [images[start : start + cols] for start in range(0, len(images), cols)]
+    labels = titles and [list(titles[start : start + cols]) for start in range(0, len(images), cols)]
+    words = f"Sheet of {len(images)} images" + (f": {', '.join(titles)}." if titles else ".")
+    return _figure(rows, labels, title=title, alt=words)
+
+
+def compare(images: Mapping[str, object], reference: str | None = None, title: str = ""):
+    """Draw images side by side, and under each how it differs from one of them.
+
+    Args:
+        images: names and images, all drawn at the reference's size.
+        reference: the name of the one to compare with; by default the first. Its own lower cell stays empty.
+        title: what to see.
+
+    Returns:
+        the figure; the lower row shows the absolute difference, black where there is none, brightened so
+        that its largest value is white, and says how large that is.
+
+    Raises:
+        ValueError: if there are fewer than two images, or none of that name.
+    """
+    if len(images) < 2:
+        raise ValueError("compare needs at least two images")
+    reference = next(iter(images)) if reference is None else reference
+    if reference not in images:
+        raise ValueError(f"there is no image {reference!r}: the names are {', '.join(images)}")
+    base = to_rgb(images[reference])
+    fitted = {name: resize_and_crop(to_rgb(image), *base.size) for name, image in images.items()}
+    lower, words = [], []
+    for name, image in fitted.items():
+        off = np.abs(np.asarray(image).astype(int) - np.asarray(base)).max(-1)
+        bright = (off * (255 / max(off.max(), 1))).astype(np.uint8)
+        lower.append(_NOTHING if name == reference else Image.fromarray(bright))
+        words.append("" if name == reference else f"differs from {reference}\nby up to {off.max()} of 255")
+    alt = f"{', '.join(images)} side by side. " + "; ".join(
+        f"{name} {text}" for name, text in zip(fitted, words, strict=True) if text
+    ).replace("\n", " ")
+    rows, labels = [list(fitted.values()), lower], [list(fitted), words]
+    return _figure(rows, labels, title=title, alt=alt + ".")
+
+
+_NOTHING = object()  # a place of a figure where nothing is drawn
+
+
+def _figure(rows, labels=None, *, title, alt, above=None, outline=()):
+    """Lay rows of images out under each other, a label over each, `above` over them all (in inches)."""
+    labels = labels or [[""] * len(row) for row in rows]
+    cols = max((len(row) for row in rows), default=1)
+    cell = min(WIDTH / cols, CELL) if rows else 0
+    shown = above and (min(WIDTH, above.width / DPI), min(WIDTH / above.width, 1 / DPI) * above.height)
+    width = min(WIDTH, max(cols * cell, shown[0] if shown else 0, len(title) * LETTER))
+    title = textwrap.fill(title, int(width / LETTER)) if title else ""
+    head = (title.count("\n") + 1) * LINE + 0.1 if title else 0
+    lines = [max(label.count("\n") + 1 if label else 0 for label in row) for row in labels]
+    ratios = [_ratio(row) for row in rows]
+    side = cell * 0.94  # a little air between the cells
+    heights = [side * ratio + LINE * count + 0.1 for ratio, count in zip(ratios, lines, strict=True)]
+    height = head + (shown[1] + 0.1 if shown else 0) + sum(heights)
+
+    figure = figure_class()(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure.alt = f"{title}. {alt}".replace("\n", " ") if title else alt
+    if title:
+        place = (0.06 / width, 1 - 0.04 / height)
+        figure.text(*place, title, size=NORMAL, weight="bold", color=TEXT, va="top")
+    y = height - head
+    if shown:
+        y -= shown[1]
+        box = ((width - shown[0]) / 2 / width, y / height, shown[0] / width, shown[1] / height)
+        axes = figure.add_axes(box)
+        axes.imshow(above, interpolation="lanczos", aspect="auto")
+        axes.axis("off")
+        y -= 0.1
+    left = (width - cols * cell) / 2 + cell * 0.03
+    for row, words, count, ratio, tall in zip(rows, labels, lines, ratios, heights, strict=True):
+        y -= tall
+        for number, image in enumerate(row):
+            if image is _NOTHING:
+                continue
+            x = left + number * cell
+            axes = figure.add_axes((x / width, (y + 0.06) / height, side / width, side * ratio / height))
+            _draw(axes, image, ratio, TARGET if number in outline else FRAME)
+            if count:
+                axes.set_title(words[number], size=SMALL, color=TEXT, pad=4)
+    return figure
+
+
+def _draw(axes, image, ratio: float, colour: str):
+    image = blank(160, round(160 * ratio)) if image is None else to_rgb(image)
+    axes.imshow(image, interpolation="nearest" if image.width <= 64 else "antialiased")
+    axes.set(xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set(color=colour, linewidth=2 if colour == TARGET else 0.8)
+
+
+def _ratio(row) -> float:
+    """Height over width of the tallest image of a row, kept within what can be drawn."""
+    sizes = [to_rgb(image).size for image in row if image is not None and image is not _NOTHING]
+    ratio = max((height / width for width, height in sizes), default=1)
+    return min(max(ratio, 1 / STRETCH), STRETCH)
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} x {image.height}"
+
+
+@cache
+def figure_class():
+    """Give the figure class that all figures here use: no pyplot, shows itself once, `alt` is its alt text."""
+    from matplotlib.figure import Figure
+
+    class Shown(Figure):
+        """A matplotlib figure that shows itself in a notebook without pyplot, with its words as alt text."""
+
+        alt = ""
+
+        def _repr_png_(self) -> bytes:
+            data = io.BytesIO()
+            self.savefig(data, format="png", dpi=DPI)
+            return data.getvalue()
+
+        def _repr_mimebundle_(self, include=None, exclude=None):
+            data = {"image/png": self._repr_png_(), "text/plain": repr(self)}
+            return data, {"image/png": {"alt": self.alt}}
+
+        def __repr__(self) -> str:
+            return f"<Figure: {self.alt}>"
+
+    return Shown

@@ -1,0 +1,166 @@
+"""Let a model do tasks of the toy world on scenes it has never seen: many grids at once, each asked in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+
+from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.data.prompts import column_prompt, full_prompt
+from visualcloze_nb.sampling.flow import schedule, walk
+from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, position_ids, unpack
+from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
+from visualcloze_nb.toyworld import Scene, Task, make_scene, words
+from visualcloze_nb.toyworld.edit import exchange, recolour
+from visualcloze_nb.training.batches import draw_columns
+
+SIDE = 64
+
+
+@torch.no_grad()
+def encode_prompts(pipe, prompts: Sequence[str]) -> Text:
+    """B texts, read by both encoders; each different one once."""
+    different = list(dict.fromkeys(prompts))
+    tokens = tokenize(pipe, different, pipe.tokenizer_2.model_max_length)
+    text = encode_ids(pipe.text_encoder, pipe.text_encoder_2, *tokens)
+    which = [different.index(prompt) for prompt in prompts]
+    return Text(text.states[which], text.pooled[which], text.ids)
+
+
+@torch.no_grad()
+def fill_batch(
+    pipe, rows: Sequence[torch.Tensor], targets: Sequence[int], prompts: list[str], steps: int, seed: int = 0
+) -> torch.Tensor:
+    """Fill many grids of one shape at once (stage 1).
+
+    Args:
+        rows: one a grid row, `(B, 3, 64, n 64)` in -1..1; what lies under the targets is not looked at.
+        targets: blank columns of the last row, the same in all grids.
+        prompts: B texts.
+
+    Returns:
+        `(B, len(targets), 3, 64, 64)` in 0..1.
+    """
+    device, n_cols = pipe.vae.device, rows[0].shape[3] // SIDE
+    layout = Layout(((SIDE, SIDE),) * len(rows), n_cols, 16)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    blank = cell_mask([c in targets for c in range(n_cols)], (SIDE, SIDE)).to(device).expand(len(prompts), -1, -1, -1)
+    known = condition(
+        pipe.vae,
+        [*rows[:-1], torch.where(blank > 0, BLACK, rows[-1])],
+        [torch.zeros_like(blank)] * (len(rows) - 1) + [blank],
+        generator,
+    )
+    noise = randn_tensor((len(prompts), layout.total, 64), generator=generator, device=device)
+    sigmas = schedule(steps, layout.total, pipe.scheduler.config)
+    ids = position_ids(layout).to(device)
+    for step in walk(pipe.transformer, noise, known, ids, encode_prompts(pipe, prompts), sigmas):
+        last = step
+    latents = unpack(last.after[:, layout.row_slices[-1]], SIDE // 8, n_cols * SIDE // 8)
+    strips = (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1)
+    return torch.stack([strips[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
+
+
+@dataclass
+class Attempt:
+    """What a model made of one task, beside what it should have made; images in 0..1, on the CPU.
+
+    Attributes:
+        columns: kinds of image, left to right.
+        targets: columns that were blank.
+        cells: `(B, columns, 3, 64, 64)`, the query rows as they should be.
+        answers: `(B, targets, 3, 64, 64)`, what the model painted.
+        rebuilt: the same shape, the VAE's reconstruction of the truth.
+    """
+
+    columns: tuple[str, ...]
+    targets: tuple[int, ...]
+    cells: torch.Tensor
+    answers: torch.Tensor
+    rebuilt: torch.Tensor
+
+    @property
+    def truths(self) -> torch.Tensor:
+        return self.cells[:, list(self.targets)]
+
+    @property
+    def conditions(self) -> dict[str, torch.Tensor]:
+        given = [c for c in range(len(self.columns)) if c not in self.targets]
+        return {self.columns[c]: self.cells[:, c] for c in given}
+
+
+def queries(scenes: int) -> list[Scene]:
+    """The scenes of the queries: always the same, held out, whatever else is asked.
+
+    Raises:
+        ValueError: more than 1000 scenes, or none: examples and queries must differ.
+    """
+    if not 1 <= scenes <= 1000:
+        raise ValueError(f"scenes is {scenes}, but must lie between 1 and 1000")
+    return [make_scene(i) for i in range(scenes)]
+
+
+def swapped(scene: Scene) -> Scene:
+    """The scene with every colour and shape, and the ground, exchanged for others: what a wrong caption tells of."""
+    for _ in scene.things:  # the edits change the last thing, so each is last once
+        scene = replace(scene, things=(*scene.things[1:], scene.things[0]))
+        scene = exchange(recolour(scene, 3), 2)
+    return replace(scene, ground="mint" if scene.ground == "brown" else "brown")
+
+
+@torch.no_grad()
+def attempt(
+    pipe,
+    task: Task,
+    scenes: int = 24,
+    examples: int = 2,
+    steps: int = 20,
+    text: bool = True,
+    seed: int = 0,
+    *,
+    targets: Sequence[int] | None = None,
+    caption: str | None = None,
+    shown: Task | None = None,
+    order: int = 0,
+    given: Mapping[int, torch.Tensor] | None = None,
+) -> Attempt:
+    """Let a model do one task on held-out scenes.
+
+    Args:
+        task: any task of the toy world.
+        scenes: held-out queries, 1 to 1000; the examples are other held-out scenes.
+        examples: in-context examples above the query.
+        steps: Euler steps of stage 1.
+        text: give the task prompt, or leave it out.
+        seed: of all chance: noise, and the kinds of image with chance in them.
+        targets: blank columns; else the task's outputs.
+        caption: "true" or "swapped" (see `swapped`) gives a content prompt; None leaves it out.
+        shown: the task that the examples show, if they lie; of as many columns as `task`.
+        order: this many examples from above go to the end; 0 to `examples` - 1.
+        given: column to images `(B, 3, 64, 64)` in 0..1 that are given in place of the exact condition.
+
+    Raises:
+        ValueError: more than 1000 scenes, or none.
+    """
+    device, columns, shown = pipe.vae.device, task.columns, shown or task
+    targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
+    query = queries(scenes)
+    above = [[make_scene(row * 1000 + i) for i in range(scenes)] for row in range(1, examples + 1)]
+    above = above[order:] + above[:order]
+    chance = torch.Generator().manual_seed(seed)
+    last = draw_columns([columns] * scenes, query, (SIDE, SIDE), chance, "cpu")
+    rows = [draw_columns([shown.columns] * scenes, row, (SIDE, SIDE), chance, "cpu").to(device) for row in above]
+    cells = torch.stack((last * 0.5 + 0.5).split(SIDE, dim=3), dim=1)
+    for column, images in (given or {}).items():
+        last[..., column * SIDE : (column + 1) * SIDE] = images * 2 - 1
+    told = {None: lambda s: None, "true": Scene.caption, "swapped": lambda s: swapped(s).caption()}[caption]
+    words_ = column_prompt([words(k) for k in columns], targets) if text else ""
+    prompts = [full_prompt(examples + 1, len(columns), words_, told(s)) for s in query]
+    answers = fill_batch(pipe, [*rows, last.to(device)], targets, prompts, steps, seed).cpu()
+    exact = torch.cat(list(cells.unbind(1)), dim=3).to(device) * 2 - 1
+    rebuilt = (decode(pipe.vae, encode(pipe.vae, exact, chance)) * 0.5 + 0.5).clamp(0, 1).cpu()
+    rebuilt = torch.stack([rebuilt[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
+    return Attempt(columns, targets, cells, answers, rebuilt)

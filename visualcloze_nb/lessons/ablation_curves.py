@@ -1,0 +1,90 @@
+"""The curves of the two experiments that ship with the tiny model, read and drawn (lesson 03).
+
+`python -m visualcloze_nb.training experiments` makes them anew.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from visualcloze_nb.drawing.figures import figure_class
+
+EXPERIMENTS = Path(__file__).parents[1] / "tiny" / "experiments"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # of the Okabe-Ito palette: told apart by all readers
+
+
+@dataclass
+class Curve:
+    """Error of the velocity near pure noise on held-out scenes, while a model learns; 1 is knowing nothing.
+
+    Attributes:
+        steps: training steps done.
+        error, low, high: mean, and the ends of its 95 % interval over grids and seeds.
+    """
+
+    steps: list[int]
+    error: list[float]
+    low: list[float]
+    high: list[float]
+
+    def __str__(self) -> str:
+        return f"{self.error[-1]:.3f} ({self.low[-1]:.3f} to {self.high[-1]:.3f})"
+
+
+def read(experiment: str, tasks: str) -> dict[str, Curve]:
+    """The curves of one experiment, by name of the model.
+
+    Args:
+        experiment: `"infilling_prior"` or `"density"`.
+        tasks: what the error was measured on: `"practised"` tasks, or tasks `"unseen"` in training.
+
+    Raises:
+        FileNotFoundError: no such experiment.
+        ValueError: it was not measured on such tasks.
+    """
+    with (EXPERIMENTS / f"{experiment}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if tasks not in {row["tasks"] for row in rows}:
+        raise ValueError(f"{experiment} has {sorted({row['tasks'] for row in rows})}, not {tasks!r}")
+    curves: dict[str, Curve] = {}
+    for row in rows:
+        if row["tasks"] == tasks:
+            curve = curves.setdefault(row["arm"], Curve([], [], [], []))
+            curve.steps.append(int(row["step"]))
+            for name in ("error", "low", "high"):
+                getattr(curve, name).append(float(row[name]))
+    return curves
+
+
+def lower(one: Curve, other: Curve) -> bool:
+    """Whether one ends lower than another, their intervals apart."""
+    return one.high[-1] < other.low[-1]
+
+
+def draw(panels: Mapping[str, Mapping[str, Curve]], title: str):
+    """Draw curves with their intervals, one panel beside the other, all on one scale.
+
+    Args:
+        panels: names, and for each what `read` gives; the same models in each.
+        title: what to see.
+    """
+    figure = figure_class()(figsize=(7.6, 3.3), dpi=100, facecolor="white", layout="constrained")
+    figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
+    words = []
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (panel, curves) in zip(grid, panels.items(), strict=True):
+        for colour, marker, (name, curve) in zip(COLOURS, "os^D", curves.items(), strict=False):
+            axes.plot(curve.steps, curve.error, color=colour, marker=marker, markersize=4, label=name)
+            axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+            words.append(f"{panel}, {name}: {curve.error[0]:.2f} to {curve.error[-1]:.2f}")
+        axes.set(xlabel="training steps")
+        axes.set_title(panel, size=9.5)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("error (1: knows nothing)")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    figure.alt = f"{title}. {'; '.join(words)}."
+    return figure

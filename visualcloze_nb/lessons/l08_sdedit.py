@@ -1,0 +1,105 @@
+"""Lesson 08: the exercise, where stage 2 starts, and the lesson's drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from visualcloze_nb.drawing.figures import figure_class
+from visualcloze_nb.lessons.exercise import exercise
+from visualcloze_nb.sampling.flow import noised
+from visualcloze_nb.sampling.sdedit import skipped
+
+# Of the Okabe-Ito palette, and told apart by line and mark as well.
+LINES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"), ("#CC79A7", "-.", "D"))
+
+# The exercise -----------------------------------------------------------------------------------------------
+
+
+def _cases():
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = torch.randn(2, 1, 16, 6, 6, generator=generator)
+    even, shifted = torch.linspace(1, 0, 11), torch.tensor([1.0, 0.95, 0.85, 0.7, 0.4, 0.0])
+    return [(clean, noise, *rest) for rest in ((even, 0.4), (shifted, 0.6), (even, 0.15), (even, 1))]
+
+
+@exercise(cases=_cases)
+def start(clean, noise, sigmas, strength):
+    left = sigmas[skipped(len(sigmas) - 1, strength) :]
+    return noised(clean, noise, left[0]), left
+
+
+@start.mistake("Strength is the wrong way round: 1 walks the whole way, so it skips nothing.")
+def start_inverted(clean, noise, sigmas, strength):
+    left = sigmas[int((len(sigmas) - 1) * strength) :]
+    return noised(clean, noise, left[0]), left
+
+
+@start.mistake("The noise is at sigma = strength. It must be at the first level that is left.")
+def start_at_strength(clean, noise, sigmas, strength):
+    left = sigmas[skipped(len(sigmas) - 1, strength) :]
+    return noised(clean, noise, strength), left
+
+
+@start.mistake("Image and noise are exchanged: at sigma 1 all is noise.")
+def start_exchanged(clean, noise, sigmas, strength):
+    left = sigmas[skipped(len(sigmas) - 1, strength) :]
+    return noised(noise, clean, left[0]), left
+
+
+@start.mistake("The noise is added to the whole image. On the line the image fades by 1 - sigma.")
+def start_without_fading(clean, noise, sigmas, strength):
+    left = sigmas[skipped(len(sigmas) - 1, strength) :]
+    return clean + left[0] * noise, left
+
+
+@start.mistake("One level is missing: n steps need n + 1 levels. Count the steps, which are one fewer than the sigmas.")
+def start_one_short(clean, noise, sigmas, strength):
+    left = sigmas[skipped(len(sigmas) - 1, strength) + 1 :]
+    return noised(clean, noise, left[0]), left
+
+
+@start.mistake("Half a step is rounded to the wrong side: skip int(steps - steps * strength), and do all the others.")
+def start_rounded_up(clean, noise, sigmas, strength):
+    steps = len(sigmas) - 1
+    left = sigmas[steps - int(steps * strength) :]
+    return noised(clean, noise, left[0]), left
+
+
+# The drawings -----------------------------------------------------------------------------------------------
+
+
+def draw_lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    level: tuple[str, float] | None = None,
+    octaves: bool = False,
+):
+    """Draw lines over one axis.
+
+    Args:
+        curves: names, and for each the places along x and the heights.
+        title: what to see.
+        xlabel, ylabel: what is drawn.
+        level: (name, height) of a horizontal line to compare with.
+        octaves: double x at equal distances.
+    """
+    figure = figure_class()(figsize=(7.6, 3.2), dpi=100, facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    for (name, (x, y)), (colour, line, mark) in zip(curves.items(), LINES, strict=False):
+        axes.plot(x, y, color=colour, linestyle=line, marker=mark, markersize=4, label=name)
+    if level:
+        axes.axhline(level[1], color="black", linewidth=1, linestyle=(0, (1, 3)), label=level[0])
+    if octaves:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    axes.set_title(title, size=11, weight="bold", loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9.5)
+    words = [f"{name} goes from {float(y[0]):.2f} to {float(y[-1]):.2f}" for name, (x, y) in curves.items()]
+    figure.alt = f"{title}. {ylabel} over {xlabel}: {'; '.join(words)}."
+    return figure

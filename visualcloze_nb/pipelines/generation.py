@@ -1,0 +1,174 @@
+"""Stage 1: diffusers' generation pipeline, one image at a time, with the checks it lacks."""
+
+from __future__ import annotations
+
+import functools
+
+import diffusers
+import torch
+from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
+
+from visualcloze_nb.pipelines import validation
+from visualcloze_nb.pipelines.base import CountsOn, Shared
+from visualcloze_nb.pipelines.batch_inputs import read_samples
+from visualcloze_nb.pipelines.image_processor import GridProcessor
+from visualcloze_nb.pipelines.prompt_cache import forgets_text
+
+
+@forgets_text
+class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipeline):
+    """Stage 1 alone: fills the empty cells at the model's resolution.
+
+    A step callback gets this pipeline, whose `stage` is 1 and whose `sample` counts the images from 0.
+    """
+
+    stage = 1
+    sample = 0
+    _given_latents = None
+    _encoded = None
+
+    @functools.wraps(diffusers.VisualClozeGenerationPipeline.__init__)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        stock = self.image_processor.config
+        self.image_processor = GridProcessor(
+            resolution=self.resolution,
+            vae_scale_factor=stock.vae_scale_factor,
+            vae_latent_channels=stock.vae_latent_channels,
+        )
+
+    def check_inputs(self, *args, **kwargs):
+        """Do nothing: `__call__` has checked everything, and allows what stock diffusers refuses."""
+
+    def encode_prompt(self, *args, prompt_embeds=None, pooled_prompt_embeds=None, device=None, **kwargs):
+        """Encode the three texts as in diffusers, or pass given embeddings through (stock ignores them)."""
+        if prompt_embeds is None:
+            return super().encode_prompt(*args, device=device, **kwargs)
+        device, dtype = device or self._execution_device, self.transformer.dtype
+        text_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device, dtype=dtype)
+        return prompt_embeds.to(device, dtype), pooled_prompt_embeds.to(device, dtype), text_ids
+
+    def prepare_latents(self, *args, **kwargs):
+        """Encode the grid and draw its noise as in diffusers; given `latents` then take the noise's place."""
+        latents, masked_image_latents, ids = super().prepare_latents(*args, **kwargs)
+        if self._given_latents is not None:
+            latents = self._given_latents.to(latents)
+        self._lap("encode")
+        return latents, masked_image_latents, ids
+
+    def _prepare_latents(self, *args, **kwargs):
+        return super()._prepare_latents(*args, **kwargs) if self._encoded is None else self._encoded
+
+    def _encode_first(self, samples, generators) -> list:
+        """Encode all grids before any noise is drawn: the order of a batch in diffusers."""
+        encoded = []
+        place = self.vae_scale_factor, self._execution_device, self.transformer.dtype
+        for grid, generator in zip(samples, generators, strict=True):
+            cells, _, targets = self.image_processor.preprocess_image(grid.to_lists(), self.vae_scale_factor)
+            masks = self.image_processor.preprocess_mask(cells, targets)
+            encoded.append(super()._prepare_latents(cells, masks, generator, *place))
+        return encoded
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        task_prompt=None,
+        content_prompt=None,
+        image=None,
+        num_inference_steps=50,
+        sigmas=None,
+        guidance_scale=None,
+        num_images_per_prompt=1,
+        generator=None,
+        latents=None,
+        prompt_embeds=None,
+        pooled_prompt_embeds=None,
+        output_type="pil",
+        return_dict=True,
+        joint_attention_kwargs=None,
+        callback_on_step_end=None,
+        callback_on_step_end_tensor_inputs=("latents",),
+        max_sequence_length=None,
+    ):
+        """Fill the empty cells of one grid or of several.
+
+        Args:
+            task_prompt: what a row does; for a batch a list of texts.
+            content_prompt: what the target shows, or None; for a batch a list of either.
+            image: rows of images with None at the targets, or a Grid; for a batch a list of either.
+            num_inference_steps: 1 or more.
+            sigmas: noise levels from 1 downwards in place of the even ones.
+            guidance_scale: 30 unless given; of no effect on a model without guidance input.
+            num_images_per_prompt: images made of each grid, each from other noise.
+            generator: one `torch.Generator`, or one for each image.
+            latents: (images, L, 64) packed noise to start from; a list of (L, 64) if the grids differ in
+                size. The generator runs on as if it had drawn them.
+            prompt_embeds: (samples, T, D) in place of all texts, from `encode_prompt`.
+            pooled_prompt_embeds: (samples, P), with `prompt_embeds`.
+            output_type: `pil`, `np` (H, W, 3 from 0 to 1), `pt` (3, H, W from 0 to 1) or `latent`.
+            return_dict: False returns a tuple of one.
+            joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
+            callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step.
+            callback_on_step_end_tensor_inputs: which of `latents`, `prompt_embeds` it gets.
+            max_sequence_length: tokens of text; by default what the checkpoint was made for.
+
+        Returns:
+            `images[image][target]`, images of one grid next to each other. For `latent` the packed
+            latents of whole grids, (images, L, 64), as a list if they differ in size.
+
+        Raises:
+            ValueError: naming the argument, before any model runs.
+        """
+        guidance_scale = self._guidance("guidance_scale", guidance_scale)
+        samples = read_samples(image, task_prompt, content_prompt, embedded=prompt_embeds is not None)
+        validation.whole("num_inference_steps", num_inference_steps)
+        validation.whole("num_images_per_prompt", num_images_per_prompt)
+        validation.check_sigmas(sigmas)
+        validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
+        validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
+        max_sequence_length = validation.text_length(max_sequence_length, self.tokenizer_2)
+        sample_of = [number for number in range(len(samples)) for _ in range(num_images_per_prompt)]
+        generators = validation.one_generator_each(generator, len(sample_of))
+        tokens = [samples[n].layout(self.resolution, self.vae_scale_factor).total for n in sample_of]
+        starts = validation.check_latents(latents, tokens, 4 * self.latent_channels)
+        self.image_processor.resolution = self.resolution
+
+        encoded = [None] * len(samples)
+        if len(sample_of) > 1:
+            encoded = self._encode_first(samples, generators[::num_images_per_prompt])
+
+        images = []
+        callback = CountsOn(callback_on_step_end)
+        for self.sample, number in enumerate(sample_of):
+            grid = samples[number]
+            embeds = slice(number, number + 1)
+            self._given_latents, self._encoded = starts[self.sample], encoded[number]
+            try:
+                output = super().__call__(
+                    task_prompt=grid.task,
+                    content_prompt=grid.content,
+                    image=grid.to_lists(),
+                    num_inference_steps=num_inference_steps,
+                    sigmas=sigmas,
+                    guidance_scale=guidance_scale,
+                    generator=generators[self.sample],
+                    prompt_embeds=None if prompt_embeds is None else prompt_embeds[embeds],
+                    pooled_prompt_embeds=None if prompt_embeds is None else pooled_prompt_embeds[embeds],
+                    output_type=output_type,
+                    joint_attention_kwargs=joint_attention_kwargs,
+                    callback_on_step_end=callback,
+                    callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
+                    max_sequence_length=max_sequence_length,
+                )
+            finally:
+                self._given_latents = self._encoded = None
+            self._lap("decode")
+            if output_type == "latent":
+                images.append(output.images)
+            else:  # diffusers nests PIL images by sample, but not arrays and tensors
+                images.append(output.images[0] if output_type == "pil" else list(output.images))
+            if self.interrupt:
+                break
+        if output_type == "latent" and len({part.shape for part in images}) == 1:
+            images = torch.cat(images)
+        return FluxPipelineOutput(images=images) if return_dict else (images,)

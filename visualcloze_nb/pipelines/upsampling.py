@@ -1,0 +1,100 @@
+"""Stage 2 (SDEdit): diffusers' FluxFillPipeline with the defaults that VisualCloze promises."""
+
+from __future__ import annotations
+
+import diffusers
+import torch
+from PIL import Image
+
+from visualcloze_nb.pipelines import validation
+from visualcloze_nb.pipelines.base import STRENGTH, CountsOn, Shared
+from visualcloze_nb.pipelines.prompt_cache import forgets_text
+
+
+@forgets_text
+class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
+    """Stage 2 alone (SDEdit): enlarges an image, adds noise and takes it away again.
+
+    Named as in diffusers, so that saved folders load there; imported as `VisualClozeUpsamplingPipeline`.
+    A step callback gets this pipeline, whose `stage` is 2.
+    """
+
+    stage = 2
+    sample = 0
+    target = 0
+
+    def prepare_mask_latents(self, *args, **kwargs):
+        """Encode the masked image, as in diffusers."""
+        prepared = super().prepare_mask_latents(*args, **kwargs)
+        self._lap("encode")
+        return prepared
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt=None,
+        prompt_2=None,
+        image=None,
+        mask_image=None,
+        masked_image_latents=None,
+        height=None,
+        width=None,
+        strength=STRENGTH,
+        num_inference_steps=50,
+        sigmas=None,
+        guidance_scale=None,
+        max_sequence_length=None,
+        callback_on_step_end=None,
+        **stock,
+    ):
+        """Make one image larger and sharper. What is not listed here is as in diffusers.
+
+        Args:
+            prompt: what the image shows; none unless given.
+            image: a PIL image, or a list of them of one size. (What else diffusers takes is passed on with
+                diffusers' own defaults.)
+            mask_image: white where the image may change; everywhere unless given.
+            height, width: of the result, pixels; three times the image's unless given, and one side given
+                fixes the other. Cut down to multiples of 16.
+            strength: above 0, up to 1: how much noise is added. At 1 nothing of the image is left.
+            num_inference_steps: of the whole schedule; about `strength` times as many are taken.
+            max_sequence_length: tokens of text; by default what the checkpoint was made for.
+
+        Returns:
+            `images`, a list.
+
+        Raises:
+            ValueError: naming the argument, before any model runs.
+        """
+        validation.whole("num_inference_steps", num_inference_steps)
+        validation.real("strength", strength, 0, 1)
+        validation.check_sigmas(sigmas)
+        guidance_scale = self._guidance("guidance_scale", guidance_scale)
+        if strength == 0:
+            raise ValueError("strength is 0: there is nothing to do; give more than 0, or keep the image")
+        first = image[0] if isinstance(image, list) and image else image
+        if isinstance(first, Image.Image):
+            multiple = 2 * self.vae_scale_factor
+            width, height = validation.stage2_size(first.width, first.height, width, height, multiple)
+            if mask_image is None:
+                mask_image = Image.new("RGB", first.size, (255, 255, 255))
+        if prompt is None and stock.get("prompt_embeds") is None:
+            prompt = ""
+        output = super().__call__(
+            prompt=prompt,
+            prompt_2=prompt_2,
+            image=image,
+            mask_image=mask_image,
+            masked_image_latents=masked_image_latents,
+            height=height,
+            width=width,
+            strength=strength,
+            num_inference_steps=num_inference_steps,
+            sigmas=sigmas,
+            guidance_scale=guidance_scale,
+            max_sequence_length=validation.text_length(max_sequence_length, self.tokenizer_2),
+            callback_on_step_end=CountsOn(callback_on_step_end),
+            **stock,
+        )
+        self._lap("decode")
+        return output

@@ -1,0 +1,247 @@
+"""What may be asked of the pipelines: every argument is checked here, before any model runs.
+
+Each function raises one error that names the argument and says what to do.
+"""
+
+from __future__ import annotations
+
+import numbers
+import secrets
+import warnings
+
+import torch
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+LONGEST_TEXT = 512  # tokens; what FLUX was trained with
+UPSCALING = 3  # stage 2 enlarges each side of a target by this, unless a size is given
+
+
+class SizeWarning(UserWarning):
+    """A size was changed to what the model can make; the message says to what."""
+
+
+def whole(name: str, value) -> None:
+    """Refuse what is not a whole number of 1 or more.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} is {value!r}: give a whole number, 1 or more")
+
+
+def real(name: str, value, low: float = 0.0, high: float = float("inf")) -> None:
+    """Refuse what is not a number from `low` to `high`.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+        limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
+        raise ValueError(f"{name} is {value!r}: give a number {limits}")
+
+
+def check_sigmas(sigmas) -> None:
+    """Refuse noise levels that do not fall from at most 1 to above 0; None is allowed.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if sigmas is None:
+        return
+    levels = [float(sigma) for sigma in sigmas]
+    falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
+    if not levels or not falling or not 0 < levels[-1] <= levels[0] <= 1:
+        raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
+
+
+def check_names(output_type: str, callback_tensors, known_tensors) -> None:
+    """Refuse an unknown output type or callback tensor.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(f"output_type is {output_type!r}: give one of {', '.join(OUTPUT_TYPES)}")
+    unknown = [name for name in callback_tensors or () if name not in known_tensors]
+    if unknown:
+        raise ValueError(
+            f"callback_on_step_end_tensor_inputs has {unknown}: only {', '.join(known_tensors)} can be had"
+        )
+
+
+def text_length(max_sequence_length: int | None, tokenizer_2) -> int:
+    """Say how many tokens of text the model reads.
+
+    Args:
+        max_sequence_length: as given; None takes what the checkpoint's tokenizer says (64 for the tiny model,
+            512 for the full one).
+        tokenizer_2: of the T5 encoder.
+
+    Returns:
+        1 to 512.
+
+    Raises:
+        ValueError: if a given length is out of range.
+    """
+    if max_sequence_length is None:
+        return min(getattr(tokenizer_2, "model_max_length", LONGEST_TEXT), LONGEST_TEXT)
+    whole("max_sequence_length", max_sequence_length)
+    if max_sequence_length > LONGEST_TEXT:
+        raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {LONGEST_TEXT}")
+    return max_sequence_length
+
+
+def check_embeds(name: str, embeds, pooled, count: int) -> None:
+    """Refuse embeddings that come without their other half, or for another number of samples.
+
+    Args:
+        name: of the argument, `prompt_embeds` or `upsampling_prompt_embeds`.
+        embeds: (count, T, D) or None.
+        pooled: (count, P) or None.
+        count: samples.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    pooled_name = name.replace("prompt_embeds", "pooled_prompt_embeds")
+    if (embeds is None) != (pooled is None):
+        missing = pooled_name if pooled is None else name
+        raise ValueError(f"{missing} is missing: the two embeddings of one text go together")
+    for part, value, dims in ((name, embeds, 3), (pooled_name, pooled, 2)):
+        if value is not None and (value.ndim != dims or len(value) != count):
+            given = tuple(value.shape)
+            raise ValueError(f"{part} has shape {given}: it needs {dims} dimensions, the first {count}")
+
+
+def one_generator_each(generator, count: int) -> list[torch.Generator]:
+    """Give every image its generator.
+
+    Args:
+        generator: one for all, which then runs on; a list of `count`; or None for a fresh one.
+        count: images.
+
+    Returns:
+        `count` generators, the same one over and over if there is one for all.
+
+    Raises:
+        ValueError: if the list has another length or holds something else.
+    """
+    if generator is None:
+        generator = torch.Generator("cpu")
+        generator.seed()
+    if isinstance(generator, torch.Generator):
+        return [generator] * count
+    if not isinstance(generator, (list, tuple)) or not all(isinstance(g, torch.Generator) for g in generator):
+        raise ValueError(f"generator is {generator!r}: give a torch.Generator or a list of them")
+    if len(generator) != count:
+        raise ValueError(f"generator has {len(generator)} generators for {count} images: give one for each")
+    return list(generator)
+
+
+def seeded(seed: int | None, generator) -> tuple[int | None, torch.Generator]:
+    """Give a generator and the seed it starts from, if that is known.
+
+    Args:
+        seed: 0 to 2**64 - 1, or None for a random one.
+        generator: in place of a seed, or None.
+
+    Returns:
+        the seed, None for a given generator; and a generator on the CPU, so that every device gets the same
+        noise.
+
+    Raises:
+        ValueError: if both are given or the seed is out of range.
+    """
+    if generator is not None:
+        if seed is not None:
+            raise ValueError("both seed and generator are given: leave one out")
+        return None, one_generator_each(generator, 1)[0]
+    if seed is None:
+        seed = secrets.randbelow(2**32)
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed!r}: give a whole number from 0 to 2**64 - 1")
+    return int(seed), torch.Generator("cpu").manual_seed(int(seed))
+
+
+def check_latents(latents, tokens: list[int], channels: int) -> list[torch.Tensor | None]:
+    """Cut given starting noise into one tensor for each image.
+
+    Args:
+        latents: (images, L, channels) packed noise for stage 1, or a list of (L, channels) if the images
+            differ in size; or None.
+        tokens: L of each image.
+        channels: numbers in a token, 64.
+
+    Returns:
+        (1, L, channels) for each image, or None.
+
+    Raises:
+        ValueError: saying which shape is needed.
+    """
+    if latents is None:
+        return [None] * len(tokens)
+    parts = [part.reshape(1, *part.shape[-2:]) for part in latents] if len(latents) == len(tokens) else []
+    if [tuple(part.shape[1:]) for part in parts] != [(length, channels) for length in tokens]:
+        given = tuple(latents.shape) if hasattr(latents, "shape") else f"{len(latents)} tensors"
+        wanted = ", ".join(f"({length}, {channels})" for length in tokens)
+        raise ValueError(f"latents has shape {given}: stage 1 needs {wanted}, one for each image")
+    return parts
+
+
+def stage2_size(
+    width: int,
+    height: int,
+    new_width: int | None = None,
+    new_height: int | None = None,
+    multiple: int = 16,
+    prefix: str = "",
+) -> tuple[int, int]:
+    """Say how large stage 2 makes a target.
+
+    Args:
+        width, height: of the target after stage 1, pixels.
+        new_width, new_height: as asked for, pixels. One of them fixes the other by the aspect ratio; without
+            either both sides grow by three.
+        multiple: sides are made multiples of this: a given side is cut down as in diffusers, a derived one
+            goes to the nearest.
+        prefix: of the arguments' names in messages, `upsampling_` for the two-stage call.
+
+    Returns:
+        `(width, height)` in pixels.
+
+    Raises:
+        ValueError: if a given side is not a whole number or smaller than `multiple`.
+
+    Warns:
+        SizeWarning: if a given side had to be changed.
+    """
+    for name, side in (("width", new_width), ("height", new_height)):
+        if side is not None:
+            whole(prefix + name, side)
+            if side < multiple:
+                raise ValueError(f"{prefix}{name} is {side}: the smallest side is {multiple}")
+    if new_width is None and new_height is None:
+        return width * UPSCALING, height * UPSCALING
+    given = new_width, new_height
+    if new_width is None:
+        new_width = _nearest(new_height * width / height, multiple)
+    if new_height is None:
+        new_height = _nearest(new_width * height / width, multiple)
+    new_width, new_height = (side // multiple * multiple for side in (new_width, new_height))
+    if any(side is not None and side % multiple for side in given):
+        message = f"stage 2 makes {new_width} x {new_height}: sides are multiples of {multiple}"
+        warnings.warn(message, SizeWarning, stacklevel=2)
+    return new_width, new_height
+
+
+def _nearest(side: float, multiple: int) -> int:
+    return max(round(side / multiple), 1) * multiple
+
+
+def warn_once(owner, message: str) -> None:
+    """Warn with `message` the first time it concerns `owner`."""
+    told = owner.__dict__.setdefault("_told", set())
+    if message not in told:
+        told.add(message)
+        warnings.warn(message, UserWarning, stacklevel=4)

@@ -1,0 +1,100 @@
+"""Grids of the toy world, with the images that belong in their empty cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.prompts import column_prompt
+from visualcloze_nb.toyworld.graph import Task, draw, words
+from visualcloze_nb.toyworld.scenes import Scene, make_scene
+from visualcloze_nb.toyworld.splits import FIRST_TRAINING_SEED
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A grid and its answers.
+
+    Attributes:
+        grid: examples above, the query below with its targets empty.
+        truth: the images that belong in the targets, left to right.
+        scenes: the scene of each row; the last is the query's.
+        columns: the kind of image in each column.
+    """
+
+    grid: Grid
+    truth: tuple[Image.Image, ...]
+    scenes: tuple[Scene, ...]
+    columns: tuple[str, ...]
+
+    def large(self, times: int = 3) -> tuple[Image.Image, ...]:
+        """The truth drawn `times` as large: what stage 2 should find. Kinds with chance in them differ."""
+        return tuple(
+            to_image(draw(self.columns[col], self.scenes[-1:], one.height * times, one.width * times)[0])
+            for col, one in zip(self.grid.targets, self.truth, strict=True)
+        )
+
+
+def to_image(values: torch.Tensor) -> Image.Image:
+    """`(3, H, W)` in 0..1 to an image; what lies outside is clamped."""
+    return Image.fromarray((values.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+
+
+def sample(
+    task: Task | str,
+    seed: int = 0,
+    examples: int = 2,
+    *,
+    targets: Sequence[int] | None = None,
+    height: int = 64,
+    width: int = 64,
+    text: bool = True,
+    caption: bool = False,
+    scenes: Sequence[int] | None = None,
+) -> Sample:
+    """A grid of scenes that no model has been trained on.
+
+    Args:
+        task: a path of the graph, such as `"image > edge"`.
+        seed: which scenes, 0 to 9999; each seed gives others.
+        examples: finished rows above the query, 0 to 4.
+        targets: columns left empty, from 0; else the task's outputs. Other columns run the task backwards.
+        height, width: pixels of a cell.
+        text: write the task prompt.
+        caption: write what the query's scene shows as the content prompt.
+        scenes: scene seeds of the rows, query last, in place of `seed`, which then only feeds the kinds with
+            chance in them. `seed` alone gives another query when `examples` changes; `scenes` keeps it.
+
+    Raises:
+        ValueError: no such task; a seed out of range; a wrong number of scenes, or one that is not held out; no
+            target, or one that is not a column.
+    """
+    task = Task.parse(task) if isinstance(task, str) else task
+    columns = task.columns
+    targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
+    if not targets:
+        raise ValueError("a sample needs at least one target: name the column to be left empty, from 0")
+    for col in targets:
+        if not 0 <= col < len(columns):
+            raise ValueError(f"there is no column {col}: columns are 0 to {len(columns) - 1}")
+    if scenes is None:
+        if not 0 <= seed < FIRST_TRAINING_SEED // 10 or not 0 <= examples <= 4:
+            raise ValueError(f"seed is {seed} (0 to {FIRST_TRAINING_SEED // 10 - 1}), examples {examples} (0 to 4)")
+        scenes = [seed * 10 + row for row in range(examples + 1)]
+    elif len(scenes) != examples + 1:
+        raise ValueError(f"{len(scenes)} scenes for {examples} examples and a query: give {examples + 1}")
+    for scene in scenes:
+        if not 0 <= scene < FIRST_TRAINING_SEED:
+            raise ValueError(f"scene {scene} is not held out: give seeds from 0 to {FIRST_TRAINING_SEED - 1}")
+    made = tuple(make_scene(s) for s in scenes)
+    chance = torch.Generator().manual_seed(seed)
+    drawn = [draw(kind, made, height, width, chance) for kind in columns]
+    rows = [[to_image(column[row]) for column in drawn] for row in range(len(made))]
+    truth = tuple(rows[-1][col] for col in targets)
+    rows[-1] = [None if col in targets else cell for col, cell in enumerate(rows[-1])]
+    prompt = column_prompt([words(k) for k in columns], targets) if text else ""
+    return Sample(Grid(rows, prompt, made[-1].caption() if caption else None), truth, made, columns)
