@@ -1,0 +1,51 @@
+"""Every exception and warning of the package.
+
+All errors derive from `VisualClozeError`, all warnings from `VisualClozeWarning`. An error keeps the built-in type
+that fits it as its second base, so that `except ValueError` catches it too.
+"""
+
+from __future__ import annotations
+
+
+class VisualClozeError(Exception):
+    """Base class of the package's errors."""
+
+
+class GridError(VisualClozeError, ValueError):
+    """A grid breaks a rule; the message names the cell and says what to do."""
+
+
+class ImageError(VisualClozeError, ValueError):
+    """An image cannot be used; the message names its place and says what to do."""
+
+
+class ProvenanceError(VisualClozeError, ValueError):
+    """A file holds no provenance that can be read."""
+
+
+class ModelError(VisualClozeError, RuntimeError):
+    """A model cannot be loaded here; the message says what to do."""
+
+
+class Cancelled(VisualClozeError):
+    """The user stopped a run."""
+
+
+class VisualClozeWarning(UserWarning):
+    """Base class of the package's warnings."""
+
+
+class ImageWarning(VisualClozeWarning):
+    """An image is used, but not all of it, or with changed values."""
+
+
+class SizeWarning(VisualClozeWarning):
+    """A size was changed to one that the model can make; the message gives it."""
+
+
+class TextWarning(VisualClozeWarning):
+    """The model does not read all of a text; the message says which part."""
+
+
+class LicenceWarning(VisualClozeWarning):
+    """What the licence of a released model requires; given once."""
