@@ -9,10 +9,11 @@ import torch
 from conftest import build_random_pipe, fresh_copy, noise_image, rows
 from PIL import Image
 
-from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
-from visualcloze_nb.pipelines.prompt_cache import TextWarning, unknown_words
-from visualcloze_nb.pipelines.validation import SizeWarning, stage2_size
+from visualcloze_nb.errors import GridError, SizeWarning, TextWarning
+from visualcloze_nb.pipelines.prompt_cache import unknown_words
+from visualcloze_nb.pipelines.validation import stage2_size
 
 GRID = Grid(rows(), task="a red circle", content="a blue square")
 

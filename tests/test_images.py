@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from visualcloze_nb.data import images
-from visualcloze_nb.data.images import ImageError, ImageNote, fit_size, resize_and_crop, to_rgb
+from visualcloze_nb.data.images import fit_size, resize_and_crop, to_rgb
+from visualcloze_nb.errors import ImageError, ImageWarning
 
 Image.init()
 MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
@@ -68,7 +69,7 @@ def read_or_refuse(data, **limits):
     limits = {"max_pixels": 1_000_000, **limits}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ImageNote)
+        warnings.simplefilter("ignore", ImageWarning)
         try:
             image = to_rgb(data, **limits)
         except ImageError as error:
@@ -79,7 +80,7 @@ def read_or_refuse(data, **limits):
     return True
 
 
-@pytest.mark.filterwarnings("ignore::visualcloze_nb.data.images.ImageNote")
+@pytest.mark.filterwarnings("ignore::visualcloze_nb.errors.ImageWarning")
 @pytest.mark.parametrize(("file_format", "mode", "data"), CORPUS, ids=[f"{f}-{m}" for f, m, _ in CORPUS])
 def test_every_writer_and_mode_is_read_or_refused(file_format, mode, data):
     if file_format in PROGRAMS:
@@ -215,7 +216,7 @@ def test_floats_and_wide_integers():
     assert to_rgb(Image.new("F", (1, 1), 77)).getpixel((0, 0)) == (77, 77, 77)
     assert to_rgb(Image.new("I", (1, 1), 77)).getpixel((0, 0)) == (77, 77, 77)
     metres = Image.fromarray(np.array([[-10, 0, 990]], np.float32))
-    with pytest.warns(ImageNote, match="values from -10 to 990"):
+    with pytest.warns(ImageWarning, match="values from -10 to 990"):
         assert [to_rgb(metres).getpixel((x, 0))[0] for x in range(3)] == [0, 3, 255]
     with pytest.raises(ImageError, match="not finite"):
         to_rgb(Image.new("F", (1, 1), float("nan")))
@@ -228,7 +229,7 @@ def test_the_first_frame_of_an_animation_is_used_and_said(file_format):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("#cc2200", "#0022cc", "#00cc22")]
     options = {"quality": 100} if file_format == "AVIF" else {}
     data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
-    with pytest.warns(ImageNote, match="row 1, column 2 holds 3 frames: the first is used"):
+    with pytest.warns(ImageWarning, match="row 1, column 2 holds 3 frames: the first is used"):
         image = to_rgb(data, where="row 1, column 2")
     assert np.allclose(image.getpixel((8, 8)), (0xCC, 0x22, 0), atol=8)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from conftest import build_random_pipe, noise_image, rows
 
-from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.errors import GridError
 from visualcloze_nb.sampling import latents
 
 STOCK = diffusers.VisualClozeGenerationPipeline

@@ -13,9 +13,10 @@ from huggingface_hub import errors as hub
 from visualcloze_nb.cli.doctor import advice
 from visualcloze_nb.cli.doctor import main as doctor
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.errors import LicenceWarning, ModelError
 from visualcloze_nb.loading import hardware as machines
 from visualcloze_nb.loading import load as models
-from visualcloze_nb.loading.load import ModelError, load, plan, warn_of_licence
+from visualcloze_nb.loading.load import load, plan, warn_of_licence
 from visualcloze_nb.loading.memory_plan import GB, TEXT, Machine
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.pipelines.prompt_cache import TextSource
@@ -153,7 +154,7 @@ def test_other_errors_pass_unchanged():
 
 def test_the_licence_is_said_once():
     warn_of_licence.said = False
-    with pytest.warns(models.LicenceNote, match="non-commercial"):
+    with pytest.warns(LicenceWarning, match="non-commercial"):
         warn_of_licence()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from visualcloze_nb.data import prompts
 from visualcloze_nb.data.images import fit_size, resize_and_crop, to_rgb
-from visualcloze_nb.data.layout import GridError, Layout
+from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.errors import GridError
 
 PATCH = 2  # FLUX packs 2 x 2 latent pixels into one token
 

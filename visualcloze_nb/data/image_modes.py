@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-
-class ImageError(ValueError):
-    """An image cannot be used; the message names the place and says what to do."""
-
-
-class ImageNote(UserWarning):
-    """An image is used, but not all of it, or not as it was."""
+from visualcloze_nb.errors import ImageError
 
 
 def flatten(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from visualcloze_nb.data.image_modes import ImageError, ImageNote, flatten, from_array
+from visualcloze_nb.data.image_modes import flatten, from_array
+from visualcloze_nb.errors import ImageError, ImageWarning
 
 MAX_PIXELS = 64_000_000  # more than a phone's largest photograph; 192 MB as RGB
 MAX_BYTES = 128 * 2**20
@@ -45,7 +46,7 @@ def to_rgb(image, *, where="image", max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES) 
     """Turn whatever holds an image into a new RGB image.
 
     EXIF orientation is applied, also to a PIL image that still carries the tag. Alpha is laid on white, 16
-    bits become 8, of an animation the first frame is used (and an `ImageNote` says so). Colour profiles are
+    bits become 8, of an animation the first frame is used (and an `ImageWarning` says so). Colour profiles are
     ignored, as in diffusers.
 
     Args:
@@ -202,7 +203,7 @@ def _decode(opened: Image.Image, where: str, max_pixels: int) -> Image.Image:
     if frames > 1:
         notes.append(f"holds {frames} frames: the first is used")
     for note in notes:
-        warnings.warn(f"{where} {note}", ImageNote, stacklevel=3)
+        warnings.warn(f"{where} {note}", ImageWarning, stacklevel=3)
     result.info.clear()  # the orientation must not be applied again when this image comes back
     return result.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else result
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-class GridError(ValueError):
-    """A grid does not follow the rules; the message names the cell and says what to do."""
+from visualcloze_nb.errors import GridError
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from huggingface_hub import errors as hub
 from huggingface_hub.constants import HF_HUB_CACHE
 from transformers.utils import logging as transformers_logging
 
+from visualcloze_nb.errors import LicenceWarning, ModelError
 from visualcloze_nb.loading.hardware import limit_threads, probe
 from visualcloze_nb.loading.memory_plan import (
     BITSANDBYTES,
@@ -47,14 +48,6 @@ LICENCE = (
     "Labs' non-commercial licence: outputs may be used, but not to train competing models, and need a content "
     "filter or a person's review. The bundled tiny model is not concerned."
 )
-
-
-class ModelError(RuntimeError):
-    """A model cannot be loaded here; the message says what to do."""
-
-
-class LicenceNote(UserWarning):
-    """What the licence of a released model asks; said once."""
 
 
 def plan(name: str = "384", force: str = "auto", *, rows=3, cols=3, size=None, machine=None) -> Plan:
@@ -263,7 +256,7 @@ def warn_of_licence() -> None:
     """Say once what the released models' licence asks."""
     if not warn_of_licence.__dict__.get("said"):
         warn_of_licence.said = True
-        warnings.warn(LICENCE, LicenceNote, stacklevel=3)
+        warnings.warn(LICENCE, LicenceWarning, stacklevel=3)
 
 
 def explained(function, place, **options):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from visualcloze_nb.data.grid import Grid, GridError
-from visualcloze_nb.data.images import ImageError
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.errors import GridError, ImageError
 
 
 def read_samples(image, task_prompt, content_prompt, *, embedded: bool = False) -> list[Grid]:

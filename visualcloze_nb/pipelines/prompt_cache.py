@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import torch
 
+from visualcloze_nb.errors import TextWarning
+
 KEPT = 32  # embeddings; 4 MB each with the full T5
 ENCODERS = ("text_encoder", "text_encoder_2")
 CHANGES_TEXT_ENCODERS = (
@@ -24,10 +26,6 @@ CHANGES_TEXT_ENCODERS = (
     "load_textual_inversion",
     "unload_textual_inversion",
 )
-
-
-class TextWarning(UserWarning):
-    """The model does not read all of a text; the message says which part."""
 
 
 class TextCache(OrderedDict):

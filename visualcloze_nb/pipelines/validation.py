@@ -11,13 +11,11 @@ import warnings
 
 import torch
 
+from visualcloze_nb.errors import SizeWarning
+
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 LONGEST_TEXT = 512  # tokens; what FLUX was trained with
 UPSCALING = 3  # stage 2 enlarges each side of a target by this, unless a size is given
-
-
-class SizeWarning(UserWarning):
-    """A size was changed to what the model can make; the message says to what."""
 
 
 def whole(name: str, value) -> None:

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import ipywidgets
 from ipywidgets import HTML, BoundedIntText, Button, Checkbox, Dropdown, HBox, Text, Textarea, VBox
 
-from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import blank, compose_grid
-from visualcloze_nb.data.images import ImageError
 from visualcloze_nb.data.prompts import layout_prompt
 from visualcloze_nb.data.result import Result
+from visualcloze_nb.errors import GridError, ImageError
 from visualcloze_nb.widgets import gallery
 from visualcloze_nb.widgets.code_export import code
 from visualcloze_nb.widgets.error_output import Guard

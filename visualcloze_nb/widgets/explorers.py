@@ -13,8 +13,9 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
-from visualcloze_nb.data.grid import Grid, GridError
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.errors import GridError
 from visualcloze_nb.widgets.error_output import Guard
 from visualcloze_nb.widgets.state import place
 from visualcloze_nb.widgets.static_page import Page, figure

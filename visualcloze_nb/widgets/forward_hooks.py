@@ -14,13 +14,10 @@ from collections.abc import Callable
 import torch
 
 from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.errors import Cancelled
 from visualcloze_nb.sampling.flow import Step
 
 SHARE = 0.25  # of the time, at most, that is spent on showing guesses
-
-
-class Cancelled(Exception):
-    """The run was stopped by the reader."""
 
 
 class Tap:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from visualcloze_nb.data.images import ImageError
+from visualcloze_nb.errors import ImageError
 from visualcloze_nb.widgets.error_output import Guard
 from visualcloze_nb.widgets.plain_grid import complaint, describe
 from visualcloze_nb.widgets.state import BuilderState, place

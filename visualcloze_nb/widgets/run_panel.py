@@ -195,7 +195,8 @@ class RunPanel:
     # In the thread ------------------------------------------------------------------------------------------
 
     def _work(self, grid: Grid, asked: dict, times: float) -> None:
-        from visualcloze_nb.widgets.forward_hooks import Cancelled, Tap
+        from visualcloze_nb.errors import Cancelled
+        from visualcloze_nb.widgets.forward_hooks import Tap
 
         said = ""
         try:
@@ -244,7 +245,7 @@ class RunPanel:
                 _loaded[self.pipe] = load(self.pipe)
             self.model, self.pipe = self.pipe, _loaded[self.pipe]
         if self._stop.is_set():
-            from visualcloze_nb.widgets.forward_hooks import Cancelled
+            from visualcloze_nb.errors import Cancelled
 
             raise Cancelled
         return self.pipe

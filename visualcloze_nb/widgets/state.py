@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
-from visualcloze_nb.data.grid import Grid, GridError
-from visualcloze_nb.data.images import ImageError, to_rgb
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.images import to_rgb
 from visualcloze_nb.data.prompts import column_prompt
+from visualcloze_nb.errors import GridError, ImageError
 
 MOST = 5  # rows and columns, as in the authors' demonstration
 KEPT = 100  # drafts to go back to; they share their images
