@@ -11,10 +11,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Grid": "data.grid",
-    "GridError": "data.layout",
     "Layout": "data.layout",
-    "ImageError": "data.image_modes",
-    "ImageNote": "data.image_modes",
+    "GridError": "errors",
+    "ImageError": "errors",
+    "ImageWarning": "errors",
     "Result": "data.result",
     "load": "loading.load",
     "VisualClozePipeline": "pipelines.combined",

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import ipywidgets
 
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.errors import Cancelled
 from visualcloze_nb.widgets import run_estimate
 from visualcloze_nb.widgets.error_output import Guard
 from visualcloze_nb.widgets.static_page import Page, figure
@@ -195,7 +196,6 @@ class RunPanel:
     # In the thread ------------------------------------------------------------------------------------------
 
     def _work(self, grid: Grid, asked: dict, times: float) -> None:
-        from visualcloze_nb.errors import Cancelled
         from visualcloze_nb.widgets.forward_hooks import Tap
 
         said = ""
@@ -245,8 +245,6 @@ class RunPanel:
                 _loaded[self.pipe] = load(self.pipe)
             self.model, self.pipe = self.pipe, _loaded[self.pipe]
         if self._stop.is_set():
-            from visualcloze_nb.errors import Cancelled
-
             raise Cancelled
         return self.pipe
 
