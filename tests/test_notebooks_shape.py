@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tools import build_notebooks, measure_lessons
-from tools.notebook_source import COLAB, LAST, badges, disagreements, lay_out, outlets
+from tools.notebook_source import COLAB, LAST, badges, differences, make_notebook, notebook_paths
 from visualcloze_nb.lessons.kernel import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def lines(cell) -> int:
 
 
 def test_notebooks_agree_with_their_sources():
-    assert disagreements(ROOT) == []
+    assert differences(ROOT) == []
 
 
 @student
@@ -224,8 +224,8 @@ def house(tmp_path):
 
 def laid_out(house, solutions):
     source = house / "notebooks" / "source" / "00_try.py"
-    path = next(path for path, kept in outlets(house, source).items() if kept is solutions)
-    return lay_out(house, source, path, solutions).cells
+    path = next(path for path, kept in notebook_paths(house, source).items() if kept is solutions)
+    return make_notebook(house, source, path, solutions).cells
 
 
 def test_stub_replaces_the_solution_and_stays_python(house):
@@ -279,12 +279,12 @@ def test_build_then_check_then_drift(house, capsys):
 
     source = house / "notebooks" / "source" / "00_try.py"
     source.write_text(SOURCE.replace("double(2)", "double(3)").replace('tags=["exercise"]', ""))
-    assert disagreements(house)[:2] == [
+    assert differences(house)[:2] == [
         "notebooks/00_try.ipynb, cell 4: tags not as in the source",
         "notebooks/00_try.ipynb, cell 5: text, id not as in the source",
     ]
     source.rename(source.with_name("01_other.py"))
-    assert "notebooks/00_try.ipynb has no source" in disagreements(house)
+    assert "notebooks/00_try.ipynb has no source" in differences(house)
 
 
 def test_a_faulty_lesson_is_not_written(house, capsys):
@@ -303,7 +303,7 @@ def test_measure_prints_and_writes_nothing(house, capsys):
     for form in ("student", "solution"):
         assert re.search(rf"^00_try +{form} +[\d.]+ +(\d+|-)$", said, re.M)
     assert re.search(r"^all +both +[\d.]+ +(\d+|-)$", said, re.M)
-    assert said.endswith("Every bar is met.\n")
+    assert said.endswith("All within their limits.\n")
     assert not list(house.rglob("*.ipynb"))
     assert measure_lessons.main(["--root", str(house), "01_none"]) == 1
     assert "No source for 01_none" in capsys.readouterr().out
@@ -313,13 +313,13 @@ def test_measure_prints_and_writes_nothing(house, capsys):
     "seconds, megabytes, missed",
     [
         (89, 999, []),
-        (91, 500, ["00_try, student: 91.0 s, the most is 90"]),
-        (10, 1001, ["00_try, student: 1001 MB, the most is 1000"]),
+        (91, 500, ["00_try, student: 91.0 s, the limit is 90"]),
+        (10, 1001, ["00_try, student: 1001 MB, the limit is 1000"]),
         (10, float("nan"), []),
     ],
 )
 def test_a_bar_that_is_missed_is_named(seconds, megabytes, missed):
-    assert measure_lessons.misses([measure_lessons.Run("00_try", "student", seconds, megabytes)]) == missed
+    assert measure_lessons.exceeded([measure_lessons.Run("00_try", "student", seconds, megabytes)]) == missed
 
 
 def test_all_lessons_together_have_a_bar(house, monkeypatch, capsys):
@@ -327,8 +327,8 @@ def test_all_lessons_together_have_a_bar(house, monkeypatch, capsys):
     monkeypatch.setattr(measure_lessons, "measure", lambda root, names: runs)
     assert measure_lessons.main(["--root", str(house)]) == 1
     said = capsys.readouterr().out
-    assert "Over 800 MB, which is aimed at: 00_try (student)" in said
-    assert said.endswith("Missed:\nall: 510 s, the most is 480\n")
+    assert "Over the aim of 800 MB: 00_try (student)" in said
+    assert said.endswith("Exceeded:\nall: 510 s, the limit is 480\n")
 
 
 def test_lessons_are_executed_alike_everywhere():
@@ -347,8 +347,8 @@ def test_lessons_are_executed_alike_everywhere():
             False,
             "live widget",
         ),
-        (new_output("stream", name="stdout", text="✗ f: no"), True, "refuses its own solution"),
-        (new_output("stream", name="stdout", text="f: not attempted yet"), True, "refuses its own solution"),
+        (new_output("stream", name="stdout", text="✗ f: no"), True, "rejects its own solution"),
+        (new_output("stream", name="stdout", text="f: not attempted yet"), True, "rejects its own solution"),
         (new_output("stream", name="stdout", text="✓ f"), False, "verdict on a stub"),
     ],
 )

@@ -1,8 +1,8 @@
-"""From a lesson's source to its two notebooks, before anything is executed.
+"""Make a lesson's two notebooks from its source, not yet executed, and compare notebooks with sources.
 
-A source is py:percent. What it leaves out is added here, once for all lessons: badges under the title,
-Colab's install lines above the cell tagged `setup`, and the last cell. In the reader's notebook the lines
-between `### BEGIN SOLUTION` and `### END SOLUTION` become `...`; notebooks/solutions/ keeps them.
+A source is py:percent. This module adds what all lessons share: badges under the title, Colab's install lines
+above the cell tagged `setup`, and the last cell. In the student notebook the lines between `### BEGIN SOLUTION` and
+`### END SOLUTION` become `...`; notebooks/solutions/ keeps them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import textwrap
 import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -34,20 +35,23 @@ if "google.colab" in sys.modules:  # Colab brings torch; only what is missing is
 LAST = "from visualcloze_nb.lessons import finish\n\nfinish()"
 
 
-def outlets(root: Path, source: Path) -> dict[Path, bool]:
-    """Name the notebooks made from a source, and whether each keeps the solutions."""
+def notebook_paths(root: Path, source: Path) -> dict[Path, bool]:
+    """Paths of the notebooks made from a source, and whether each keeps the solutions."""
     name = f"{source.stem}.ipynb"
     return {root / "notebooks" / name: False, root / "notebooks" / "solutions" / name: True}
 
 
-def lay_out(root: Path, source: Path, path: Path, solutions: bool) -> nbformat.NotebookNode:
-    """Make one notebook, not yet executed, from its source.
+def make_notebook(root: Path, source: Path, path: Path, solutions: bool) -> nbformat.NotebookNode:
+    """Make one notebook from its source, not yet executed.
 
     Args:
         root: the repository.
         source: notebooks/source/NN_topic.py.
-        path: where the notebook is to lie; its badges point there.
-        solutions: keep the solutions, or put `...` in their place.
+        path: of the notebook, for its badges.
+        solutions: keep the solutions, or replace them by `...`.
+
+    Returns:
+        the notebook.
 
     Raises:
         ValueError: if the source has no title to put the badges under, or not exactly one set-up cell.
@@ -62,7 +66,7 @@ def lay_out(root: Path, source: Path, path: Path, solutions: bool) -> nbformat.N
         raise ValueError(f"{source.name}: the first cell must be markdown and start with the title, '# …'")
     seen: Counter[str] = Counter()
     for cell in cells:
-        # The id follows from the text, so that a change in one cell leaves the others' ids alone.
+        # The id is a hash of the text, so that a change of one cell keeps the other ids.
         text = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
         seen[text] += 1
         cell.id = hashlib.sha256(f"{text}\n{seen[text]}".encode()).hexdigest()[:12]
@@ -76,7 +80,7 @@ def lay_out(root: Path, source: Path, path: Path, solutions: bool) -> nbformat.N
 
 
 def badges(slug: str, path: str) -> str:
-    """Give the Binder and Colab badges of a notebook, as markdown."""
+    """The Binder and Colab badges of a notebook, as markdown."""
     binder = f"[![Open on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/{slug}/main?labpath="
     colab = (
         "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -85,8 +89,8 @@ def badges(slug: str, path: str) -> str:
     return f"{binder}{path.replace('/', '%2F')})\n{colab}{path})"
 
 
-def _stub(solution: re.Match) -> str:
-    """Put `return ...` for a solution that returns, else `name = ...` for each name that it assigns."""
+def _stub(solution: re.Match[str]) -> str:
+    """`return ...` in place of a solution that returns, else `name = ...` for each name that it assigns."""
     indent, body = solution.groups()
     statements = ast.parse(textwrap.dedent(body)).body
     if isinstance(statements[-1], ast.Return):
@@ -98,7 +102,7 @@ def _stub(solution: re.Match) -> str:
     return "\n".join(f"{indent}{line}" for line in ["# Your code here.", *lines])
 
 
-def disagreements(root: Path) -> list[str]:
+def differences(root: Path) -> list[str]:
     """Compare every committed notebook with its source, without executing anything.
 
     Returns:
@@ -106,19 +110,19 @@ def disagreements(root: Path) -> list[str]:
     """
     found, expected_paths = [], set()
     for source in sorted((root / "notebooks" / "source").glob("*.py")):
-        for path, solutions in outlets(root, source).items():
+        for path, solutions in notebook_paths(root, source).items():
             expected_paths.add(path)
-            shown = path.relative_to(root).as_posix()
+            name = path.relative_to(root).as_posix()
             if not path.exists():
-                found.append(f"{shown} is missing")
+                found.append(f"{name} is missing")
                 continue
-            wanted = [_essence(cell) for cell in lay_out(root, source, path, solutions).cells]
-            there = [_essence(cell) for cell in nbformat.read(path, as_version=4).cells]
-            if len(wanted) != len(there):
-                found.append(f"{shown} has {len(there)} cells, its source {len(wanted)}")
+            expected = [_essence(cell) for cell in make_notebook(root, source, path, solutions).cells]
+            actual = [_essence(cell) for cell in nbformat.read(path, as_version=4).cells]
+            if len(expected) != len(actual):
+                found.append(f"{name} has {len(actual)} cells, its source {len(expected)}")
             found += [
-                f"{shown}, cell {number}: {', '.join(k for k in a if a[k] != b[k])} not as in the source"
-                for number, (a, b) in enumerate(zip(wanted, there, strict=False), start=1)
+                f"{name}, cell {number}: {', '.join(k for k in a if a[k] != b[k])} not as in the source"
+                for number, (a, b) in enumerate(zip(expected, actual, strict=False), start=1)
                 if a != b
             ]
     present = {*(root / "notebooks").glob("*.ipynb"), *(root / "notebooks" / "solutions").glob("*.ipynb")}
@@ -126,5 +130,5 @@ def disagreements(root: Path) -> list[str]:
     return found
 
 
-def _essence(cell: nbformat.NotebookNode) -> dict:
+def _essence(cell: nbformat.NotebookNode) -> dict[str, Any]:
     return {"kind": cell.cell_type, "text": cell.source, "tags": cell.metadata.get("tags", []), "id": cell.id}
