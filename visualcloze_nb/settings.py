@@ -1,0 +1,29 @@
+"""Defaults and constants that several parts of the package share, each once.
+
+The released models fix the geometry: the VAE encodes 8 x 8 pixels as one latent of 16 channels, and FLUX packs 2 x 2
+latents into one token. The transformer reads 384 channels a token: 64 of the noisy image, 64 of the image with its
+targets black, and 256 of the mask, one for each pixel.
+"""
+
+from __future__ import annotations
+
+# A call's defaults, from the authors' examples.
+STEPS = 30  # Euler steps of stage 1
+STRENGTH = 0.4  # of stage 2; the authors use 0.2 to 0.4
+GUIDANCE = 30.0
+UPSCALING = 3  # stage 2 multiplies each side by this unless a size is given
+
+# Geometry of FLUX.1-Fill, which the tiny model shares.
+VAE_SCALE = 8  # pixels along one side of a latent
+PATCH = 2  # latents along one side of a token
+TOKEN_PIXELS = VAE_SCALE * PATCH  # 16
+LATENT_CHANNELS = 16
+TOKEN_CHANNELS = LATENT_CHANNELS * PATCH**2  # 64
+MASK_CHANNELS = TOKEN_PIXELS**2  # 256
+INPUT_CHANNELS = 2 * TOKEN_CHANNELS + MASK_CHANNELS  # 384
+
+# Text and resolution.
+TEXT_TOKENS = 512  # T5 tokens that FLUX was trained with: the most
+CLIP_TOKENS = 77
+TINY_TEXT_TOKENS = 64  # T5 tokens of the tiny model: enough for the three texts of a grid with four columns
+TINY_RESOLUTION = 64
