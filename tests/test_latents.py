@@ -99,7 +99,7 @@ def test_masks_and_ids_are_packed_as_in_diffusers(random_pipe, size):
     ours = latents.condition(random_pipe.vae, strips, masks, torch.Generator().manual_seed(3))
     assert torch.equal(ours[..., 64:], stock_masks)
     assert torch.allclose(ours[..., :64], stock_images, atol=1e-5)
-    layout = Layout((size, size), 1, 16)
+    layout = Layout((size, size), 1)
     assert torch.equal(latents.position_ids(layout), stock_ids)
     assert torch.equal(latents.position_ids(layout, first_row=0)[:, 0], stock_ids[:, 0] - 1)
 

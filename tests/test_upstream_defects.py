@@ -76,7 +76,7 @@ def test_1_the_default_strength_throws_stage_1_away(random_pipe, stock_pipe):
     default = signature.parameters["upsampling_strength"].default
     call = {**CALL, **SIZE}
     one, other = (pixels(stock_pipe(**call, image=g, generator=seeded()).images[0][0]) for g in grids)
-    stock_still(default == 1.0 and np.array_equal(one, other), 1, "STRENGTH in shared.py")
+    stock_still(default == 1.0 and np.array_equal(one, other), 1, "STRENGTH in settings.py")
     one, other = (pixels(random_pipe(**call, image=g, generator=seeded()).images[0][0]) for g in grids)
     assert not np.array_equal(one, other)
     given = random_pipe(**call, image=grids[0], generator=seeded(), upsampling_strength=0.4).images[0][0]

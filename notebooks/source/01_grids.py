@@ -279,7 +279,7 @@ print(stock.get_layout_prompt((2, 2)))
 
 # %%
 for rows, cols in [(1, 2), (2, 2), (3, 2), (3, 3), (5, 5)]:
-    count = Layout(((384, 384),) * rows, cols, 16).total
+    count = Layout(((384, 384),) * rows, cols).total
     all_tokens = count + 512
     print(f"{rows} x {cols}: {count:6,} + 512 = {all_tokens:6,} tokens, {all_tokens**2 / 1e6:6.1f} million pairs")
 
@@ -312,7 +312,7 @@ guess = predict("The time of one step grows", ..., choices)
 
 # %% tags=["nbval-ignore-output"]
 shapes = [(1, 2), (2, 2), (2, 3), (3, 3)]
-layouts = [Layout(((256, 256),) * rows, cols, 16) for rows, cols in shapes]
+layouts = [Layout(((256, 256),) * rows, cols) for rows, cols in shapes]
 counts = [layout.total + 64 for layout in layouts]
 rounds = [[seconds(layout) for layout in layouts] for _ in range(4)]
 best = np.min(rounds, axis=0)  # of four rounds: other programs disturb, and nothing makes a step faster

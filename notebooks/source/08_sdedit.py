@@ -213,7 +213,7 @@ checks.start.check(start)
 # %%
 def prepare(image, size, strength, steps, generator):
     """Noised tokens, what the model is told, ids, and noise levels."""
-    layout = Layout((size,), 1, 16)
+    layout = Layout((size,), 1)
     large = latents.pixels(image.resize(size, Image.Resampling.LANCZOS))
     clean = latents.encode(pipe.vae, large, generator)
     noise = torch.randn(clean.shape, generator=generator)

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from visualcloze_nb.settings import STEPS, STRENGTH
+
 PARTS = [f"stage {stage} {part}" for stage in (1, 2) for part in ("text", "encode", "steps", "decode")]
 CASES = {"ours": "this package", "stock": "stock diffusers"}
 
@@ -22,8 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and write the numbers as JSON if asked to."""
     parser = argparse.ArgumentParser(prog="python -m visualcloze_nb bench", description=__doc__)
     parser.add_argument("--model", default="tiny", help="what `load` takes: tiny, a folder")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--strength", type=float, default=0.4)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--repeat", type=int, default=3, help="runs after the first; the median counts")
     parser.add_argument("--json", type=Path, help="file to write the numbers to")
     parser.add_argument("--options", action="store_true", help="how far faster settings change the image")

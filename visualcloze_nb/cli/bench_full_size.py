@@ -26,6 +26,7 @@ from visualcloze_nb.loading.memory_plan import RESERVE, Machine, Model, Part, pl
 from visualcloze_nb.loading.random_weights import FULL, SMALL, build, build_text_encoders, four_bit_layers
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.pipelines.prompt_cache import TextSource
+from visualcloze_nb.settings import TOKEN_PIXELS, UPSCALING
 
 MODES = ("resident", "encode-then-free", "nf4")
 WORKLOADS = ("2x2@384", "3x3@384", "2x2@512", "stage 2 1344x768")
@@ -121,7 +122,7 @@ def call(pipe, workload: str, steps: int, size, **options):
     options["max_sequence_length"] = size.text
     if workload.startswith("stage 2"):
         width, height = size.stage_2
-        image = Image.new("RGB", (width // 3, height // 3), "grey")
+        image = Image.new("RGB", (width // UPSCALING, height // UPSCALING), "grey")
         mask = Image.new("RGB", image.size, "white")
         with pipe.text_source_open() if hasattr(pipe, "text_source_open") else nullcontext():
             return pipe.upsampling_pipe(
@@ -164,7 +165,7 @@ def flops(pipe, workload: str, size) -> float:
     config = pipe.transformer.config
     width = config.num_attention_heads * config.attention_head_dim
     if workload.startswith("stage 2"):
-        image = size.stage_2[0] * size.stage_2[1] // 256
+        image = size.stage_2[0] * size.stage_2[1] // TOKEN_PIXELS**2
     else:
         rows, cols = size.shape(workload)
         image = grid_of(rows, cols, size.resolution(workload)).layout(size.resolution(workload)).total

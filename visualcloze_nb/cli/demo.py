@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.settings import TINY_RESOLUTION
 
 TASK = "image > edge"
 EXAMPLES = 2
@@ -17,7 +18,9 @@ CELL = 128  # pixels of a drawn cell in the grid
 SIDE = 192  # pixels of the stages and the truth
 
 
-def demo_grid(task: str = TASK, seed: int = 0, height: int = 64, width: int = 64) -> tuple[Grid, Image.Image]:
+def demo_grid(
+    task: str = TASK, seed: int = 0, height: int = TINY_RESOLUTION, width: int = TINY_RESOLUTION
+) -> tuple[Grid, Image.Image]:
     """Make a grid of scenes that no training has seen, and the image that belongs in its empty cell.
 
     Args:

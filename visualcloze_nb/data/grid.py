@@ -16,8 +16,7 @@ from visualcloze_nb.data import prompts
 from visualcloze_nb.data.images import fit_size, resize_and_crop, to_rgb
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import GridError
-
-PATCH = 2  # FLUX packs 2 x 2 latent pixels into one token
+from visualcloze_nb.settings import PATCH, VAE_SCALE
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +91,7 @@ class Grid:
             raise GridError(f"row {self.n_rows} has no empty cell to fill: put None where the answer belongs")
         return self
 
-    def layout(self, resolution: int, vae_scale_factor: int = 8) -> Layout:
+    def layout(self, resolution: int, vae_scale_factor: int = VAE_SCALE) -> Layout:
         """Say what sizes the cells get and how they become tokens.
 
         Each row has its own cell size: about `resolution`² pixels at the aspect ratio of its first image.
@@ -112,9 +111,9 @@ class Grid:
         if firsts[-1] is None:
             firsts[-1] = firsts[-2]
         sizes = tuple(fit_size(first.width, first.height, resolution, multiple) for first in firsts)
-        return Layout(sizes, self.n_cols, multiple, self.targets)
+        return Layout(sizes, self.n_cols, self.targets, multiple)
 
-    def fitted(self, resolution: int, vae_scale_factor: int = 8) -> list[list[Image.Image | None]]:
+    def fitted(self, resolution: int, vae_scale_factor: int = VAE_SCALE) -> list[list[Image.Image | None]]:
         """Give the cells at the sizes of `layout`, scaled and cropped, targets still None."""
         sizes = self.layout(resolution, vae_scale_factor).sizes
         return [

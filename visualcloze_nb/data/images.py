@@ -16,6 +16,7 @@ from PIL import Image
 
 from visualcloze_nb.data.image_modes import flatten, from_array
 from visualcloze_nb.errors import ImageError, ImageWarning
+from visualcloze_nb.settings import TOKEN_PIXELS
 
 MAX_PIXELS = 64_000_000  # more than a phone's largest photograph; 192 MB as RGB
 MAX_BYTES = 128 * 2**20
@@ -79,7 +80,7 @@ def to_rgb(image, *, where="image", max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES) 
     return _decode(opened, where, max_pixels)
 
 
-def fit_size(width: int, height: int, resolution: int, multiple: int = 16) -> tuple[int, int]:
+def fit_size(width: int, height: int, resolution: int, multiple: int = TOKEN_PIXELS) -> tuple[int, int]:
     """Give the size at which the model sees an image: about `resolution`² pixels, aspect ratio kept.
 
     Args:

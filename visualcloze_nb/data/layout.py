@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visualcloze_nb.errors import GridError
+from visualcloze_nb.settings import TOKEN_PIXELS
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,14 @@ class Layout:
     Attributes:
         sizes: (width, height) in pixels of each cell, one pair a row.
         n_cols: cells in a row.
-        multiple: pixels along one side of a token (16: VAE factor 8, patch 2).
         targets: 0-based columns of the targets in the last row.
+        multiple: pixels along one side of a token.
     """
 
     sizes: tuple[tuple[int, int], ...]
     n_cols: int
-    multiple: int
     targets: tuple[int, ...] = ()
+    multiple: int = TOKEN_PIXELS
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

@@ -18,10 +18,10 @@ from visualcloze_nb.evaluation.benchmark import Ask, Band, Claim, Floor, Row, ro
 from visualcloze_nb.evaluation.metrics import psnr
 from visualcloze_nb.evaluation.predictions import SIDE, queries
 from visualcloze_nb.sampling.latents import decode, encode
+from visualcloze_nb.settings import STEPS
 from visualcloze_nb.toyworld import TRAINED_TASKS, concrete, draw
 
 NOISE = ("noisy", "speckled")
-DEFAULT_STEPS = 30
 WRITTEN = ("evaluation.json", "evaluation.md")  # by this command: no part of the checkpoint
 
 
@@ -69,7 +69,7 @@ def disk(ask: Ask, folder: Path | None) -> Claim:
     return claim
 
 
-def overhead(ask: Ask, steps: int = DEFAULT_STEPS, repeat: int = 5) -> Claim:
+def overhead(ask: Ask, steps: int = STEPS, repeat: int = 5) -> Claim:
     """Filling a 2 x 2 grid, stage 1 only, against the calls of the transformer it needs, in this process by turns."""
     claim = Claim(
         "What the pipeline adds",

@@ -15,9 +15,10 @@ from visualcloze_nb.evaluation.predictions import encode_prompts, queries
 from visualcloze_nb.sampling.flow import noised, schedule, walk
 from visualcloze_nb.sampling.latents import condition, decode, encode, pack, position_ids, unpack
 from visualcloze_nb.sampling.sdedit import GREY, enlarged, skipped
+from visualcloze_nb.settings import TINY_RESOLUTION, UPSCALING, VAE_SCALE
 from visualcloze_nb.toyworld import draw, to_image
 
-LARGE = 192
+LARGE = UPSCALING * TINY_RESOLUTION
 STRENGTHS = (0.0, 0.2, 0.3, 0.4, 0.6, 1.0)
 STEPS = 20
 
@@ -37,7 +38,7 @@ def enlarge(pipe, images: torch.Tensor, strength: float, captions: list[str], st
     large = torch.cat([enlarged(to_image(p), size) for p in images]).to(device)
     if strength == 0:
         return large.cpu() * 0.5 + 0.5
-    layout = Layout((size,), 1, 16, (0,))
+    layout = Layout((size,), 1, (0,))
     generator = torch.Generator("cpu").manual_seed(seed)
     sigmas = schedule(steps, layout.total, pipe.scheduler.config)[skipped(steps, strength) :]
     clean = encode(pipe.vae, large, generator)
@@ -48,7 +49,7 @@ def enlarge(pipe, images: torch.Tensor, strength: float, captions: list[str], st
     ids = position_ids(layout, first_row=0).to(device)
     for step in walk(pipe.transformer, z, known, ids, encode_prompts(pipe, captions), sigmas):
         last = step
-    latents = unpack(last.after, LARGE // 8, LARGE // 8)
+    latents = unpack(last.after, LARGE // VAE_SCALE, LARGE // VAE_SCALE)
     return (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1).cpu()
 
 

@@ -13,11 +13,12 @@ from visualcloze_nb.data.prompts import column_prompt, full_prompt
 from visualcloze_nb.sampling.flow import schedule, walk
 from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, position_ids, unpack
 from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
+from visualcloze_nb.settings import TINY_RESOLUTION, TOKEN_CHANNELS, VAE_SCALE
 from visualcloze_nb.toyworld import Scene, Task, make_scene, words
 from visualcloze_nb.toyworld.edit import exchange, recolour
 from visualcloze_nb.training.batches import draw_columns
 
-SIDE = 64
+SIDE = TINY_RESOLUTION  # pixels along one side of a cell
 
 
 @torch.no_grad()
@@ -45,7 +46,7 @@ def fill_batch(
         `(B, len(targets), 3, 64, 64)` in 0..1.
     """
     device, n_cols = pipe.vae.device, rows[0].shape[3] // SIDE
-    layout = Layout(((SIDE, SIDE),) * len(rows), n_cols, 16)
+    layout = Layout(((SIDE, SIDE),) * len(rows), n_cols)
     generator = torch.Generator("cpu").manual_seed(seed)
     blank = cell_mask([c in targets for c in range(n_cols)], (SIDE, SIDE)).to(device).expand(len(prompts), -1, -1, -1)
     known = condition(
@@ -54,12 +55,12 @@ def fill_batch(
         [torch.zeros_like(blank)] * (len(rows) - 1) + [blank],
         generator,
     )
-    noise = randn_tensor((len(prompts), layout.total, 64), generator=generator, device=device)
+    noise = randn_tensor((len(prompts), layout.total, TOKEN_CHANNELS), generator=generator, device=device)
     sigmas = schedule(steps, layout.total, pipe.scheduler.config)
     ids = position_ids(layout).to(device)
     for step in walk(pipe.transformer, noise, known, ids, encode_prompts(pipe, prompts), sigmas):
         last = step
-    latents = unpack(last.after[:, layout.row_slices[-1]], SIDE // 8, n_cols * SIDE // 8)
+    latents = unpack(last.after[:, layout.row_slices[-1]], SIDE // VAE_SCALE, n_cols * SIDE // VAE_SCALE)
     strips = (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1)
     return torch.stack([strips[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
 

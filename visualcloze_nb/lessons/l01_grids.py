@@ -21,7 +21,7 @@ BLUE = "#0072B2"  # of the Okabe-Ito palette, as compose.TARGET
 
 @exercise(cases=[(((80, 48), (48, 64)), 2), (((64, 64),), 3), (((48, 80), (48, 80), (64, 48)), 1)])
 def position_ids(sizes, n_cols):
-    return Layout(tuple(sizes), n_cols, TOKEN).ids
+    return Layout(tuple(sizes), n_cols).ids
 
 
 def _listed(sizes, n_cols, one) -> np.ndarray:
@@ -75,7 +75,7 @@ def one_cell_wide(sizes, n_cols):
 
 
 def _reordered(sizes, n_cols, key) -> np.ndarray:
-    ids = Layout(tuple(sizes), n_cols, TOKEN).ids.astype(int).tolist()
+    ids = Layout(tuple(sizes), n_cols).ids.astype(int).tolist()
     return np.array(sorted(ids, key=lambda i: key(*i, sizes[i[0] - 1][0] // TOKEN)), dtype=np.float32)
 
 

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS
+
 GB = 1e9
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
 NF4 = 0.5 + 4 / 64  # bytes a weight: 4 bits, and a 32-bit scale for each 64 weights
@@ -20,7 +22,6 @@ LIBRARIES = 0.4 * GB  # Python with torch and diffusers
 STREAMING = 6.0 * GB  # RAM while weights go straight to the GPU: Python, torch, a piece of a file
 SMALL = 100_000_000  # a model of fewer parameters runs in float32 everywhere: it is not worth less
 BITSANDBYTES = "bitsandbytes (pip install bitsandbytes)"
-TEXT_TOKENS = 512
 TEXT_WORK = 0.2 * GB  # T5-XXL's activations at 512 tokens, and some
 
 
@@ -74,7 +75,7 @@ class Model:
         """
         side = self.resolution
         large = 9 * side * side if size is None else size[0] * size[1]
-        tokens = max(rows * cols * side * side, large) // 256 + TEXT_TOKENS
+        tokens = max(rows * cols * side * side, large) // TOKEN_PIXELS**2 + TEXT_TOKENS
         pixels = max(cols * side * side, large)
         number = BYTES[precision]
         return {

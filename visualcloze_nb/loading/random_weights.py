@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from visualcloze_nb.loading.memory_plan import FULL_PARTS
+from visualcloze_nb.settings import CLIP_TOKENS, INPUT_CHANNELS, LATENT_CHANNELS, TEXT_TOKENS, TOKEN_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ FULL = Size(
     t5={"vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64},
     clip={"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
     vae={"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2},
-    text=512,
+    text=TEXT_TOKENS,
     scale=1,
     stage_2=(1344, 768),
     matrix=8192,
@@ -85,11 +86,13 @@ def build(size: Size, device: str) -> dict:
     from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
     with torch.device("meta"):
-        transformer = FluxTransformer2DModel(in_channels=384, out_channels=64, **size.transformer)
+        transformer = FluxTransformer2DModel(
+            in_channels=INPUT_CHANNELS, out_channels=TOKEN_CHANNELS, **size.transformer
+        )
         vae = AutoencoderKL(
             down_block_types=["DownEncoderBlock2D"] * 4,
             up_block_types=["UpDecoderBlock2D"] * 4,
-            latent_channels=16,
+            latent_channels=LATENT_CHANNELS,
             use_quant_conv=False,
             use_post_quant_conv=False,
             shift_factor=0.1159,
@@ -138,7 +141,7 @@ def any_tokenizers(size: Size):
 
     letters = sorted(ByteLevel.alphabet())
     tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
-    clip = CLIPTokenizer(vocab={t: n for n, t in enumerate(tokens)}, merges=[], model_max_length=77)
+    clip = CLIPTokenizer(vocab={t: n for n, t in enumerate(tokens)}, merges=[], model_max_length=CLIP_TOKENS)
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -1.0)]
     pieces += [(chr(code), -2.0) for code in range(33, 127)]
     return clip, T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=size.text)

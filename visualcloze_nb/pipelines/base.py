@@ -6,10 +6,8 @@ import torch
 
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.prompt_cache import RemembersText
+from visualcloze_nb.settings import GUIDANCE
 
-GUIDANCE = 30.0
-STEPS = 30  # what the authors' examples take
-STRENGTH = 0.4  # of stage 2; the authors' examples use 0.2 to 0.4
 KEEP = object()  # in place of a dtype: leave every component as it is
 
 

@@ -17,12 +17,13 @@ import torch
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
 
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.base import STRENGTH, CountsOn, Shared
+from visualcloze_nb.pipelines.base import CountsOn, Shared
 from visualcloze_nb.pipelines.batch_inputs import read_samples
 from visualcloze_nb.pipelines.fill import Fills
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 from visualcloze_nb.pipelines.prompt_cache import forgets_text
 from visualcloze_nb.pipelines.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
+from visualcloze_nb.settings import STRENGTH
 
 __all__ = ["VisualClozeGenerationPipeline", "VisualClozePipeline", "VisualClozeUpsamplingPipeline"]
 

@@ -12,13 +12,13 @@ import transformers
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.base import STEPS, STRENGTH
 from visualcloze_nb.pipelines.batch_inputs import one_grid
 from visualcloze_nb.pipelines.progress import Clock, Watch, timed
 from visualcloze_nb.sampling.flow import Step, schedule, walk
 from visualcloze_nb.sampling.latents import prepare, read_targets
 from visualcloze_nb.sampling.sdedit import prepare_large, read_large
 from visualcloze_nb.sampling.text import encode_text
+from visualcloze_nb.settings import STEPS, STRENGTH
 
 
 class Fills:

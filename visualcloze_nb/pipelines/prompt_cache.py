@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import torch
 
 from visualcloze_nb.errors import TextWarning
+from visualcloze_nb.settings import TEXT_TOKENS
 
 KEPT = 32  # embeddings; 4 MB each with the full T5
 ENCODERS = ("text_encoder", "text_encoder_2")
@@ -95,7 +96,7 @@ class RemembersText:
         return self._recall("text_encoder", encode, *arguments)
 
     def _get_t5_prompt_embeds(
-        self, prompt=None, num_images_per_prompt=1, max_sequence_length=512, device=None, dtype=None
+        self, prompt=None, num_images_per_prompt=1, max_sequence_length=TEXT_TOKENS, device=None, dtype=None
     ):
         warn_about_text(self.tokenizer_2, prompt, max_sequence_length)
         arguments = (prompt, num_images_per_prompt, max_sequence_length, device, dtype)

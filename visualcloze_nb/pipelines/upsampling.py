@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.base import STRENGTH, CountsOn, Shared
+from visualcloze_nb.pipelines.base import CountsOn, Shared
 from visualcloze_nb.pipelines.prompt_cache import forgets_text
+from visualcloze_nb.settings import PATCH, STRENGTH
 
 
 @forgets_text
@@ -74,7 +75,7 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
             raise ValueError("strength is 0: there is nothing to do; give more than 0, or keep the image")
         first = image[0] if isinstance(image, list) and image else image
         if isinstance(first, Image.Image):
-            multiple = 2 * self.vae_scale_factor
+            multiple = PATCH * self.vae_scale_factor
             width, height = validation.stage2_size(first.width, first.height, width, height, multiple)
             if mask_image is None:
                 mask_image = Image.new("RGB", first.size, (255, 255, 255))

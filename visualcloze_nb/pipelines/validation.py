@@ -12,10 +12,9 @@ import warnings
 import torch
 
 from visualcloze_nb.errors import SizeWarning
+from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
-LONGEST_TEXT = 512  # tokens; what FLUX was trained with
-UPSCALING = 3  # stage 2 enlarges each side of a target by this, unless a size is given
 
 
 def whole(name: str, value) -> None:
@@ -83,10 +82,10 @@ def text_length(max_sequence_length: int | None, tokenizer_2) -> int:
         ValueError: if a given length is out of range.
     """
     if max_sequence_length is None:
-        return min(getattr(tokenizer_2, "model_max_length", LONGEST_TEXT), LONGEST_TEXT)
+        return min(getattr(tokenizer_2, "model_max_length", TEXT_TOKENS), TEXT_TOKENS)
     whole("max_sequence_length", max_sequence_length)
-    if max_sequence_length > LONGEST_TEXT:
-        raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {LONGEST_TEXT}")
+    if max_sequence_length > TEXT_TOKENS:
+        raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {TEXT_TOKENS}")
     return max_sequence_length
 
 
@@ -192,7 +191,7 @@ def stage2_size(
     height: int,
     new_width: int | None = None,
     new_height: int | None = None,
-    multiple: int = 16,
+    multiple: int = TOKEN_PIXELS,
     prefix: str = "",
 ) -> tuple[int, int]:
     """Say how large stage 2 makes a target.

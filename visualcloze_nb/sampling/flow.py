@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from visualcloze_nb.sampling.text import Text
+from visualcloze_nb.settings import GUIDANCE
 
 
 def shift(tokens: int, config) -> float:
@@ -57,7 +58,7 @@ def euler_step(z: torch.Tensor, velocity: torch.Tensor, sigma, sigma_next) -> to
     return (z.float() + (sigma_next - sigma) * velocity).to(velocity.dtype)
 
 
-def velocity(transformer, z, condition, sigma, text: Text, ids, guidance: float = 30.0) -> torch.Tensor:
+def velocity(transformer, z, condition, sigma, text: Text, ids, guidance: float = GUIDANCE) -> torch.Tensor:
     """The transformer's guess of `noise - image`.
 
     Args:
@@ -116,7 +117,7 @@ class Step:
 
 
 @torch.no_grad()
-def walk(transformer, z, condition, ids, text: Text, sigmas, guidance: float = 30.0, **which) -> Iterator[Step]:
+def walk(transformer, z, condition, ids, text: Text, sigmas, guidance: float = GUIDANCE, **which) -> Iterator[Step]:
     """All Euler steps of one run, yielded one by one.
 
     Args:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.settings import TOKEN_CHANNELS, VAE_SCALE
 
 BLACK = -1.0  # what a blank cell holds, in the VAE's range -1..1
 
@@ -80,7 +81,7 @@ def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=height // 2, w=width // 2, p=2, q=2)
 
 
-def pack_mask(mask: torch.Tensor, vae_scale_factor: int = 8) -> torch.Tensor:
+def pack_mask(mask: torch.Tensor, vae_scale_factor: int = VAE_SCALE) -> torch.Tensor:
     """A mask of pixels to tokens: nothing is averaged, each pixel keeps its own channel.
 
     Args:
@@ -155,7 +156,7 @@ def prepare(grid: Grid, vae, resolution: int, generator: torch.Generator) -> Pre
         strips.append(strip(cells, size).to(device, dtype))
         masks.append(cell_mask([is_query and cell is None for cell in cells], size).to(device, dtype))
     known = condition(vae, strips, masks, generator)
-    noise = randn_tensor((1, layout.total, 64), generator=generator, device=device, dtype=dtype)
+    noise = randn_tensor((1, layout.total, TOKEN_CHANNELS), generator=generator, device=device, dtype=dtype)
     return Prepared(noise, known, position_ids(layout).to(device, dtype), layout)
 
 
@@ -170,7 +171,7 @@ def read_targets(tokens: torch.Tensor, vae, layout: Layout) -> list[Image.Image]
         one image a target, left to right.
     """
     width, height = layout.sizes[-1]
-    latents = unpack(tokens[:, layout.row_slices[-1]], height // 8, width * layout.n_cols // 8)
+    latents = unpack(tokens[:, layout.row_slices[-1]], height // VAE_SCALE, width * layout.n_cols // VAE_SCALE)
     row = to_images(decode(vae, latents))[0]
     return [row.crop(layout.target_box(column)) for column in layout.targets]
 

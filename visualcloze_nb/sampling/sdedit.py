@@ -19,6 +19,7 @@ from PIL import Image
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.sampling.flow import noised, schedule
 from visualcloze_nb.sampling.latents import condition, decode, encode, pack, pixels, position_ids, to_images, unpack
+from visualcloze_nb.settings import VAE_SCALE
 
 GREY = 0.0  # what stage 2 sees under its mask (stage 1 sees black)
 
@@ -67,7 +68,7 @@ def prepare_large(
         generator: draws the latents, the noise, and the grey latents, in diffusers' order.
     """
     width, height = size
-    layout = Layout(((width, height),), 1, 16, (0,))
+    layout = Layout(((width, height),), 1, (0,))
     large = enlarged(image, size).to(vae.device, vae.dtype)
     sigmas = schedule(steps, layout.total, scheduler_config)[skipped(steps, strength) :]
     clean = encode(vae, large, generator)
@@ -82,4 +83,4 @@ def prepare_large(
 def read_large(tokens: torch.Tensor, vae, layout: Layout) -> Image.Image:
     """The image in stage 2's tokens."""
     width, height = layout.sizes[0]
-    return to_images(decode(vae, unpack(tokens, height // 8, width // 8)))[0]
+    return to_images(decode(vae, unpack(tokens, height // VAE_SCALE, width // VAE_SCALE)))[0]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.prompts import column_prompt
+from visualcloze_nb.settings import TINY_RESOLUTION, UPSCALING
 from visualcloze_nb.toyworld.graph import Task, draw, words
 from visualcloze_nb.toyworld.scenes import Scene, make_scene
 from visualcloze_nb.toyworld.splits import FIRST_TRAINING_SEED
@@ -31,7 +32,7 @@ class Sample:
     scenes: tuple[Scene, ...]
     columns: tuple[str, ...]
 
-    def large(self, times: int = 3) -> tuple[Image.Image, ...]:
+    def large(self, times: int = UPSCALING) -> tuple[Image.Image, ...]:
         """The truth drawn `times` as large: what stage 2 should find. Kinds with chance in them differ."""
         return tuple(
             to_image(draw(self.columns[col], self.scenes[-1:], one.height * times, one.width * times)[0])
@@ -50,8 +51,8 @@ def sample(
     examples: int = 2,
     *,
     targets: Sequence[int] | None = None,
-    height: int = 64,
-    width: int = 64,
+    height: int = TINY_RESOLUTION,
+    width: int = TINY_RESOLUTION,
     text: bool = True,
     caption: bool = False,
     scenes: Sequence[int] | None = None,

@@ -32,6 +32,7 @@ from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.sampling.flow import noised, velocity
 from visualcloze_nb.sampling.latents import BLACK, condition, encode, pack, position_ids
 from visualcloze_nb.sampling.text import Text
+from visualcloze_nb.settings import INPUT_CHANNELS, TOKEN_CHANNELS
 from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, Task, draw
 from visualcloze_nb.training import tiny_model
 from visualcloze_nb.training.batches import Batch, grids, held_out_scene, training_scene
@@ -72,7 +73,7 @@ def small_transformer(seed: int) -> FluxTransformer2DModel:
     """The tiny model's transformer at a third of its size: one double block, three single ones, two heads of 64."""
     torch.manual_seed(seed)
     transformer = FluxTransformer2DModel(
-        in_channels=384, out_channels=64, num_layers=1, num_single_layers=3, attention_head_dim=64,
+        in_channels=INPUT_CHANNELS, out_channels=TOKEN_CHANNELS, num_layers=1, num_single_layers=3, attention_head_dim=64,
         num_attention_heads=2, joint_attention_dim=8, pooled_projection_dim=8, axes_dims_rope=tiny_model.AXES,
     )  # fmt: skip
     tiny_model.point_heads(transformer)
@@ -91,8 +92,10 @@ def holes(vae, rng: random.Random, size: int, scene=training_scene) -> Batch:
         top, left = 16 * rng.randint(0, 8 - height // 16), 16 * rng.randint(0, 8 - width // 16)
         one[:, top : top + height, left : left + width] = 1
     known = condition(vae, [torch.where(mask > 0, BLACK, images)], [mask], chance)
-    ids = position_ids(Layout(((SIDE, SIDE),), 1, 16), 0)
-    return Batch(pack(encode(vae, images, chance)), known, ids, known[..., 64:].mean(-1) > 0.5, [""] * size, 1)
+    ids = position_ids(Layout(((SIDE, SIDE),), 1), 0)
+    return Batch(
+        pack(encode(vae, images, chance)), known, ids, known[..., TOKEN_CHANNELS:].mean(-1) > 0.5, [""] * size, 1
+    )
 
 
 def no_text(size: int) -> Text:

@@ -17,6 +17,7 @@ from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
 from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, pack, position_ids, to_images
 from visualcloze_nb.sampling.sdedit import GREY, enlarged
+from visualcloze_nb.settings import TOKEN_CHANNELS, TOKEN_PIXELS, UPSCALING
 from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
 from visualcloze_nb.toyworld.splits import has_one_answer, may_be_blank_together, only_examples_tell
 
@@ -81,7 +82,7 @@ def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]]
         `(B, L, 64)`, `(B, L, 320)`, `(L, 3)`, `(B, L)` bool.
     """
     n_cols = rows[0].shape[3] // size[0]
-    layout = Layout((size,) * len(rows), n_cols, 16)
+    layout = Layout((size,) * len(rows), n_cols)
     device = rows[0].device
     blank = torch.cat([cell_mask([c in t for c in range(n_cols)], size) for t in targets]).to(device)
     known = [*rows[:-1], torch.where(blank > 0, BLACK, rows[-1])]
@@ -90,7 +91,7 @@ def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]]
     answer = layout.row_slices[-1]
     clean = given[..., :64].clone()
     clean[:, answer] = pack(encode(vae, rows[-1], generator))
-    return clean, given, position_ids(layout).to(device), given[..., 64:].mean(-1) > 0.5
+    return clean, given, position_ids(layout).to(device), given[..., TOKEN_CHANNELS:].mean(-1) > 0.5
 
 
 def training_scene(rng: random.Random) -> Scene:
@@ -130,7 +131,7 @@ def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[
 def tokens_of(columns: Sequence[Sequence[int]], n_cols: int, size, like: torch.Tensor) -> torch.Tensor:
     """Which tokens show these columns of the last row, `(B, L)` bool; `like` is any `(B, L)`."""
     masks = torch.cat([cell_mask([c in some for c in range(n_cols)], size) for some in columns])
-    last = F.avg_pool2d(masks, 16).flatten(1) > 0.5
+    last = F.avg_pool2d(masks, TOKEN_PIXELS).flatten(1) > 0.5
     found = torch.zeros(like.shape, dtype=torch.bool)
     found[:, -last.shape[1] :] = last
     return found.to(like.device)
@@ -144,7 +145,7 @@ def named(scenes: Sequence[Scene], size, batch: Batch) -> torch.Tensor:
     """
     shown = draw("mask", scenes, size[1], size[0], device=batch.clean.device).amax(1, keepdim=True) > 0
     emphasis = torch.ones_like(batch.targets, dtype=torch.float32)
-    emphasis[batch.targets] += 6 * F.avg_pool2d(shown.float(), 16).flatten()
+    emphasis[batch.targets] += 6 * F.avg_pool2d(shown.float(), TOKEN_PIXELS).flatten()
     return emphasis
 
 
@@ -222,9 +223,9 @@ def large(vae, rng: random.Random, size: int = 6) -> Batch:
     images = draw_columns([(kind,) for kind in shown], scenes, (width, height), chance, device)
     ones = torch.ones_like(images[:, :1])
     given = condition(vae, [torch.full_like(images, GREY)], [ones], chance)
-    layout = Layout(((width, height),), 1, 16)
+    layout = Layout(((width, height),), 1)
     clean = pack(encode(vae, images, chance))
-    small = draw_columns([(kind,) for kind in shown], scenes, (width // 3, height // 3), chance, device)
+    small = draw_columns([(kind,) for kind in shown], scenes, (width // UPSCALING, height // UPSCALING), chance, device)
     small = decode(vae, encode(vae, small, chance)).clamp(-1, 1)  # as stage 1 leaves it
     begun = torch.cat([enlarged(image, (width, height)) for image in to_images(small)]).to(device)
     texts = [s.caption() if rng.random() < 0.6 else "" for s in scenes]

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
+from visualcloze_nb.settings import CLIP_TOKENS, INPUT_CHANNELS, TINY_RESOLUTION, TINY_TEXT_TOKENS, TOKEN_CHANNELS
 from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, words
 
-TEXT_TOKENS = 64  # T5 tokens: enough for layout, task and content of four columns
 WIDTH = 192
 SINGLE_BLOCKS = 10
 AXES = (8, 28, 28)  # of the 64 numbers of a head: how many turn with row, y and x
@@ -41,7 +41,7 @@ def build_t5_tokenizer(texts: list[str]) -> T5Tokenizer:
     pieces = sorted({*seen, *numbers, *bare} - {""})
     vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -9.0)]
     vocab += [(mark, -4.0) for mark in ".,:"] + [(f"▁{piece}", -5.0) for piece in pieces]
-    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=TEXT_TOKENS)
+    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=TINY_TEXT_TOKENS)
 
 
 def build_clip_tokenizer(texts: list[str]) -> CLIPTokenizer:
@@ -62,7 +62,7 @@ def build_clip_tokenizer(texts: list[str]) -> CLIPTokenizer:
     for letter in alphabet:  # a byte may also end a word
         vocab.setdefault(letter + "</w>", len(vocab))
     merges = [tuple(pair) for pair in learned["merges"]]
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=CLIP_TOKENS)
 
 
 def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> tuple[CLIPTextModel, T5EncoderModel]:
@@ -74,7 +74,7 @@ def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> t
     )  # fmt: skip
     clip = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, projection_dim=64,
-        num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=77,
+        num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=CLIP_TOKENS,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
@@ -85,8 +85,8 @@ def build_transformer() -> FluxTransformer2DModel:
     """A FLUX transformer of seven million parameters: one double block, ten single ones, three heads of 64."""
     transformer = FluxTransformer2DModel(
         patch_size=1,
-        in_channels=384,
-        out_channels=64,
+        in_channels=INPUT_CHANNELS,
+        out_channels=TOKEN_CHANNELS,
         num_layers=1,
         num_single_layers=SINGLE_BLOCKS,
         attention_head_dim=64,
@@ -250,5 +250,5 @@ def build_pipeline(vae: AutoencoderKL, seed: int = 0, kept: Path | None = None):
         text_encoder_2=text_encoder_2,
         tokenizer_2=tokenizer_2,
         transformer=build_transformer(),
-        resolution=64,
+        resolution=TINY_RESOLUTION,
     )

@@ -28,13 +28,14 @@ from tqdm.auto import tqdm
 from visualcloze_nb.evaluation.scores import score_tasks
 from visualcloze_nb.sampling.flow import noised, velocity
 from visualcloze_nb.sampling.text import encode_ids, tokenize
+from visualcloze_nb.settings import TEXT_TOKENS, TINY_TEXT_TOKENS
 from visualcloze_nb.toyworld import TRAINED_TASKS, Task
 from visualcloze_nb.toyworld.splits import only_examples_tell
 from visualcloze_nb.training.batches import Batch, easily_described, grids, large
 from visualcloze_nb.training.checkpoints import Average, Log, save_atomically
 from visualcloze_nb.training.decoder_metric import shown_error
 from visualcloze_nb.training.rollouts import OwnPath, walked
-from visualcloze_nb.training.tiny_model import TEXT_TOKENS, build_pipeline, take_over
+from visualcloze_nb.training.tiny_model import build_pipeline, take_over
 
 COPYING = {
     Task.parse(text): 1.0
@@ -124,7 +125,7 @@ def asked(model, batch: Batch, pipe, rng: random.Random) -> Callable[[torch.Tens
     device = batch.clean.device
     # Padding is read as text, so its length must not matter: mostly just enough, sometimes 64, rarely 512.
     longest = max(len(ids) for ids in pipe.tokenizer_2(batch.prompts).input_ids)
-    length = 512 if rng.random() < 0.003 else TEXT_TOKENS if rng.random() < 0.25 else -(-longest // 8) * 8
+    length = TEXT_TOKENS if rng.random() < 0.003 else TINY_TEXT_TOKENS if rng.random() < 0.25 else -(-longest // 8) * 8
     clip_ids, t5_ids = (ids.to(device) for ids in tokenize(pipe, batch.prompts, length))
     return lambda z, sigma: model(z, batch.condition, sigma, clip_ids, t5_ids, batch.ids).float()
 

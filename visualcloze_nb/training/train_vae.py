@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from tqdm.auto import tqdm
 
+from visualcloze_nb.settings import LATENT_CHANNELS, UPSCALING
 from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, TRAINED_TASKS, concrete, draw, make_scene
 from visualcloze_nb.training.checkpoints import Log, cosine, save_atomically
 
@@ -41,7 +42,7 @@ def build_vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(16, 32, 64, 128),
         layers_per_block=1,
-        latent_channels=16,
+        latent_channels=LATENT_CHANNELS,
         norm_num_groups=2,  # few: the last norm must not wash out which colour is brighter
         sample_size=64,
         mid_block_add_attention=False,
@@ -79,7 +80,7 @@ def batch(rng: random.Random, device="cpu", cells: int = 10) -> torch.Tensor:
     if rng.random() < 0.1:  # stage 2: large images, sharp or enlarged from small ones
         big = draw(kind(), scenes(1), 192, 192, chance, device)
         if rng.random() < 0.4:
-            small = F.interpolate(big, scale_factor=1 / 3, mode="area")
+            small = F.interpolate(big, scale_factor=1 / UPSCALING, mode="area")
             big = F.interpolate(small, (192, 192), mode="bicubic").clamp(0, 1)
         return big * 2 - 1
 

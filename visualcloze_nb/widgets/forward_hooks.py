@@ -16,6 +16,7 @@ import torch
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import Cancelled
 from visualcloze_nb.sampling.flow import Step
+from visualcloze_nb.settings import TOKEN_PIXELS
 
 SHARE = 0.25  # of the time, at most, that is spent on showing guesses
 
@@ -71,4 +72,4 @@ class Tap:
     def _large_layout(ids: torch.Tensor) -> Layout:
         """Stage 2's one image, from its position ids."""
         down, across = (int(side) + 1 for side in ids.reshape(-1, 3)[-1, 1:])
-        return Layout(((across * 16, down * 16),), 1, 16, (0,))
+        return Layout(((across * TOKEN_PIXELS, down * TOKEN_PIXELS),), 1, (0,))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from visualcloze_nb.settings import TINY_RESOLUTION
 from visualcloze_nb.widgets.state import Cell, Draft, Origin, draft_of
 
 KINDS = (
@@ -82,7 +83,9 @@ GALLERY = (
 )
 
 
-def toy_image(kind: str = "image", seed: int = 0, width: int = 64, height: int = 64) -> Image.Image:
+def toy_image(
+    kind: str = "image", seed: int = 0, width: int = TINY_RESOLUTION, height: int = TINY_RESOLUTION
+) -> Image.Image:
     """Draw one image of the toy world.
 
     Args:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.settings import TEXT_TOKENS, TINY_RESOLUTION, UPSCALING
 
-RESOLUTIONS = {"tiny": 64, "384": 384, "384-lora": 384, "512": 512}
-TEXT_TOKENS = {"tiny": 64}  # of the others 512
-ENLARGED = 3  # stage 2 makes sides so many times as long
+RESOLUTIONS = {"tiny": TINY_RESOLUTION, "384": 384, "384-lora": 384, "512": 512}
 ASSUMED = {"tiny": 2e-4}  # seconds a token and step, two cores; replaced by what the first run measures
 _measured: dict[str, float] = {}
 
@@ -45,7 +44,9 @@ class Work:
         return self.steps * (self.tokens + self.text) + (second if self.large_steps else 0)
 
 
-def work(grid: Grid, resolution: int, steps: int, strength: float, times: float = ENLARGED, text: int = 512) -> Work:
+def work(
+    grid: Grid, resolution: int, steps: int, strength: float, times: float = UPSCALING, text: int = TEXT_TOKENS
+) -> Work:
     """Count what filling a grid takes.
 
     Args:

@@ -17,11 +17,11 @@ import ipywidgets
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.errors import Cancelled
+from visualcloze_nb.settings import STEPS, STRENGTH, TEXT_TOKENS, TINY_TEXT_TOKENS
 from visualcloze_nb.widgets import run_estimate
 from visualcloze_nb.widgets.error_output import Guard
 from visualcloze_nb.widgets.static_page import Page, figure
 
-STEPS, STRENGTH = 30, 0.4  # as in pipe.fill
 DRAFT_STEPS = 10
 _loaded: dict[str, object] = {}
 _busy = threading.Lock()  # one run at a time: two would share the processor and the model's hooks
@@ -139,9 +139,9 @@ class RunPanel:
         resolution = run_estimate.resolution_of(self.pipe)
         if resolution is None:
             return None
-        asked, text = asked or self.settings, run_estimate.TEXT_TOKENS.get(self._model, 512)
+        asked, text = asked or self.settings, TINY_TEXT_TOKENS if self._model == "tiny" else TEXT_TOKENS
         if not isinstance(self.pipe, str):
-            text = min(512, self.pipe.tokenizer_2.model_max_length)
+            text = min(TEXT_TOKENS, self.pipe.tokenizer_2.model_max_length)
         return run_estimate.work(grid, resolution, asked["steps"], asked["strength"], times or self.times.value, text)
 
     def outlook(self) -> str:
