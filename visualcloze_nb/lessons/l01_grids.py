@@ -11,8 +11,8 @@ from visualcloze_nb.data.grid_image import TARGET, TEXT
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.drawing.figures import _figure, figure_class
 from visualcloze_nb.lessons.exercise import exercise
+from visualcloze_nb.settings import TOKEN_PIXELS
 
-TOKEN = 16  # pixels along one side of a token
 WIDE = 750  # pixels: the width of a drawing in a notebook
 BLUE = "#0072B2"  # of the Okabe-Ito palette, as compose.TARGET
 
@@ -28,7 +28,7 @@ def _listed(sizes, n_cols, one) -> np.ndarray:
     """Ids line by line of each strip, `one(row, y, x, down, across)` giving the three numbers of a token."""
     found = []
     for row, (width, height) in enumerate(sizes, start=1):
-        down, across = height // TOKEN, width // TOKEN
+        down, across = height // TOKEN_PIXELS, width // TOKEN_PIXELS
         found += [one(row, y, x, down, across) for y in range(down) for x in range(across * n_cols)]
     return np.array(found, dtype=np.float32)
 
@@ -50,7 +50,7 @@ def x_within_the_cell(sizes, n_cols):
 
 @position_ids.mistake("y goes on from one row of the grid to the next. Each strip starts at y = 0 again.")
 def y_goes_on(sizes, n_cols):
-    above = np.cumsum([0, *(height // TOKEN for _, height in sizes)])
+    above = np.cumsum([0, *(height // TOKEN_PIXELS for _, height in sizes)])
     return _listed(sizes, n_cols, lambda row, y, x, down, across: (row, y + above[row - 1], x))
 
 
@@ -76,7 +76,7 @@ def one_cell_wide(sizes, n_cols):
 
 def _reordered(sizes, n_cols, key) -> np.ndarray:
     ids = Layout(tuple(sizes), n_cols).ids.astype(int).tolist()
-    return np.array(sorted(ids, key=lambda i: key(*i, sizes[i[0] - 1][0] // TOKEN)), dtype=np.float32)
+    return np.array(sorted(ids, key=lambda i: key(*i, sizes[i[0] - 1][0] // TOKEN_PIXELS)), dtype=np.float32)
 
 
 # Drawings ---------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def draw_tokens(strips: Sequence[np.ndarray], labels: Sequence = (), title: str 
         the figure.
     """
     scale = WIDE // max(strip.shape[1] for strip in strips)
-    side, gap = TOKEN * scale, 14
+    side, gap = TOKEN_PIXELS * scale, 14
     heights = [strip.shape[0] * scale for strip in strips]
     page = Image.new("RGB", (WIDE, sum(heights) + gap * (len(strips) - 1) + 2), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(max(12, min(20, side // 4)))
@@ -104,8 +104,8 @@ def draw_tokens(strips: Sequence[np.ndarray], labels: Sequence = (), title: str 
     for strip, height in zip(strips, heights, strict=True):
         image = Image.fromarray(strip)
         page.paste(image.resize((image.width * scale, height), Image.Resampling.NEAREST), (0, top))
-        for y in range(strip.shape[0] // TOKEN):
-            for x in range(strip.shape[1] // TOKEN):
+        for y in range(strip.shape[0] // TOKEN_PIXELS):
+            for x in range(strip.shape[1] // TOKEN_PIXELS):
                 box = (x * side, top + y * side, (x + 1) * side, top + (y + 1) * side)
                 pen.rectangle(box, outline="#FFFFFF", width=1)
                 if len(labels):
@@ -132,7 +132,7 @@ def heat(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
     low, high = float(values.min()), float(values.max())
     colours = (colormaps["cividis"]((values - low) / ((high - low) or 1))[:, :3] * 255).astype(np.uint8)
     strips = [colours[part].reshape(*shape, 3) for part, shape in zip(layout.row_slices, layout.shapes, strict=True)]
-    return [strip.repeat(TOKEN, 0).repeat(TOKEN, 1) for strip in strips]
+    return [strip.repeat(TOKEN_PIXELS, 0).repeat(TOKEN_PIXELS, 1) for strip in strips]
 
 
 def draw_cost(tokens: Sequence[int], seconds: Sequence[float], names: Sequence[str], title: str = ""):

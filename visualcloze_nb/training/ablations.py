@@ -74,7 +74,8 @@ def small_transformer(seed: int) -> FluxTransformer2DModel:
     torch.manual_seed(seed)
     transformer = FluxTransformer2DModel(
         in_channels=INPUT_CHANNELS, out_channels=TOKEN_CHANNELS, num_layers=1, num_single_layers=3,
-        attention_head_dim=64, num_attention_heads=2, joint_attention_dim=8, pooled_projection_dim=8, axes_dims_rope=tiny_model.AXES,
+        attention_head_dim=64, num_attention_heads=2, joint_attention_dim=8, pooled_projection_dim=8,
+        axes_dims_rope=tiny_model.AXES,
     )  # fmt: skip
     tiny_model.point_heads(transformer)
     return transformer
