@@ -74,7 +74,7 @@ def test_what_is_measured_is_held_out(monkeypatch):
 
 
 def test_the_table_has_means_and_intervals(tmp_path):
-    rows = [{"arm": "a", "tasks": "unseen", "step": 0, "error": e} for e in (1.0, 2.0, 3.0, 4.0)]
+    rows = [{"arm": "a", "tasks": "held out", "step": 0, "error": e} for e in (1.0, 2.0, 3.0, 4.0)]
     (line,) = ablations.summarise(rows)
     assert line["error"] == 2.5 and line["high"] - 2.5 == pytest.approx(1.96 * torch.tensor([1.0, 2, 3, 4]).std() / 2)
     assert 2.5 - line["low"] == pytest.approx(line["high"] - 2.5)
@@ -84,7 +84,7 @@ def test_the_table_has_means_and_intervals(tmp_path):
 
 def test_differences_are_taken_grid_by_grid():
     both = {"a": (1.0, 9.0, 5.0), "b": (0.5, 8.5, 4.5)}
-    rows = [{"arm": arm, "tasks": "unseen", "step": 0, "error": e} for arm, errors in both.items() for e in errors]
+    rows = [{"arm": arm, "tasks": "held out", "step": 0, "error": e} for arm, errors in both.items() for e in errors]
     (line,) = ablations.difference(rows, "a", "b")
     assert line["error"] == line["low"] == line["high"] == 0.5 and line["arm"] == "a less b"
 
@@ -108,7 +108,7 @@ def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
 
 def test_the_shipped_curves_are_read_and_drawn():
     for experiment, arms in (("infilling_prior", 4), ("density", 2)):
-        panels = {tasks: ablation_curves.read(experiment, tasks) for tasks in ("practised", "unseen")}
+        panels = {tasks: ablation_curves.read(experiment, tasks) for tasks in ("trained", "held out")}
         for found in panels.values():
             assert list(found) == [arm.name for arm in ablations.ARMS if arm.experiment == experiment]
             for curve in found.values():
@@ -116,11 +116,11 @@ def test_the_shipped_curves_are_read_and_drawn():
                 assert len(curve.error) == len(curve.steps)
         figure = ablation_curves.draw(panels, "What to see")
         assert len(figure.axes) == 2 and all(len(axes.lines) == arms for axes in figure.axes)
-        assert figure.alt.startswith("What to see. practised, ")
-    with pytest.raises(ValueError, match="practised"):
+        assert figure.alt.startswith("What to see. trained, ")
+    with pytest.raises(ValueError, match="trained"):
         ablation_curves.read("density", "imagined")
     with pytest.raises(FileNotFoundError):
-        ablation_curves.read("alchemy", "practised")
+        ablation_curves.read("alchemy", "trained")
 
 
 def test_one_curve_is_lower_only_if_the_intervals_are_apart():

@@ -227,13 +227,13 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 # visualcloze_nb.training experiments` makes the curves anew.
 
 # %%
-learned = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("practised", "unseen")}
-for name, curve in learned["practised"].items():
+learned = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}
+for name, curve in learned["trained"].items():
     print(f"{name:30s} error {curve.error[0]:.2f} at first, at the end {curve}")
-with_prior, without = (learned["practised"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
+with_prior, without = (learned["trained"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
 print("by LoRA, the prior ends lower, intervals apart:", ablation_curves.lower(with_prior, without))
 print("by LoRA from nothing, it is still worse than knowing nothing:", without.low[-1] > 1)
-ablation_curves.draw(learned, title="Errors on practised and on unseen tasks, with and without an infilling prior")
+ablation_curves.draw(learned, title="Errors on trained and on held-out tasks, with and without an infilling prior")
 
 # %% [markdown]
 # At first the infiller is hardly better than knowing nothing: holes in single images have not taught it to look at

@@ -1,6 +1,6 @@
-"""The curves of the two experiments that ship with the tiny model, read and drawn (lesson 03).
+"""Learning curves of the two ablations that ship with the tiny model: read, compare, draw (lesson 03).
 
-`python -m visualcloze_nb.training experiments` makes them anew.
+`python -m visualcloze_nb.training experiments` runs the ablations again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # of the Okabe-Ito palet
 
 @dataclass
 class Curve:
-    """Error of the velocity near pure noise on held-out scenes, while a model learns; 1 is knowing nothing.
+    """Relative error of the velocity near pure noise, on held-out scenes, during training; 1 is an uninformed model.
 
     Attributes:
         steps: training steps done.
-        error, low, high: mean, and the ends of its 95 % interval over grids and seeds.
+        error, low, high: mean, and the ends of its 95 % confidence interval over grids and seeds.
     """
 
     steps: list[int]
@@ -35,20 +35,23 @@ class Curve:
 
 
 def read(experiment: str, tasks: str) -> dict[str, Curve]:
-    """The curves of one experiment, by name of the model.
+    """Read the curves of one experiment.
 
     Args:
         experiment: `"infilling_prior"` or `"density"`.
-        tasks: what the error was measured on: `"practised"` tasks, or tasks `"unseen"` in training.
+        tasks: what the error was measured on: `"trained"` or `"held out"` tasks.
+
+    Returns:
+        the curves, by name of the model.
 
     Raises:
-        FileNotFoundError: no such experiment.
-        ValueError: it was not measured on such tasks.
+        FileNotFoundError: if there is no such experiment.
+        ValueError: if it was not measured on such tasks.
     """
     with (EXPERIMENTS / f"{experiment}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     if tasks not in {row["tasks"] for row in rows}:
-        raise ValueError(f"{experiment} has {sorted({row['tasks'] for row in rows})}, not {tasks!r}")
+        raise ValueError(f"{experiment} was measured on {sorted({row['tasks'] for row in rows})}, not {tasks!r}")
     curves: dict[str, Curve] = {}
     for row in rows:
         if row["tasks"] == tasks:
@@ -60,7 +63,7 @@ def read(experiment: str, tasks: str) -> dict[str, Curve]:
 
 
 def lower(one: Curve, other: Curve) -> bool:
-    """Whether one ends lower than another, their intervals apart."""
+    """Whether one curve ends below another, with intervals that do not overlap."""
     return one.high[-1] < other.low[-1]
 
 
