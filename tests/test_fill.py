@@ -26,7 +26,7 @@ def test_a_result_says_all(random_pipe):
     result = random_pipe.fill(GRID, seed=7, steps=4, progress=False)
     assert isinstance(result, Result)
     assert result.stage1[0].size == (32, 32) and result.image.size == (96, 96)
-    assert result.grid.rows[-1][-1].size == (96, 96) and result.query is GRID
+    assert result.filled.rows[-1][-1].size == (96, 96) and result.grid is GRID
     assert result.seed == 7 and result.settings["steps"] == 4 and result.settings["strength"] == 0.4
     assert result.settings["max_sequence_length"] == 64 and result.settings["width"] == 96
     parts = {f"stage {n} {part}" for n in (1, 2) for part in ("text", "encode", "steps", "decode")}

@@ -95,18 +95,18 @@ def test_equality_is_that_of_pixels_and_texts(grid):
     dot.putpixel((5, 5), (254, 0, 0))
     assert grid != same.with_examples([[dot, BLUE]])
     assert grid != same.replace(content=None) and grid != same.replace(task="")
-    assert grid != grid.fill([RED]) and grid != "grid"
+    assert grid != grid.completed([RED]) and grid != "grid"
 
 
 def test_filling_and_moving_the_blanks(grid):
-    full = grid.fill([RED])
+    full = grid.completed([RED])
     assert full.targets == () and full.query[1].getpixel((0, 0)) == (255, 0, 0)
     backwards = full.with_blanks(0)
     assert backwards.targets == (0,) and backwards.examples == full.examples
-    assert backwards.fill([GREEN]) == full
+    assert backwards.completed([GREEN]) == full
     both = grid.with_blanks(1, 0)
     assert both.targets == (0, 1)
-    assert both.fill([GREEN, RED]) == full
+    assert both.completed([GREEN, RED]) == full
     other = grid.with_blanks(0, query=[None, BLUE])
     assert other.targets == (0,) and other.query[1].getpixel((0, 0)) == (0, 0, 255)
     assert grid.with_examples([]).n_rows == 1 and grid.with_examples([]).query == grid.query
@@ -115,13 +115,13 @@ def test_filling_and_moving_the_blanks(grid):
 def test_only_a_grid_with_targets_can_be_asked(grid):
     assert grid.require_targets() is grid
     with pytest.raises(GridError, match="row 2 has no empty cell to fill: put None"):
-        grid.fill([RED]).require_targets()
+        grid.completed([RED]).require_targets()
 
 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda grid: grid.fill([]), "0 images for 1 empty cells"),
+        (lambda grid: grid.completed([]), "0 images for 1 empty cells"),
         (lambda grid: grid.with_blanks(), "at least one column"),
         (lambda grid: grid.with_blanks(2), "there is no column 2: columns are 0 to 1"),
         (lambda grid: grid.with_blanks(-1), "there is no column -1"),
@@ -226,13 +226,13 @@ def pixels_near(image, colour):
 
 def test_the_image_shows_cells_blanks_and_outline(grid):
     vermillion = tuple(int(TARGET[i : i + 2], 16) for i in (1, 3, 5))
-    shown, full = grid.image(), grid.fill([RED]).image()
+    shown, full = grid.image(), grid.completed([RED]).image()
     assert shown.size == full.size
     for colour, cells in (((255, 0, 0), 1), ((0, 0, 255), 1), ((0, 128, 0), 1)):
         assert pixels_near(shown, colour) == pytest.approx(cells * 128 * 128, rel=0.05)
     assert pixels_near(full, (255, 0, 0)) == pytest.approx(2 * 128 * 128, rel=0.05)
     assert pixels_near(shown, vermillion) > 1000 and pixels_near(full, vermillion) == 0
-    assert pixels_near(grid.fill([RED]).image(outline=[1]), vermillion) > 1000
+    assert pixels_near(grid.completed([RED]).image(outline=[1]), vermillion) > 1000
     upper = shown.crop((0, 0, shown.width, shown.height // 2 - 10))
     assert pixels_near(upper, vermillion) == 0
     assert grid.image(titles=["one", "two"]).height > shown.height
@@ -260,7 +260,7 @@ def test_a_notebook_gets_an_image_and_words(grid):
     assert repr(grid) == data["text/plain"]
     assert repr(grid) == "<Grid 2 x 2, target in column 2, task='swap', content='a field'>"
     assert "targets in columns 1, 2" in repr(grid.with_blanks(0, 1))
-    assert "finished" in repr(grid.fill([RED]))
+    assert "finished" in repr(grid.completed([RED]))
 
 
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib")

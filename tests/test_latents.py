@@ -135,7 +135,7 @@ def test_encode_and_decode_scale_and_shift(random_pipe):
 def test_no_target_is_refused_before_the_model_runs():
     grid = Grid(rows())
     with pytest.raises(GridError, match="target|empty|blank"):
-        latents.prepare(grid.fill([noise_image()]), None, 32, torch.Generator())
+        latents.prepare(grid.completed([noise_image()]), None, 32, torch.Generator())
 
 
 @torch.no_grad()

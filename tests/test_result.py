@@ -20,7 +20,7 @@ def result():
     return Result(
         images=[BLUE],
         stage1=[BLUE.resize((64, 64))],
-        query=grid,
+        grid=grid,
         seed=7,
         settings={"steps": np.int64(30), "strength": 0.4, "size": None},
         seconds={"stage 1": 1.5},
@@ -31,10 +31,10 @@ def result():
 
 def test_a_result_holds_the_images_and_the_filled_grid(result):
     assert result.image is BLUE
-    assert result.grid == result.query.fill([BLUE])
+    assert result.filled == result.grid.completed([BLUE])
     assert result.trace is None
     shown = Image.open(io.BytesIO(result._repr_png_()))
-    assert shown.size == result.query.image().size
+    assert shown.size == result.grid.image().size
     assert (np.asarray(shown) == (0, 0, 255)).all(-1).sum() > 10_000
     assert (np.asarray(shown) == (0xD5, 0x5E, 0)).all(-1).sum() > 1000
     assert repr(result) == "<Result 192 x 192, model='tiny', seed=7>"
@@ -43,9 +43,9 @@ def test_a_result_holds_the_images_and_the_filled_grid(result):
 
 def test_the_numbers_must_fit(result):
     with pytest.raises(ValueError, match="images holds 2 images for 1 targets"):
-        Result([BLUE, BLUE], [BLUE], result.query)
+        Result([BLUE, BLUE], [BLUE], result.grid)
     with pytest.raises(ValueError, match="stage1 holds 0 images for 1 targets"):
-        Result([BLUE], [], result.query)
+        Result([BLUE], [], result.grid)
 
 
 def test_a_saved_image_tells_how_it_was_made(result, tmp_path):
@@ -61,9 +61,9 @@ def test_a_saved_image_tells_how_it_was_made(result, tmp_path):
 
 
 def test_provenance_tells_grids_apart(result):
-    other = Result([BLUE], [BLUE], result.query.with_examples([[RED, BLUE]]))
+    other = Result([BLUE], [BLUE], result.grid.with_examples([[RED, BLUE]]))
     assert other.provenance()["images_sha256"] != result.provenance()["images_sha256"]
-    again = Result([RED], [RED], result.query)
+    again = Result([RED], [RED], result.grid)
     assert again.provenance()["images_sha256"] == result.provenance()["images_sha256"]
 
 
@@ -80,7 +80,7 @@ def test_saving_replaces_a_file_as_a_whole_or_not_at_all(result, tmp_path, monke
 
 
 def test_saving_any_target(result, tmp_path):
-    two = Result([RED, BLUE], [RED, BLUE], result.query.with_blanks(0, 1))
+    two = Result([RED, BLUE], [RED, BLUE], result.grid.with_blanks(0, 1))
     assert Image.open(two.save(tmp_path / "b.png", target=1)).size == BLUE.size
     with pytest.raises(ValueError, match="no target 2: targets are 0 to 1"):
         two.save(tmp_path / "c.png", target=2)

@@ -63,7 +63,7 @@ def test_a_grid_is_shown_with_its_title_and_words(grid):
     figure = show_grid(grid, "Two rows")
     assert figure.alt == "Two rows. Grid of 1 example row above a query row: an image, empty."
     assert repr(figure) == f"<Figure: {figure.alt}>"
-    assert near(drawn(show_grid(grid.fill([A]))), VERMILLION) == 0
+    assert near(drawn(show_grid(grid.completed([A]))), VERMILLION) == 0
     with pytest.raises(ValueError, match="1 titles for 2 columns"):
         show_grid(grid, titles=["one"])
 

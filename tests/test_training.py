@@ -157,7 +157,7 @@ def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkey
     assert heard["timestep"].tolist() == [1.0]
     # The answer: the clean tokens are those of the finished grid, and the targets are where the blanks were.
     assert torch.equal(batch.targets[0], torch.from_numpy(ready.layout.target_tokens))
-    finished = Grid([*grid.fill([answer]).rows, cells[-1]])  # the finished rows as examples of another grid
+    finished = Grid([*grid.completed([answer]).rows, cells[-1]])  # the finished rows as examples of another grid
     there = prepare(finished, tiny.vae, 64, seeded()).condition[:, : batch.clean.shape[1], :64]
     assert torch.allclose(batch.clean, there, atol=ROUNDING)
 

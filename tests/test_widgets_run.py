@@ -128,7 +128,7 @@ def test_an_error_in_the_thread_is_shown_and_the_panel_can_be_used_again(grid, r
 
 
 def test_a_second_run_and_a_grid_without_target_are_refused(grid, random_pipe):
-    panel = panel_of(grid.fill([noise_image()] * 2), random_pipe)
+    panel = panel_of(grid.completed([noise_image()] * 2), random_pipe)
     panel.start.click()
     assert "has no empty cell to fill" in panel.guard.message.value and not panel.running
     pipe, entered, go_on = build_random_pipe(), threading.Event(), threading.Event()

@@ -378,7 +378,7 @@ changes = {}
 for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
     moved = latents.pixels(fill(grey_out(grid, row, column))) - latents.pixels(answer)
     changes[row, column] = 50 * moved[0].square().mean(0).sqrt().numpy()
-checks.draw_influence(grid.fill([answer]), changes, "Each cell's place on the right: what changes when it is grey")
+checks.draw_influence(grid.completed([answer]), changes, "Each cell's place on the right: what changes when it is grey")
 
 # %% [markdown]
 # Look for shapes in the right half. Without the query, what becomes of the things? Without an example cell, does the

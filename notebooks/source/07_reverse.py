@@ -187,7 +187,7 @@ guess = predict("Both at once: the depth map will be", ..., ["better", "about as
 
 # %%
 samples = [sample(TASK, seed) for seed in SEEDS]
-rows = [list(one.grid.fill(one.truth).query) for one in samples]
+rows = [list(one.grid.completed(one.truth).query) for one in samples]
 errors = {(kind, way): [] for kind in KINDS[:2] for way in ("alone", "both at once")}
 for seed in SEEDS:
     both = fill(sample(TASK, seed, targets=(0, 1)).grid, seed)
@@ -326,7 +326,7 @@ def filler(one, seed, content=None):
         blanks = [col for col, cell in enumerate(row) if cell is None]
         text = column_prompt([words(kind) for kind in one.columns], blanks)
         grid = one.grid.with_blanks(*blanks, query=row).replace(task=text, content=content)
-        return list(grid.fill(fill(grid, seed)).query)
+        return list(grid.completed(fill(grid, seed)).query)
 
     return fill_row
 

@@ -48,7 +48,7 @@ def draw_page(result, truth: Image.Image, titles: list[str]) -> Image.Image:
         truth: what belongs there.
         titles: one for each column of the grid.
     """
-    above = result.grid.image(cell=CELL, titles=titles, outline=result.query.targets)
+    above = result.filled.image(cell=CELL, titles=titles, outline=result.grid.targets)
     panels = {
         f"stage 1 ({_size(result.stage1[0])})": result.stage1[0],
         f"stage 2 ({_size(result.image)})": result.image,

@@ -121,7 +121,7 @@ class Grid:
             for row, size in zip(self.rows, sizes, strict=True)
         ]
 
-    def fill(self, images: Sequence) -> Grid:
+    def completed(self, images: Sequence) -> Grid:
         """Put images into the empty cells, left to right.
 
         Args:

@@ -29,7 +29,7 @@ class Result:
     Args:
         images: the targets, left to right, as they came out of the last stage.
         stage1: the targets as stage 1 gave them; the same images as `images` where stage 2 was left out.
-        query: the grid that was asked for.
+        grid: the grid that was filled, targets empty.
         trace: what each step left behind, or None if it was not kept.
         seed: the seed of the noise, or None if a generator was given.
         settings: the arguments of the run: steps, strength, guidance, sizes.
@@ -40,7 +40,7 @@ class Result:
 
     images: list[Image.Image]
     stage1: list[Image.Image]
-    query: Grid
+    grid: Grid
     trace: list[Any] | None = None
     seed: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Result:
 
     def __post_init__(self):
         for name in ("images", "stage1"):
-            count, wanted = len(getattr(self, name)), len(self.query.targets)
+            count, wanted = len(getattr(self, name)), len(self.grid.targets)
             if count != wanted:
                 raise ValueError(f"{name} holds {count} images for {wanted} targets: give one for each")
 
@@ -60,9 +60,9 @@ class Result:
         return self.images[0]
 
     @property
-    def grid(self) -> Grid:
-        """The query grid with its empty cells filled."""
-        return self.query.fill(self.images)
+    def filled(self) -> Grid:
+        """The grid with its targets filled in."""
+        return self.grid.completed(self.images)
 
     def provenance(self) -> dict[str, Any]:
         """Tell how the images came about, in plain JSON values.
@@ -75,13 +75,13 @@ class Result:
             "model": self.model,
             "seed": self.seed,
             "settings": self.settings,
-            "layout": self.query.layout_prompt,
-            "task": self.query.task,
-            "content": self.query.content,
-            "rows": self.query.n_rows,
-            "columns": self.query.n_cols,
-            "targets": self.query.targets,
-            "images_sha256": _digest(self.query),
+            "layout": self.grid.layout_prompt,
+            "task": self.grid.task,
+            "content": self.grid.content,
+            "rows": self.grid.n_rows,
+            "columns": self.grid.n_cols,
+            "targets": self.grid.targets,
+            "images_sha256": _digest(self.grid),
             "seconds": self.seconds,
             "versions": {"visualcloze_nb": __version__, **self.versions},
         }
@@ -119,11 +119,11 @@ class Result:
     @property
     def alt(self) -> str:
         """The result in words, for readers who do not see the image."""
-        columns = ", ".join(str(col + 1) for col in self.query.targets)
-        return f"{self.query.alt[:-1]}; the model filled column {columns}."
+        columns = ", ".join(str(col + 1) for col in self.grid.targets)
+        return f"{self.grid.alt[:-1]}; the model filled column {columns}."
 
     def _repr_png_(self) -> bytes:
-        return png_bytes(self.grid.image(outline=self.query.targets))
+        return png_bytes(self.filled.image(outline=self.grid.targets))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return mimebundle(self)

@@ -69,11 +69,11 @@ def show_result(result, truth=None, title: str = "", titles: Sequence[str] | Non
         stages["stage 2"] = result.images
     shown = {**stages, "ground truth": truths} if truths else stages
     rows, labels = [], []
-    for number, column in enumerate(result.query.targets):
+    for number, column in enumerate(result.grid.targets):
         which = f", column {column + 1}" if len(result.images) > 1 else ""
         rows.append([images[number] for images in shown.values()])
         labels.append([f"{name}{which}\n{_size(to_rgb(images[number]))}" for name, images in shown.items()])
-    above = result.grid.image(cell=128, titles=titles, outline=result.query.targets)
+    above = result.filled.image(cell=128, titles=titles, outline=result.grid.targets)
     outline = range(len(stages))
     return _figure(rows, labels, title=title, alt=result.alt, above=above, outline=outline)
 

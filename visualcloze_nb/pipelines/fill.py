@@ -187,7 +187,7 @@ class Fills:
         return Result(
             images=images,
             stage1=stage1,
-            query=grid,
+            grid=grid,
             trace=kept,
             seed=seed,
             settings={

@@ -269,7 +269,7 @@ class GridBuilder:
             self.cells.show_guess(targets[number], image)
 
     def _take_result(self, result: Result) -> None:
-        if self.state.problem or self.grid != result.query:
+        if self.state.problem or self.grid != result.grid:
             self.guard.say("The grid was changed during the run: the result is below, and in builder.result.")
             self.refresh()
             return
