@@ -191,7 +191,7 @@ def run(
         every: steps between points of a curve.
     """
     vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False)
-    looked_at = {"practised": held_out_batches(vae, SPARSE, 4), "unseen": held_out_batches(vae, UNSEEN, 6)}
+    looked_at = {"trained": held_out_batches(vae, SPARSE, 4), "held out": held_out_batches(vae, UNSEEN, 6)}
     work.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[dict]] = {arm.experiment: [] for arm in ARMS}
     for seed in range(seeds):
