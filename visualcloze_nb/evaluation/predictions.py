@@ -16,6 +16,7 @@ from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
 from visualcloze_nb.settings import TINY_RESOLUTION, TOKEN_CHANNELS, VAE_SCALE
 from visualcloze_nb.toyworld import Scene, Task, make_scene, words
 from visualcloze_nb.toyworld.edit import exchange, recolour
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.training.batches import draw_columns
 
 SIDE = TINY_RESOLUTION  # pixels along one side of a cell
@@ -106,9 +107,9 @@ def queries(scenes: int) -> list[Scene]:
 
 def swapped(scene: Scene) -> Scene:
     """The scene with every colour and shape, and the ground, exchanged for others: what a wrong caption tells of."""
-    for _ in scene.things:  # the edits change the last thing, so each is last once
+    for _ in scene.things:  # an edit changes the last object, so each is last once
         scene = replace(scene, things=(*scene.things[1:], scene.things[0]))
-        scene = exchange(recolour(scene, 3), 2)
+        (scene,) = exchange(recolour(SceneBatch.of([scene]), 3), 2).scenes()
     return replace(scene, ground="mint" if scene.ground == "brown" else "brown")
 
 

@@ -1,46 +1,37 @@
 """From scene to scene: edits, exact because they change the data and not the pixels.
 
-An edit changes the subject, the nearest thing. `steps` of recolouring walk along `COLOURS`, of replacing along
-`SHAPES`, of moving around the compass: eight directions, from the right, anticlockwise.
+An edit changes the subject, the nearest object, of every scene of a batch. `steps` of recolouring count along
+`COLOURS`, of replacing along `SHAPES`, of moving around the compass: eight directions, from the right, anticlockwise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
-from visualcloze_nb.toyworld.scenes import COLOURS, SHAPES, Scene, Thing
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
+from visualcloze_nb.toyworld.scenes import COLOURS, SHAPES
 
 MOVE = 0.45  # of half a side
 
 
-def remove(scene: Scene) -> Scene:
-    """The scene without its subject."""
-    return replace(scene, things=scene.things[:-1])
+def remove(scenes: SceneBatch) -> SceneBatch:
+    """The scenes without their subject."""
+    return replace(scenes, count=scenes.count - 1)
 
 
-def recolour(scene: Scene, steps: int) -> Scene:
+def recolour(scenes: SceneBatch, steps: int) -> SceneBatch:
     """The subject's colour `steps` further along the palette of eight, which closes to a ring."""
-    names = list(COLOURS)
-    return _change(scene, lambda t: replace(t, colour=names[(names.index(t.colour) + steps) % len(names)]))
+    return scenes.with_subject(colour=(scenes.of_subject(scenes.colour) + steps) % len(COLOURS))
 
 
-def exchange(scene: Scene, steps: int) -> Scene:
+def exchange(scenes: SceneBatch, steps: int) -> SceneBatch:
     """The subject's shape `steps` further along the six shapes, which close to a ring."""
-    return _change(scene, lambda t: replace(t, shape=SHAPES[(SHAPES.index(t.shape) + steps) % len(SHAPES)]))
+    return scenes.with_subject(shape=(scenes.of_subject(scenes.shape) + steps) % len(SHAPES))
 
 
-def move(scene: Scene, direction: int) -> Scene:
+def move(scenes: SceneBatch, direction: int) -> SceneBatch:
     """The subject moved `MOVE` in one of eight directions, but its centre stays in the image."""
-
-    def moved(t: Thing) -> Thing:
-        x = t.x + MOVE * math.cos(direction * math.pi / 4)
-        y = t.y - MOVE * math.sin(direction * math.pi / 4)
-        return replace(t, x=max(-0.9, min(0.9, x)), y=max(-0.9, min(0.9, y)))
-
-    return _change(scene, moved)
-
-
-def _change(scene: Scene, how: Callable[[Thing], Thing]) -> Scene:
-    return replace(scene, things=(*scene.things[:-1], how(scene.subject)))
+    x = scenes.of_subject(scenes.x) + MOVE * math.cos(direction * math.pi / 4)
+    y = scenes.of_subject(scenes.y) - MOVE * math.sin(direction * math.pi / 4)
+    return scenes.with_subject(x=x.clip(-0.9, 0.9), y=y.clip(-0.9, 0.9))

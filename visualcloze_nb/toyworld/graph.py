@@ -15,6 +15,7 @@ import torch
 
 from visualcloze_nb.data.prompts import task_prompt
 from visualcloze_nb.toyworld import edit, render, transforms
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.scenes import Scene
 
 # kind: (words for the task prompt, how it is made). `p` is the image, `g` a generator, `n` the number.
@@ -30,7 +31,7 @@ _FROM_SCENE = {
     "background": ("the empty background", render.background),
     "style": ("a style reference", render.style_reference),
     "styled": ("a stylised image", render.stylised),
-    "removed": ("the subject removed", lambda s, h, w, d: render.image([edit.remove(one) for one in s], h, w, d)),
+    "removed": ("the subject removed", lambda s, h, w, d: render.image(edit.remove(SceneBatch.of(s)), h, w, d)),
 }
 _FROM_PICTURE = {
     "grey": ("a grey image", lambda p, g: transforms.grey(p)),
@@ -43,6 +44,7 @@ _FROM_PICTURE = {
     "faded": ("a faded image", lambda p, g: transforms.fade(p)),
     "posterised": ("a posterised image", lambda p, g: transforms.posterise(p)),
     "negative": ("a negative", lambda p, g: transforms.invert(p)),
+    "contours": ("a contour map", lambda p, g: transforms.contours(p)),
     "flipped": ("a turned image", lambda p, g: transforms.flip(p)),
 }
 _PICTURE_FAMILIES = {  # the number is not in the words: only examples can tell it
@@ -67,7 +69,7 @@ THEN = " then "
 
 
 def _edited(scenes, how, number, height, width, device) -> torch.Tensor:
-    return render.image([how(one, number) for one in scenes], height, width, device)
+    return render.image(how(SceneBatch.of(scenes), number), height, width, device)
 
 
 def family(kind: str) -> tuple[str, str] | None:
@@ -99,7 +101,7 @@ def changes_images(kind: str) -> bool:
 
 def draw(
     kind: str,
-    scenes: Sequence[Scene],
+    scenes: Sequence[Scene] | SceneBatch,
     height: int = 64,
     width: int = 64,
     generator: torch.Generator | None = None,
@@ -110,7 +112,7 @@ def draw(
     Args:
         kind: a name of `KINDS`, with its number for a family: `"edge"`, `"hue 120"`, `"turn 1"`; or two that
             change an image: `"grey then flipped"`.
-        scenes: `B` scenes.
+        scenes: `B` scenes; a `SceneBatch` saves work where several kinds are drawn.
         height, width: pixels; any.
         generator: for `CHANCE_KINDS`, on `device`.
 

@@ -116,6 +116,14 @@ def grey(images: torch.Tensor) -> torch.Tensor:
     return torch.einsum("bchw,c->bhw", images, weights)[:, None].repeat(1, 3, 1, 1)
 
 
+def contours(images: torch.Tensor) -> torch.Tensor:
+    """Where colour changes, white on black: the gradient magnitude (Sobel) over all three channels, doubled."""
+    across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=images.device) / 8
+    kernel = torch.stack([across, across.T])[:, None].to(images.dtype).repeat(3, 1, 1, 1)
+    gradient = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
+    return (4 * gradient.square().sum(1, keepdim=True).sqrt()).clamp(0, 1).repeat(1, 3, 1, 1)
+
+
 def invert(images: torch.Tensor) -> torch.Tensor:
     """The negative."""
     return 1 - images
