@@ -9,7 +9,9 @@ from PIL import Image
 
 from visualcloze_nb import Grid, Result, __version__
 from visualcloze_nb.data import result as module
-from visualcloze_nb.data.result import read_provenance
+from visualcloze_nb.data.grid_image import png_bytes
+from visualcloze_nb.data.result import PROVENANCE, read_provenance
+from visualcloze_nb.errors import ProvenanceError
 
 RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (192, 192), "blue")
 
@@ -88,7 +90,36 @@ def test_saving_any_target(result, tmp_path):
         two.save(tmp_path / "d.jpg")
 
 
-def test_a_foreign_file_has_no_provenance(tmp_path):
-    RED.save(tmp_path / "red.png")
-    with pytest.raises(ValueError, match="holds no provenance"):
-        read_provenance(tmp_path / "red.png")
+def jpeg(image):
+    data = io.BytesIO()
+    image.save(data, "JPEG")
+    return data.getvalue()
+
+
+def recorded(text):
+    return png_bytes(RED, {PROVENANCE: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("missing.png", None, FileNotFoundError, "missing.png"),
+        ("folder.png", "folder", OSError, "folder.png"),
+        ("text.png", b"not an image", ProvenanceError, "'.*text.png' is not a PNG file"),
+        ("empty.png", b"", ProvenanceError, "is not a PNG file"),
+        ("photo.jpg", jpeg(RED), ProvenanceError, "is not a PNG file"),
+        ("plain.png", png_bytes(RED), ProvenanceError, "holds no provenance: it was not written by Result.save"),
+        ("cut.png", recorded("{}")[:-30], ProvenanceError, "is damaged"),
+        ("json.png", recorded('{"model": '), ProvenanceError, "its provenance is damaged"),
+        ("deep.png", recorded("[" * 100_000), ProvenanceError, "its provenance is damaged"),
+        ("list.png", recorded("[1]"), ProvenanceError, "its provenance is damaged"),
+    ],
+)
+def test_what_read_provenance_raises(tmp_path, name, content, error, message):
+    path = tmp_path / name
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error, match=message):
+        read_provenance(path)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from visualcloze_nb import __version__
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import mimebundle, png_bytes
+from visualcloze_nb.errors import ProvenanceError
 
 PROVENANCE = "visualcloze_nb"  # the key of the PNG text chunk
 
@@ -143,14 +144,28 @@ def read_provenance(path: str | os.PathLike) -> dict[str, Any]:
         the record, as `Result.provenance` gives it, and which target the file holds.
 
     Raises:
-        ValueError: if the file holds no such record.
+        ProvenanceError: if the file is not a PNG, holds no such record, or is damaged.
+        OSError: if there is no such file or it cannot be read.
     """
-    with Image.open(path, formats=["PNG"]) as image:
-        image.load()  # text chunks may follow the pixels
-        record = getattr(image, "text", {}).get(PROVENANCE)
-    if record is None:
-        raise ValueError(f"{os.fspath(path)!r} holds no provenance: it was not written by Result.save")
-    return json.loads(record)
+    name = repr(os.fspath(path))
+    with Path(path).expanduser().open("rb") as file:
+        try:
+            with Image.open(file, formats=["PNG"]) as image:
+                image.load()  # text chunks may follow the pixels
+                text = getattr(image, "text", {}).get(PROVENANCE)
+        except UnidentifiedImageError as error:
+            raise ProvenanceError(f"{name} is not a PNG file: only PNG keeps the provenance") from error
+        except Exception as error:  # Pillow raises many types for a damaged file
+            raise ProvenanceError(f"{name} is damaged ({error})") from error
+    if text is None:
+        raise ProvenanceError(f"{name} holds no provenance: it was not written by Result.save")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProvenanceError(f"{name}: its provenance is damaged ({error})") from error
+    if not isinstance(record, dict):
+        raise ProvenanceError(f"{name}: its provenance is damaged (a {type(record).__name__}, not an object)")
+    return record
 
 
 def _digest(grid: Grid) -> str:
