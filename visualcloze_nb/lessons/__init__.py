@@ -1,16 +1,13 @@
-"""What the notebooks lean on: exercises that explain a wrong answer, predictions, and a clean end.
+"""What the notebooks share: exercises that explain a wrong answer, predictions, and clean-up.
 
-    exercise.py   a function for the reader to write, its check, and the mistakes the check knows
-    compare.py    are two answers alike, how do they differ, and the image of both
-    predict.py    write a guess down, compare it in the next cell
-    kernel.py     `%%gpu` cells, and `finish()` in a lesson's last cell
-    source.py     a notebook laid out from notebooks/source/NN_topic.py
-    build.py      executes it: notebooks/*.ipynb and notebooks/solutions/*.ipynb
-    measure.py    how long each takes and how much memory
-    curves.py     the two experiments that ship with the tiny model
-    NAME.py       the exercises of one lesson: start_here.py belongs to notebooks/00_start_here.ipynb
+    exercise.py          a function for the reader to write, its check, and the mistakes the check explains
+    compare_answers.py   whether two answers are equal, how they differ, and an image of both
+    predict.py           record a guess, compare it in the next cell
+    kernel.py            `%%gpu` cells, and `finish()` in a lesson's last cell
+    ablation_curves.py   learning curves of the two ablations that ship with the tiny model
+    lNN_topic.py         the exercises and figures of notebooks/NN_topic.ipynb
 
-None of it imports torch.
+The modules in this list but the last import no torch.
 """
 
 from visualcloze_nb.lessons.exercise import Exercise, Verdict, exercise

@@ -1,4 +1,4 @@
-"""Two answers: are they alike, how do they differ, and an image of both.
+"""Compare two answers: whether they are equal, how they differ, and an image of both.
 
 Answers may be numbers, texts, arrays, tensors, images, anything that draws itself (`_repr_png_`), and
 lists, tuples and dicts of these.
@@ -13,15 +13,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 192  # pixels along a drawn answer's longer side
-PLANES = 8  # of a stack of arrays, so many are drawn side by side
+PLANES = 8  # the most arrays of a stack that are drawn side by side
 
 
 def alike(expected: Any, yours: Any, tolerance: float = 1e-5) -> bool:
-    """Say whether two answers are the same up to `tolerance` in every number.
+    """Whether two answers are equal up to `tolerance` in every number.
 
     Args:
         expected, yours: the answers; images count as arrays in 0..1.
         tolerance: largest difference allowed.
+
+    Returns:
+        False as well if type, length or shape differ.
     """
     if isinstance(expected, dict) and isinstance(yours, dict):
         same_keys = expected.keys() == yours.keys()
@@ -39,7 +42,7 @@ def alike(expected: Any, yours: Any, tolerance: float = 1e-5) -> bool:
 
 
 def describe_difference(expected: Any, yours: Any) -> str:
-    """Say in a few words how `yours` differs: in type, in size, or how many numbers are off and how far."""
+    """Describe how `yours` differs: in type, in size, or how many numbers are off and by how much."""
     a, b = _numbers(expected), _numbers(yours)
     if a is None or b is None:
         if type(expected) is not type(yours):
@@ -60,15 +63,16 @@ def describe_difference(expected: Any, yours: Any) -> str:
 
 
 def side_by_side(expected: Any, yours: Any) -> Image.Image | None:
-    """Draw both answers and where they differ.
+    """Draw both answers and their absolute difference.
 
     Returns:
         an RGB image with titles, or None if either cannot be drawn.
     """
     low, high = _range(expected, yours)
-    panels = {"expected": _image(expected, low, high), "yours": _image(yours, low, high)}
-    if None in panels.values():
+    first, second = _image(expected, low, high), _image(yours, low, high)
+    if first is None or second is None:
         return None
+    panels = {"expected": first, "yours": second}
     a, b = (np.asarray(panel, dtype=np.int16) for panel in panels.values())
     if a.shape == b.shape:
         panels["differs (white)"] = Image.fromarray(np.abs(a - b).clip(0, 255).astype(np.uint8))
@@ -85,7 +89,7 @@ def side_by_side(expected: Any, yours: Any) -> Image.Image | None:
 
 
 def _numbers(value: Any) -> np.ndarray | None:
-    """A number, array, tensor or image as float64, or None."""
+    """A number, array, tensor or image as a float64 array; None for anything else."""
     if isinstance(value, Image.Image):
         return np.asarray(value.convert("RGB"), dtype=np.float64) / 255
     if hasattr(value, "detach"):
@@ -104,7 +108,7 @@ def _shape(value: Any) -> str:
 
 
 def _range(*values: Any) -> tuple[float, float]:
-    """Smallest and largest number in all answers, so that both are drawn on one scale."""
+    """Smallest and largest number in all answers, so that both are drawn on one scale; at least 0..1."""
     arrays = [a for a in map(_numbers, values) if a is not None and a.size and np.isfinite(a).any()]
     if not arrays:
         return 0.0, 1.0
@@ -113,12 +117,12 @@ def _range(*values: Any) -> tuple[float, float]:
 
 
 def _image(value: Any, low: float, high: float) -> Image.Image | None:
-    if isinstance(value, (list, tuple)) and value:
-        return _row([_image(item, low, high) for item in value])
     if isinstance(value, Image.Image):
         return _fit(value.convert("RGB"))
     if hasattr(value, "_repr_png_"):
         return _fit(Image.open(io.BytesIO(value._repr_png_())).convert("RGB"))
+    if isinstance(value, (list, tuple)) and value:
+        return _row([_image(item, low, high) for item in value])
     array = _numbers(value)
     if array is None or array.ndim == 0 or array.size == 0:
         return None
@@ -127,7 +131,7 @@ def _image(value: Any, low: float, high: float) -> Image.Image | None:
         array = np.moveaxis(array, 0, -1)
     if not (array.ndim == 3 and array.shape[-1] == 3):
         planes = array.reshape(-1, *array.shape[-2:]) if array.ndim > 2 else np.atleast_2d(array)[None]
-        array = np.hstack(planes[:PLANES])[:1024, :1024]
+        array = np.hstack(list(planes[:PLANES]))[:1024, :1024]
     return _fit(Image.fromarray((array.clip(0, 1) * 255).astype(np.uint8)).convert("RGB"))
 
 
@@ -138,11 +142,12 @@ def _fit(image: Image.Image) -> Image.Image:
 
 
 def _row(images: list[Image.Image | None]) -> Image.Image | None:
-    if None in images:
+    panels = [image for image in images if image is not None]
+    if len(panels) < len(images):
         return None
-    page = Image.new("RGB", (sum(p.width for p in images), max(p.height for p in images)), "white")
+    page = Image.new("RGB", (sum(p.width for p in panels), max(p.height for p in panels)), "white")
     left = 0
-    for image in images:
+    for image in panels:
         page.paste(image, (left, 0))
         left += image.width
     return page

@@ -1,17 +1,17 @@
-"""An exercise: the right answer, the cases it is tried on, and the mistakes it can explain.
+"""An exercise: a reference answer, the cases it is checked on, and the mistakes it can explain.
 
-A lesson's module writes it top to bottom:
+A lesson's module reads from top to bottom:
 
     @exercise(cases=[(mask,), (other_mask,)])
     def mask_tokens(mask):
         return pack_mask(mask)                      # the package's own answer
 
-    @mask_tokens.mistake("The mask is inverted: 1 marks what is to be filled.")
+    @mask_tokens.mistake("The mask is inverted: 1 marks the pixels to fill.")
     def inverted(mask):
         return pack_mask(1 - mask)
 
-and the notebook calls `checks.mask_tokens.check(mask_tokens)`. A reader who makes a known mistake gets its
-hint; any other wrong answer is described (its type, its shape, how far off). A stub returns `...`.
+and the notebook calls `checks.mask_tokens.check(mask_tokens)`. A known mistake gets its hint; any other wrong
+answer is described (its type, its shape, how far off). A stub returns `...`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from visualcloze_nb.lessons.compare_answers import alike, describe_difference, s
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
         state: "not attempted", "wrong" or "right".
@@ -42,7 +42,13 @@ class Verdict:
 
 @dataclass
 class Exercise:
-    """One function for the reader to write; made by `@exercise`."""
+    """One function for the reader to write; made by `@exercise`.
+
+    Attributes:
+        answer: the reference answer.
+        cases, tolerance, accept: see `exercise`.
+        mistakes: wrong answers, and the hint of each.
+    """
 
     answer: Callable
     cases: Sequence[tuple] | Callable[[], Sequence[tuple]]
@@ -58,7 +64,7 @@ class Exercise:
         """Add a plausible wrong answer.
 
         Args:
-            hint: what to tell a reader whose answers are this function's answers on every case.
+            hint: for a reader whose function returns what this one returns on every case.
         """
 
         def add(wrong: Callable) -> Callable:
@@ -68,13 +74,10 @@ class Exercise:
         return add
 
     def judge(self, attempt: Callable) -> Verdict:
-        """Try an attempt on every case.
+        """Run an attempt on every case. Prints nothing and raises nothing.
 
         Args:
             attempt: the reader's function, called with the arguments of each case.
-
-        Returns:
-            the verdict; nothing is printed and nothing raised.
         """
         if attempt is ...:
             return Verdict("not attempted")
@@ -91,7 +94,7 @@ class Exercise:
         return Verdict("right")
 
     def check(self, attempt: Callable) -> None:
-        """Print the verdict and show a wrong answer beside the expected one; for readers: never raises."""
+        """Print the verdict, and show a wrong answer beside the expected one. Never raises."""
         verdict = self.judge(attempt)
         if verdict.state == "not attempted":
             print(f"{self.name}: not attempted yet")
@@ -102,10 +105,10 @@ class Exercise:
             _show(verdict.expected, verdict.yours)
 
     def grade(self, attempt: Callable) -> None:
-        """Check strictly, for nbgrader, otter and other graders.
+        """Strict form of `check`, for nbgrader, otter and other graders.
 
         Raises:
-            AssertionError: unless the attempt is right; with the hint.
+            AssertionError: with the hint, unless the attempt is right.
         """
         verdict = self.judge(attempt)
         if verdict.state != "right":
@@ -126,7 +129,7 @@ class Exercise:
         return describe_difference(expected, yours.value)
 
     def _known_mistake(self, attempt: Callable, cases: Sequence[tuple]) -> str | None:
-        """Give the hint of the first mistake that answers as the attempt does, case by case."""
+        """The hint of the first mistake that returns what the attempt returns, in every case."""
         yours = [_outcome(attempt, case) for case in cases]
         for wrong, hint in self.mistakes.items():
             theirs = (_outcome(wrong, case) for case in cases)
@@ -140,20 +143,23 @@ def exercise(
     tolerance: float = 1e-5,
     accept: Callable | None = None,
 ) -> Callable[[Callable], Exercise]:
-    """Make the decorated function, which gives the right answer, an exercise.
+    """Make an exercise of the decorated function, which is the reference answer.
 
     Args:
-        cases: argument tuples to try; or a function that makes them, if they are costly (a model, images).
-        tolerance: how far numbers and pixels (0..1) may be off.
+        cases: argument tuples to try, or a function that makes them if they are costly (a model, images).
+        tolerance: largest difference allowed in numbers and pixels (0..1).
         accept: `accept(yours, *case) -> bool`, for questions with more than one right answer. The decorated
-            function then only gives the one that is shown.
+            function then only returns the one that is shown.
+
+    Returns:
+        the decorator.
     """
     return lambda answer: Exercise(answer, cases, tolerance, accept)
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a call gave: a value, or the text of the error it raised."""
+    """Result of a call: a value, or the text of the error it raised."""
 
     value: Any = None
     error: str = ""
@@ -165,12 +171,12 @@ class _Outcome:
 def _outcome(function: Callable, case: tuple) -> _Outcome:
     try:
         return _Outcome(function(*_fresh(case)))
-    except Exception as error:  # a reader's function may fail in any way; the check reports it
+    except Exception as error:  # a reader's function may raise anything; the check reports it
         return _Outcome(error=f"{type(error).__name__}: {error}")
 
 
 def _fresh(case: tuple) -> tuple:
-    """Copy what an attempt could change in place; models and grids pass through."""
+    """Copy arguments that an attempt could change in place; pass models and grids through."""
     copies = []
     for value in case:
         copier = getattr(value, "clone", None) or getattr(value, "copy", None)
@@ -179,7 +185,7 @@ def _fresh(case: tuple) -> tuple:
 
 
 def _show(expected: Any, yours: Any) -> None:
-    if yours is None:  # it raised, or returned nothing: the hint has said so
+    if yours is None:  # it raised, or returned nothing: the hint says so
         return
     image = side_by_side(expected, yours)
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None

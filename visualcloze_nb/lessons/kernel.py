@@ -1,4 +1,4 @@
-"""What a lesson asks of the kernel it runs in."""
+"""A lesson's kernel: its environment, `%%gpu` cells, and clean-up in the last cell."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import contextlib
 import ctypes
 import gc
 import sys
+from typing import TYPE_CHECKING, Any
 
-# What the lessons are executed with, so that printed numbers are the same everywhere: no downloads, one number of
-# threads, no live controls. The Makefile says the same for `make test` and `make notebooks`.
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+# The lessons are executed with these settings, so that printed numbers are the same everywhere: no downloads, a fixed
+# number of threads, no live widgets. The Makefile repeats them for `make test` and `make notebooks`.
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "2",
@@ -18,10 +22,10 @@ ENVIRONMENT = {
 
 
 def finish() -> None:
-    """Forget the lesson's variables and give their memory back; the last cell of each lesson calls it.
+    """Delete the lesson's variables and free their memory. The last cell of each lesson calls it.
 
-    The kernel itself stays, with the libraries it has loaded. On a small machine close it before you open the
-    next lesson.
+    The kernel keeps running, with the libraries it has loaded. On a small machine shut it down before you open
+    the next lesson.
     """
     from IPython import get_ipython
 
@@ -35,25 +39,25 @@ def finish() -> None:
     print("The lesson's variables are gone. To free the rest: menu Kernel, Shut Down Kernel.")
 
 
-def load_ipython_extension(shell) -> None:
-    """Add the cell magic `%%gpu`, for `%load_ext visualcloze_nb.lessons`."""
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the cell magic `%%gpu`, for `%load_ext visualcloze_nb.lessons`."""
 
     def gpu(line: str, cell: str) -> None:
-        """Run the cell where there is a CUDA device, and say so where there is none.
+        """Run the cell if there is a CUDA device; otherwise print that it was skipped.
 
-        `%%gpu NAME` also wants that variable to be there and true: a model that was loaded, a reader's consent.
+        `%%gpu NAME` also requires that variable to be set and not False: a loaded model, a reader's consent.
         """
         import torch
 
         names = line.split()
-        if torch.cuda.is_available() and all(_there(shell.user_ns.get(name)) for name in names):
+        if torch.cuda.is_available() and all(_is_set(shell.user_ns.get(name)) for name in names):
             shell.run_cell(cell).raise_error()
-        else:  # the same words whichever is missing: committed outputs agree with and without a GPU
+        else:  # the same text whatever is missing: the committed output is then the same with and without a GPU
             also = f", and {', '.join(f'`{name}`' for name in names)} to be set" if names else ""
             print(f"Skipped: this cell needs an NVIDIA GPU{also}.")
 
     shell.register_magic_function(gpu, magic_kind="cell")
 
 
-def _there(value) -> bool:
+def _is_set(value: Any) -> bool:
     return value is not None and value is not False and value is not ...

@@ -1,4 +1,4 @@
-"""Guess first: `predict` records a guess, `compare` holds it against what was measured."""
+"""Predictions: `predict` records a reader's guess, `compare` compares it with the measurement."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Prediction:
     guess: Any
 
     def compare(self, actual: Any, within: float = 0) -> None:
-        """Print the guess beside what came out.
+        """Print the guess beside the measurement.
 
         Args:
-            actual: the measured number, or the choice that came true.
-            within: how far a number may be off and still count as right.
+            actual: the measured number, or the choice that is right.
+            within: largest error at which a number still counts as right.
         """
         if self.guess is ...:
             print(f"It is {_text(actual)}. No guess was written down.")
@@ -35,15 +35,15 @@ class Prediction:
 
 
 def predict(question: str, guess: Any = ..., choices: Sequence[str] | None = None) -> Prediction:
-    """Write a guess down before looking.
+    """Record a guess before the measurement.
 
     Args:
-        question: what is going to be measured.
-        guess: a number or a text; `...` for none yet.
-        choices: the texts to choose from, if the guess is not a number.
+        question: what will be measured.
+        guess: a number or a text; `...` if there is none yet.
+        choices: possible texts, if the guess is not a number.
 
     Returns:
-        the guess, to be compared in the next cell.
+        the guess, for the next cell to compare.
 
     Raises:
         ValueError: if the guess is not among the choices.
