@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from visualcloze_nb.cli import bench, bench_full_size
+from visualcloze_nb.cli.main import main
+from visualcloze_nb.cli.own_process import in_own_process
 from visualcloze_nb.loading.random_weights import FULL, SMALL, build
 
 
@@ -22,8 +24,8 @@ def folder(random_pipe, tmp_path_factory):
 
 def test_ours_and_stock_in_processes_of_their_own(folder, tmp_path, capsys):
     target = tmp_path / "bench.json"
-    options = ["--model", folder, "--steps", "2", "--repeat", "1", "--json", str(target)]
-    assert bench.main(options) == 0
+    options = ["bench", "--model", folder, "--steps", "2", "--repeat", "1", "--json", str(target)]
+    assert main(options) == 0
     found = json.loads(target.read_text())
     assert set(found["ours"]) >= {*bench.PARTS, "total", "import", "load", "peak_mb", "bare stage 1 steps"}
     for case in ("ours", "stock"):
@@ -34,7 +36,7 @@ def test_ours_and_stock_in_processes_of_their_own(folder, tmp_path, capsys):
 
 def test_what_changes_an_image_says_by_how_much(folder, capsys, monkeypatch):
     monkeypatch.setattr(bench.shutil, "which", lambda name: None)  # compiling takes a minute
-    assert bench.main(["--model", folder, "--steps", "2", "--options"]) == 0
+    assert main(["bench", "--model", folder, "--steps", "2", "--options"]) == 0
     said = capsys.readouterr().out
     assert "the same again (text remembered)  changes an image by 0.00 of 255 on average, 0 at most" in said
     assert "dtype=torch.bfloat16" in said
@@ -43,7 +45,7 @@ def test_what_changes_an_image_says_by_how_much(folder, capsys, monkeypatch):
 def test_a_case_that_fails_says_why():
     options = SimpleNamespace(model="no-such-model", steps=1, strength=0.4, repeat=0)
     with pytest.raises(RuntimeError, match="'no-such-model' is no model"):
-        bench.in_own_process(["--case", "ours"], options)
+        in_own_process(["--case", "ours"], options)
 
 
 @pytest.mark.parametrize("mode", ["resident", "encode-then-free"])
@@ -60,7 +62,7 @@ def test_full_size_on_a_small_model(mode):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_full_size_without_a_gpu_says_so(capsys):
-    assert bench.main(["--full-size"]) == 1
+    assert main(["bench", "--full-size"]) == 1
     assert "needs a CUDA GPU" in capsys.readouterr().out
 
 

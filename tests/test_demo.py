@@ -1,12 +1,12 @@
-"""The demo and the command line, with a random pipeline in place of the bundled one."""
+"""The demo, with a random pipeline in place of the bundled one."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import visualcloze_nb
-from visualcloze_nb.__main__ import main
 from visualcloze_nb.cli import demo
+from visualcloze_nb.cli.main import main
 from visualcloze_nb.toyworld import draw, make_scene
 
 
@@ -39,24 +39,3 @@ def test_page_shows_both_stages_and_the_truth(random_pipe):
     page = np.asarray(demo.draw_page(result, blue, ["image", "depth"])).reshape(-1, 3)
     for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)):
         assert (page == colour).all(1).sum() >= demo.SIDE**2, "each stage and the truth has its panel"
-
-
-@pytest.mark.parametrize(
-    "arguments, said",
-    [
-        (["--seed", "900000"], "seed is 900000 (0 to 9999)"),
-        (["--seed", "-1"], "seed is -1"),
-        (["--task", "image > nonsense"], "there is no kind of image 'nonsense'"),
-    ],
-)
-def test_bad_arguments_are_refused_in_one_line(arguments, said, capsys):
-    with pytest.raises(SystemExit):
-        main(["demo", *arguments])
-    assert said in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments, status", [([], 0), (["--help"], 0), (["nonsense"], 2)])
-def test_commands_are_listed(arguments, status, capsys):
-    assert main(arguments) == status
-    said = capsys.readouterr().out
-    assert all(name in said for name in ("demo", "bench", "doctor"))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from test_training import image_of, tiny  # noqa: F401 (a fixture)
 
-from visualcloze_nb.cli import train as command
+from visualcloze_nb.cli.main import main
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.evaluation import (
     bench_images,
@@ -492,7 +492,7 @@ def evaluated(painted, monkeypatch, tmp_path, capsys):
         pipe = painted(answer).pipe
         monkeypatch.setattr("visualcloze_nb.loading.load.load", lambda name: pipe)
         paths = ["--out", str(tmp_path / "made" / "scores.json"), "--sheets", str(tmp_path / "sheets")]
-        status = command.main(["evaluate", "--scenes", "2", "--steps", "1", *paths, *arguments])
+        status = main(["evaluate", "--scenes", "2", "--steps", "1", *paths, *arguments])
         return status, capsys.readouterr().out, json.loads((tmp_path / "made" / "scores.json").read_text())
 
     return run
@@ -539,7 +539,7 @@ def test_evaluate_fails_a_model_that_paints_other_scenes(evaluated):
 
 def test_evaluate_names_the_claims_when_it_does_not_know_one(capsys):
     with pytest.raises(SystemExit):
-        command.main(["evaluate", "--only", "magic"])
+        main(["evaluate", "--only", "magic"])
     assert "no claim 'magic'; there are tasks, examples" in capsys.readouterr().err
 
 

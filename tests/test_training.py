@@ -15,7 +15,7 @@ from conftest import build_random_pipe, quiet
 from test_latents import hear
 from transformers import CLIPTokenizer
 
-from visualcloze_nb.cli.train import main as training_command
+from visualcloze_nb.cli.main import main
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
 from visualcloze_nb.evaluation import scores
@@ -874,8 +874,8 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(tiny, tmp_path, sha
     tiny.save_pretrained(run / "pipeline")
     (run / "log.csv").write_text("step\n1\n")
     other.save_pretrained(tmp_path / "other")
-    assert training_command(
-        ["export", "--run", str(run), "--vae-run", str(run), "--to", str(tmp_path / "mean"),
+    assert main(
+        ["train", "export", "--run", str(run), "--vae-run", str(run), "--to", str(tmp_path / "mean"),
          "--mean-with", str(tmp_path / "other"), *(["--share", str(share)] if share != 0.5 else [])]
     ) == 0  # fmt: skip
     loaded = diffusers.VisualClozePipeline.from_pretrained(tmp_path / "mean")

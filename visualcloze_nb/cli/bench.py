@@ -1,4 +1,4 @@
-"""`python -m visualcloze_nb bench`: seconds of each part and peak memory, beside stock diffusers.
+"""`visualcloze-nb bench`: seconds of each part and peak memory, beside stock diffusers.
 
 Every case runs in a process of its own, so that one does not pay for what another imported or left behind.
 """
@@ -9,37 +9,42 @@ import argparse
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+from visualcloze_nb.cli.arguments import fraction, new_file, whole
+from visualcloze_nb.cli.own_process import in_own_process
+from visualcloze_nb.evaluation.timing import bare_calls, peak_memory
 from visualcloze_nb.settings import STEPS, STRENGTH
 
 PARTS = [f"stage {stage} {part}" for stage in (1, 2) for part in ("text", "encode", "steps", "decode")]
 CASES = {"ours": "this package", "stock": "stock diffusers"}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure, print a table, and write the numbers as JSON if asked to."""
-    parser = argparse.ArgumentParser(prog="python -m visualcloze_nb bench", description=__doc__)
-    parser.add_argument("--model", default="tiny", help="what `load` takes: tiny, a folder")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--strength", type=float, default=STRENGTH)
-    parser.add_argument("--repeat", type=int, default=3, help="runs after the first; the median counts")
-    parser.add_argument("--json", type=Path, help="file to write the numbers to")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what to measure."""
+    parser.add_argument("--model", default="tiny", help="tiny, or the folder of a checkpoint")
+    parser.add_argument("--steps", type=whole(1), default=STEPS)
+    parser.add_argument("--strength", type=fraction, default=STRENGTH)
+    parser.add_argument("--repeat", type=whole(0), default=3, help="runs after the first; the median counts")
+    parser.add_argument("--json", type=new_file(".json"), help="file to write the numbers to")
     parser.add_argument("--options", action="store_true", help="how far faster settings change the image")
     parser.add_argument("--full-size", action="store_true", help="the full architecture on a GPU, random weights")
     parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)  # tests: the same code, tiny
     parser.add_argument("--case", help=argparse.SUPPRESS)  # what a process of its own is to measure
-    options = parser.parse_args(argv)
-    if options.full_size:
-        from visualcloze_nb.cli.bench_full_size import main as full_size
 
-        return full_size(options)
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print a table, and write the numbers as JSON if asked to."""
+    if options.full_size:
+        from visualcloze_nb.cli.bench_full_size import run as run_full_size
+
+        return run_full_size(options)
     if options.case:
         print(json.dumps(measure(options)))
         return 0
+    from visualcloze_nb.loading.load import checkpoint_folder
+
+    checkpoint_folder(options.model)  # raises in one line here, not in a process of its own
     if options.options:
         for name, (mean, most) in changes(options).items():
             print(f"{name:34}changes an image by {mean:.2f} of 255 on average, {most} at most")
@@ -52,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def changes(options) -> dict[str, tuple[float, int]]:
+def changes(options: argparse.Namespace) -> dict[str, tuple[float, int]]:
     """Measure how far the settings that save time or memory change the demo's image: (mean, most) of 255."""
     import numpy as np
     import torch
@@ -79,22 +84,7 @@ def changes(options) -> dict[str, tuple[float, int]]:
     return {name: (float(gap.mean()), int(gap.max())) for name, gap in gaps.items()}
 
 
-def in_own_process(arguments: list[str], options) -> dict:
-    """Run this module again with other arguments and return the JSON of its last line.
-
-    Raises:
-        RuntimeError: with the end of its error output, if it fails.
-    """
-    command = [sys.executable, "-W", "ignore", "-m", "visualcloze_nb", "bench", "--model", options.model]
-    command += ["--steps", str(options.steps), "--strength", str(options.strength)]
-    command += ["--repeat", str(options.repeat), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def measure(options) -> dict:
+def measure(options: argparse.Namespace) -> dict:
     """Load one of the two pipelines and run it: seconds and peak memory of this process."""
     start = time.perf_counter()
     from visualcloze_nb.cli.demo import demo_grid
@@ -121,7 +111,7 @@ def measure(options) -> dict:
     found |= {"import": imported - start, "load": loaded - imported, "first run": runs[0]["total"]}
     found |= {"peak_mb": peak_memory() / 1e6, "threads": threads}
     if options.case == "ours":
-        found["bare stage 1 steps"] = bare_calls(pipe, grid, options)
+        found["bare stage 1 steps"] = bare_calls(pipe, grid, options.steps, options.repeat)
     return found
 
 
@@ -154,34 +144,6 @@ def stock(pipe, grid, options) -> dict[str, float]:
         generator=torch.Generator("cpu").manual_seed(0),
     )
     return {"total": time.perf_counter() - start}
-
-
-def bare_calls(pipe, grid, options) -> float:
-    """Time as many calls of the transformer as stage 1 makes, with the same inputs and nothing around them."""
-    import torch
-
-    kept = {}
-    hook = pipe.transformer.register_forward_pre_hook(
-        lambda module, args, kwargs: kept.update(kwargs), with_kwargs=True
-    )
-    pipe.fill(grid, seed=0, steps=1, strength=0, progress=False)
-    hook.remove()
-    seconds = []
-    with torch.no_grad():
-        for _ in range(1 + options.repeat):
-            start = time.perf_counter()
-            for _ in range(options.steps):
-                pipe.transformer(**kept)
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:] or seconds)
-
-
-def peak_memory() -> float:
-    """Give the most memory this process ever held, in bytes."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak) * (1 if sys.platform == "darwin" else 1024)
 
 
 def table(found: dict[str, dict]) -> str:

@@ -1,4 +1,4 @@
-"""`bench --full-size`: the released architecture with random weights on a GPU, beside stock diffusers.
+"""`visualcloze-nb bench --full-size`: the released architecture with random weights on a GPU, beside stock diffusers.
 
 Speed and memory do not depend on what the weights are, so nothing is downloaded. `resident`,
 `encode-then-free` and `nf4` run in processes of their own, each on four workloads: seconds a step, peak memory
@@ -7,6 +7,7 @@ against the plan's figure, and the share of the matrix rate measured on the same
 
 from __future__ import annotations
 
+import argparse
 import copy
 import gc
 import importlib.util
@@ -20,8 +21,9 @@ import diffusers
 import torch
 from PIL import Image
 
-from visualcloze_nb.cli.bench import in_own_process, peak_memory
+from visualcloze_nb.cli.own_process import in_own_process
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.evaluation.timing import peak_memory
 from visualcloze_nb.loading.memory_plan import RESERVE, Machine, Model, Part, plan
 from visualcloze_nb.loading.random_weights import FULL, SMALL, build, build_text_encoders, four_bit_layers
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
@@ -34,7 +36,7 @@ STEPS = 8
 TEXT = "a cross beside two rings on a plain ground, seen from above in even light"
 
 
-def main(options) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run each mode in its own process, print the table, write JSON."""
     if options.case:
         print(json.dumps(measure(options.case, options)))
@@ -51,7 +53,7 @@ def main(options) -> int:
     return 0
 
 
-def measure(mode: str, options) -> dict:
+def measure(mode: str, options: argparse.Namespace) -> dict:
     """Build the model for one mode and run all workloads, ours and stock in turn."""
     if mode == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
         return {"skipped": "bitsandbytes is not installed"}
@@ -73,7 +75,7 @@ def measure(mode: str, options) -> dict:
             ours.text_source = TextSource(ours, lambda: copied(waiting, device))
         else:
             runs["stock"] = diffusers.VisualClozePipeline(**parts, resolution=size.resolution(workload))
-        times = {name: run(pipe, workload, steps, size) for name, pipe in runs.items()}
+        times = {name: run_workload(pipe, workload, steps, size) for name, pipe in runs.items()}
         peak = times["ours"].pop("peak")
         found["workloads"][workload] = entry = {name: value["seconds a step"] for name, value in times.items()}
         entry |= {"peak": peak, "planned": planned(mode, parts, ours, workload, size)}
@@ -82,8 +84,8 @@ def measure(mode: str, options) -> dict:
     if mode == "resident" and device == "cuda":
         ours.transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
         ours = VisualClozePipeline(**parts, resolution=size.resolution(WORKLOADS[0]))
-        run(ours, WORKLOADS[0], 2, size)
-        compiled = run(ours, WORKLOADS[0], steps, size)["seconds a step"]
+        run_workload(ours, WORKLOADS[0], 2, size)
+        compiled = run_workload(ours, WORKLOADS[0], steps, size)["seconds a step"]
         found["compiled"] = {"seconds a step": compiled}
         found["compiled"]["times faster"] = found["workloads"][WORKLOADS[0]]["ours"] / compiled
     return found
@@ -94,7 +96,7 @@ def copied(modules: dict, device: str) -> dict:
     return {name: copy.deepcopy(module).to(device) for name, module in modules.items()}
 
 
-def run(pipe, workload: str, steps: int, size) -> dict[str, float]:
+def run_workload(pipe, workload: str, steps: int, size) -> dict[str, float]:
     """Run one workload: the median time between steps, and the peak of GPU memory (of RAM without a GPU)."""
     cuda = torch.cuda.is_available()
     stamps = []

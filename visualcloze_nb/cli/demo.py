@@ -1,13 +1,13 @@
-"""`python -m visualcloze_nb demo`: two examples, one query, the bundled model, one image of it all."""
+"""`visualcloze-nb demo`: two examples, one query, the bundled model, one image of it all."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from visualcloze_nb.cli.arguments import UsageError, new_file
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import resize_and_crop
 from visualcloze_nb.settings import TINY_RESOLUTION
@@ -68,19 +68,20 @@ def draw_page(result, truth: Image.Image, titles: list[str]) -> Image.Image:
     return page
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Fill a grid, write the page, print where it is and how long each part took."""
-    parser = argparse.ArgumentParser("python -m visualcloze_nb demo", description=__doc__.split(": ")[1])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which grid to fill, and where to write it."""
     parser.add_argument("--task", default=TASK, help=f"a path of the toy world's graph; else {TASK!r}")
     parser.add_argument("--seed", type=int, default=13, help="other scenes and other noise; else 13")
-    parser.add_argument("--out", type=Path, default=Path("demo.png"), help="where to write; else demo.png")
-    options = parser.parse_args(argv)
+    parser.add_argument("--out", type=new_file(".png"), default="demo.png", help="where to write; else demo.png")
 
+
+def run(options: argparse.Namespace) -> int:
+    """Fill a grid, write the page, print where it is and how long each part took."""
     clock = [time.perf_counter()]
     try:
         grid, truth = demo_grid(options.task, options.seed)
     except ValueError as error:
-        parser.error(str(error))
+        raise UsageError(str(error)) from error
     clock.append(time.perf_counter())
     from visualcloze_nb import load
 

@@ -1,4 +1,4 @@
-"""`python -m visualcloze_nb doctor`: what this machine can run, and what to do about what is missing."""
+"""`visualcloze-nb doctor`: what this machine can run, and what to do about what is missing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ OPTIONAL = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print machine, versions, a plan for each model, and advice; returns 0 if the bundled model can run."""
-    parser = argparse.ArgumentParser(prog="python -m visualcloze_nb doctor", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which models to plan for."""
     parser.add_argument("models", nargs="*", metavar="MODEL", help="tiny, 384, 512, 384-lora, a folder")
-    models = parser.parse_args(argv).models or ["tiny", *HUB]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print machine, versions, a plan for each model, and advice; returns 0 if the bundled model can run."""
+    models = options.models or ["tiny", *HUB]
     machine = probe()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     print(describe_machine(machine))

@@ -5,21 +5,19 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from visualcloze_nb.cli.bench import bare_calls
-from visualcloze_nb.cli.demo import demo_grid
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.evaluation.benchmark import Ask, Band, Claim, Floor, Row, row
 from visualcloze_nb.evaluation.metrics import psnr
 from visualcloze_nb.evaluation.predictions import SIDE, queries
+from visualcloze_nb.evaluation.timing import bare_calls
 from visualcloze_nb.sampling.latents import decode, encode
 from visualcloze_nb.settings import STEPS
-from visualcloze_nb.toyworld import TRAINED_TASKS, concrete, draw
+from visualcloze_nb.toyworld import TRAINED_TASKS, concrete, draw, sample
 
 NOISE = ("noisy", "speckled")
 WRITTEN = ("evaluation.json", "evaluation.md")  # by this command: no part of the checkpoint
@@ -76,14 +74,14 @@ def overhead(ask: Ask, steps: int = STEPS, repeat: int = 5) -> Claim:
         f"Seconds to fill a grid of 2 x 2, stage 1 only, {steps} steps, text encoded anew, over seconds of {steps} "
         f"bare calls of the transformer. Median of {repeat} pairs measured by turns, after a first one.",
     )
-    grid = demo_grid()[0]
+    grid = sample("image > edge", 0, 2).grid
     grid = Grid(list(grid.rows)[-2:], grid.task)
     pairs = []
     for _ in range(repeat + 1):
         ask.pipe.text_cache.clear()
         start = time.perf_counter()
         ask.pipe.fill(grid, seed=0, steps=steps, strength=0, progress=False)
-        pairs.append((time.perf_counter() - start, bare_calls(ask.pipe, grid, Namespace(steps=steps, repeat=0))))
+        pairs.append((time.perf_counter() - start, bare_calls(ask.pipe, grid, steps)))
     values = np.array([whole / bare for whole, bare in pairs[1:]])
     raw = {name: statistics.median(p[i] for p in pairs[1:]) for i, name in enumerate(("seconds", "bare seconds"))}
     claim.rows.append(row("2 x 2 grid", f"{steps} steps", np.median, values, **raw))

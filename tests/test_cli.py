@@ -1,0 +1,94 @@
+"""The command line: every command is listed, starts without torch, and refuses bad arguments in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from visualcloze_nb.cli import lessons
+from visualcloze_nb.cli.main import COMMANDS, main
+
+PARTS = ("vae", "transformer", "export", "ablations")
+
+
+def refused(arguments, capsys) -> str:
+    """Run a command that must fail, and return the line it prints."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and len(printed.err) < 400
+    return printed.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_lists_every_command_with_one_line(arguments, capsys):
+    try:
+        assert main(arguments) == 0
+    except SystemExit as done:
+        assert done.code == 0
+    said = capsys.readouterr().out
+    for name, line in COMMANDS.items():
+        assert [name, *line.split()] in [row.split() for row in said.splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_does_not_import_torch(command):
+    code = "import sys; from visualcloze_nb.cli.main import main\ntry: main(sys.argv[1:])\n"
+    code += "finally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("False\n"), done.stdout + done.stderr
+    if command == "train":
+        assert all(f"\n    {part} " in done.stdout for part in PARTS)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["demo", "--seed", "900000"], "visualcloze-nb demo: seed is 900000 (0 to 9999)"),
+        (["demo", "--seed", "-1"], "seed is -1"),
+        (["demo", "--seed", "one"], "argument --seed"),
+        (["demo", "--task", "image > nonsense"], "there is no kind of image 'nonsense'"),
+        (["demo", "--out", "no-such-folder/page.png"], "is not a .png file in an existing folder"),
+        (["demo", "--out", "page.txt"], "'page.txt' is not a .png file"),
+        (["demo", "--slow"], "unrecognized arguments: --slow"),
+        (["doctor", "no-such-model"], "'no-such-model' is no model: give tiny, 384"),
+        (["bench", "--steps", "-3"], "'-3' is not a whole number of at least 1"),
+        (["bench", "--strength", "1.5"], "'1.5' is not a number from 0 to 1"),
+        (["bench", "--strength", "nan"], "'nan' is not a number from 0 to 1"),
+        (["bench", "--model", "no-such-model"], "there is no checkpoint in no-such-model"),
+        (["train"], "visualcloze-nb train: the following arguments are required: PART"),
+        (["train", "nonsense"], "invalid choice: 'nonsense'"),
+        (["train", "vae", "--steps", "many"], "'many' is not a whole number of at least 1"),
+        (["train", "vae", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["train", "transformer", "--vae", "nowhere"], "there is no folder 'nowhere'"),
+        (["train", "export", "--run", "tests", "--vae-run", "tests"], "there is no folder 'tests/pipeline'"),
+        (["evaluate", "--scenes", "0"], "'0' is not a whole number of at least 1"),
+        (["evaluate", "--only", "magic"], "no claim 'magic'; there are tasks"),
+        (["evaluate", "--model", "no-such-model"], "'no-such-model' is no model"),
+        (["lessons"], "the following arguments are required: ACTION"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_arguments_are_refused_in_one_line(arguments, said, capsys, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert said in refused(arguments, capsys)
+
+
+def test_lessons_are_listed(capsys):
+    assert main(["lessons", "list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) >= 8 and rows[0].startswith("00  Start here") and rows[0].endswith("00_start_here.ipynb")
+
+
+def test_lessons_without_a_repository(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
+    assert "the notebooks lie in the repository" in refused(["lessons", "list"], capsys)
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "visualcloze_nb", "lessons", "list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("00  Start here")
