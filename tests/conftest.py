@@ -2,7 +2,7 @@
 
 The random pipeline has the real classes and the real geometry (8x VAE, 16 latent channels, 384 input
 channels, dynamic shifting) at the smallest width. Equality, defects and interfaces do not depend on what the
-weights are; what the trained model can do is measured by `python -m visualcloze_nb.training evaluate`.
+weights are; what the trained model can do is measured by `visualcloze-nb evaluate`.
 """
 
 import copy

@@ -43,7 +43,7 @@ def noised(x, n, sigma):
     return (1 - sigma) * x + sigma * n
 
 
-print(tuple(x.shape), "the same as flow.noised:", torch.equal(noised(x, n, 0.3), flow.noised(x, n, 0.3)))
+print(tuple(x.shape), "the same as flow.add_noise:", torch.equal(noised(x, n, 0.3), flow.add_noise(x, n, 0.3)))
 levels = [0, 0.25, 0.5, 0.75, 1]
 show.sheet(
     [latents.to_images(noised(x, n, sigma))[0] for sigma in levels],
@@ -223,8 +223,8 @@ checks.draw_paths(paths, title="An example decides, if it can be read in one way
 # third of its size. Two of them first learned to fill holes in single images and had never seen a grid. Then all
 # four learned grids of two columns, without any text: two changed all their weights, two only LoRA ones, as
 # VisualCloze does. The error is that of the velocity near pure noise, on scenes nobody was trained on, where only
-# the other cells can help: 1 is what a model has that knows nothing, and untrained weights are worse still. `python -m
-# visualcloze_nb.training experiments` makes the curves anew.
+# the other cells can help: 1 is what a model has that knows nothing, and untrained weights are worse still. `visualcloze-nb
+# train ablations` makes the curves again.
 
 # %%
 learned = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}
@@ -288,15 +288,15 @@ print("equal to the image diffusers makes:", pipe.read(steps[-1])[0].tobytes() =
 
 # %% [markdown]
 # `pipe.steps` gives every step of the run, `pipe.read(step, tokens)` decodes what it holds. `step.before` is
-# where it stands, `step.guess` its running guess, `before - sigma * velocity`. Nobody sees these guesses when
+# where it stands, `step.x0` its running guess, `before - sigma * velocity`. Nobody sees these guesses when
 # the model just runs, yet all of them are there.
 
 # %%
-same = [torch.equal(step.guess, step.before - step.sigma * step.velocity) for step in steps]
-print("step.guess is z - sigma * v in all steps:", all(same))
+same = [torch.equal(step.x0, step.before - step.sigma * step.velocity) for step in steps]
+print("step.x0 is z - sigma * v in all steps:", all(same))
 some = [steps[i] for i in (0, 2, 4, 6, 8, 11)]
 states = [pipe.read(step, step.before)[0] for step in some]
-guesses = [pipe.read(step, step.guess)[0] for step in some]
+guesses = [pipe.read(step, step.x0)[0] for step in some]
 titles = [f"step {step.index + 1}\nsigma {step.sigma:.2f}" for step in some]
 show.sheet(
     [*states, *guesses],
@@ -340,7 +340,7 @@ errors, sharp = torch.zeros(2, 8, 12)
 for seed in range(8):
     task = sample("image > depth", seed=seed)
     for step in pipe.steps(task.grid, seed=seed, steps=12, strength=0):
-        answer = pipe.read(step, step.guess)[0]
+        answer = pipe.read(step, step.x0)[0]
         errors[seed, step.index] = error(answer, task.truth[0])
         sharp[seed, step.index] = sharpness(answer, task.truth[0])
 three = dict(zip((0, 6, 11), ("the first", "the middle one", "the last"), strict=True))
@@ -394,7 +394,7 @@ def guided(grid, scale, seed, steps=12):
     for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
         v, v0 = (flow.velocity(pipe.transformer, z, ready.condition, sigma, text, ready.ids) for text in texts)
         z = flow.euler_step(z, v0 + scale * (v - v0), sigma, sigma_next)
-    return latents.read_targets(z, pipe.vae, ready.layout)[0]
+    return latents.decode_targets(z, pipe.vae, ready.layout)[0]
 
 
 task = sample("edge > image", seed=5, caption=True)

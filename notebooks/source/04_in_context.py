@@ -74,7 +74,7 @@ def fill_all(grids, steps=6):
     for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
         v = flow.velocity(pipe.transformer, z, known, sigma, text, ready[0].ids)
         z = flow.euler_step(z, v, sigma, sigma_next)
-    return [latents.read_targets(one[None], pipe.vae, r.layout)[0] for one, r in zip(z, ready, strict=True)]
+    return [latents.decode_targets(one[None], pipe.vae, r.layout)[0] for one, r in zip(z, ready, strict=True)]
 
 
 def rmse(one, other):
@@ -114,8 +114,8 @@ print(f"by bootstrap {drawn.mean(1).std():.1f}")
 
 # %% [markdown]
 # The bootstrap tends to come out a little smaller: it divides by eight where the formula divides by seven. Read a mean
-# of, say, 7 ± 1 as: with other scenes I might have got 6 or 8, seldom 4 or 10. `python -m visualcloze_nb.training
-# evaluate` measures the same way, with more scenes and steps, and bootstrap intervals.
+# of, say, 7 ± 1 as: with other scenes I might have got 6 or 8, seldom 4 or 10. `visualcloze-nb evaluate`
+# measures the same way, with more scenes and steps, and bootstrap intervals.
 #
 # ## What do examples add?
 #

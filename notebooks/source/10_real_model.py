@@ -297,7 +297,7 @@ checks.draw_stacks(bars, "If everything stays: a bar must end before the card's 
 # the narrow one. It has no `bfloat16`, so T5 must compute in `float32` (the lowest bar): it comes for a new text and
 # leaves again. That is arithmetic: unverified until somebody runs it.
 #
-# And this machine? `load` asks the same question; in a terminal, `python -m visualcloze_nb doctor`. Without a GPU the
+# And this machine? `load` asks the same question; in a terminal, `visualcloze-nb doctor`. Without a GPU the
 # answer is the CPU, if it has the memory, and hours: how many follows from how fast it multiplies matrices, here of
 # `float32`; in `bfloat16` it may be several times faster or slower. (What you read here was printed where this page
 # was made. It differs on every machine, so nothing checks it.)

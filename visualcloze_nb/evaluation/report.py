@@ -1,4 +1,4 @@
-"""`python -m visualcloze_nb.training evaluate`: measure every claim, print it, write it down.
+"""`visualcloze-nb evaluate`: measure every claim, print it, write it down.
 
 The command fails (exit status 1) where a checkpoint misses a floor, and says which, and by how much.
 """
@@ -75,7 +75,7 @@ def markdown(claims: dict[str, Claim], settings: dict) -> str:
     floors = [floor for claim in claims.values() for floor in claim.floors]
     parts = [
         "# What this checkpoint can do",
-        f"Made by `python -m visualcloze_nb.training evaluate`; settings: {told}; revision {revision()}. Scenes and "
+        f"Made by `visualcloze-nb evaluate`; settings: {told}; revision {revision()}. Scenes and "
         "held-out tasks were never trained on. Intervals are 95 %, from 1000 bootstrap samples of scenes.",
         "## Must hold",
         floors_table(floors),

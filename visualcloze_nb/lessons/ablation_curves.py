@@ -1,6 +1,6 @@
 """Learning curves of the two ablations that ship with the tiny model: read, compare, draw (lesson 03).
 
-`python -m visualcloze_nb.training experiments` runs the ablations again.
+`visualcloze-nb train ablations` runs the ablations again.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def load(
     if way.missing:
         message = f"{name} does not fit this machine as {way.name}: it lacks {'; '.join(way.missing)}"
         if plan == "auto" or {"a GPU", BITSANDBYTES} & set(way.missing) and device is None:
-            raise ModelError(f"{message}. `python -m visualcloze_nb doctor` says more")
+            raise ModelError(f"{message}. `visualcloze-nb doctor` says more")
         warnings.warn(f"{message}. It is tried all the same", UserWarning, stacklevel=2)
     place = _place(str(name))
     dtypes = dtype or dtypes_of(way.precision)
@@ -294,7 +294,7 @@ def _reason(place, error: BaseException) -> str | None:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             return f"{place} does not fit the GPU: restart the kernel to free it, or load(…, plan='nf4')"
         if isinstance(error, MemoryError):
-            return f"{place} does not fit the memory of this machine: run `python -m visualcloze_nb doctor`"
+            return f"{place} does not fit the memory of this machine: run `visualcloze-nb doctor`"
         if isinstance(error, OSError) and error.errno == 28:
             return f"the disk is full: {place} needs about {gb(34e9)}; set HF_HOME to a larger one"
     for error in chain:

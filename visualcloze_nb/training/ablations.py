@@ -1,6 +1,6 @@
 """Two experiments on small models, for the lessons: what an infilling prior is worth, and what density is worth.
 
-    python -m visualcloze_nb.training experiments --vae visualcloze_nb/tiny/vae --out visualcloze_nb/tiny/experiments
+    visualcloze-nb train ablations --vae visualcloze_nb/tiny/vae --out visualcloze_nb/tiny/experiments
 
 *Infilling prior.* The paper tunes a model that can already fill holes in images, and trains only LoRA weights. So:
 train a small transformer to fill holes in single images, then let it learn grids, by LoRA or with all weights,
@@ -29,7 +29,7 @@ from peft import LoraConfig
 from tqdm.auto import tqdm
 
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.sampling.flow import noised, velocity
+from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.latents import BLACK, condition, encode, pack, position_ids
 from visualcloze_nb.sampling.text import Text
 from visualcloze_nb.settings import INPUT_CHANNELS, TOKEN_CHANNELS
@@ -105,7 +105,7 @@ def no_text(size: int) -> Text:
 
 def errors(transformer, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Squared error of the velocity on the blank tokens, one number a grid, `(B,)`."""
-    z = noised(batch.clean, noise, sigma[:, None, None])
+    z = add_noise(batch.clean, noise, sigma[:, None, None])
     with torch.autocast("cpu", torch.bfloat16):
         v = velocity(transformer, z, batch.condition, sigma, no_text(len(z)), batch.ids).float()
     weight = batch.targets.float()

@@ -1,6 +1,6 @@
 """Put a trained pipeline where `load("tiny")` finds it: half-precision weights, the training logs beside them.
 
-    python -m visualcloze_nb.training export --run runs/transformer --vae-run runs/vae --to visualcloze_nb/tiny
+    visualcloze-nb train export --run runs/transformer --vae-run runs/vae --to visualcloze_nb/tiny
 
 Transformer and VAE are rounded to float16, which halves the checkpoint; diffusers loads them as float32 again.
 The text encoders stay float32, since transformers would keep them at the precision they are stored in. With

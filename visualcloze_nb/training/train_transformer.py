@@ -7,7 +7,7 @@ of them (`seen.py`). Two things made it learn: first only tasks that copy (the m
 at the same place of another cell), then all tasks; and Muon for the matrices of the blocks, AdamW for the rest. Noise
 levels are drawn towards noise, where the conditions decide; on a path less, and there late guesses count the more.
 
-    python -m visualcloze_nb.training transformer --vae runs/vae/vae --out runs/transformer --steps 12000
+    visualcloze-nb train transformer --vae runs/vae/vae --out runs/transformer --steps 12000
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from visualcloze_nb.evaluation.scores import score_tasks
-from visualcloze_nb.sampling.flow import noised, velocity
+from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import encode_ids, tokenize
 from visualcloze_nb.settings import TEXT_TOKENS, TINY_TEXT_TOKENS
 from visualcloze_nb.toyworld import TRAINED_TASKS, Task
@@ -156,10 +156,10 @@ def loss_of(
     if path is not None and not (batch.stage == 2 and rng.random() < 0.25):  # stage 2 may also begin with noise alone
         share, own = sigma, path.tokens
         sigma = (share * path.first).clamp(min=LEAST)
-        z = torch.where(own[..., None], path.at(sigma), noised(batch.clean, noise, sigma[:, None, None]))
+        z = torch.where(own[..., None], path.at(sigma), add_noise(batch.clean, noise, sigma[:, None, None]))
     else:
         share, own = sigma, torch.zeros_like(batch.targets)
-        z = noised(batch.clean, noise, sigma[:, None, None])
+        z = add_noise(batch.clean, noise, sigma[:, None, None])
     levels = sigma[:, None, None]
     v = asked(model, batch, pipe, rng)(z, sigma)
     error = v - (z - batch.clean) / levels

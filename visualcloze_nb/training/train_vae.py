@@ -4,7 +4,7 @@ The pipeline puts the cells of a row side by side in one image before it encodes
 GroupNorm mixes what lies side by side. A VAE that has only seen single cells is 8 dB worse on rows. Stage 2
 encodes single images of three times the size. So all of these are trained on, in these proportions.
 
-    python -m visualcloze_nb.training vae --out runs/vae --steps 6000
+    visualcloze-nb train vae --out runs/vae --steps 6000
 """
 
 from __future__ import annotations
