@@ -25,7 +25,7 @@ from visualcloze_nb.evaluation import (
 from visualcloze_nb.evaluation import benchmark as claim_module
 from visualcloze_nb.evaluation.benchmark import Ask, Floor
 from visualcloze_nb.sampling import sdedit as laid_open
-from visualcloze_nb.sampling.flow import walk
+from visualcloze_nb.sampling.flow import euler_sample
 from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import (
     FIRST_TRAINING_SEED,
@@ -431,7 +431,7 @@ def test_sdedit_is_held_against_bicubic(painted, monkeypatch):
 
     claims = []
     for made in (exact, soft):
-        monkeypatch.setattr(bench_stage2, "enlarge", made)
+        monkeypatch.setattr(bench_stage2, "upsample", made)
         claims.append(bench_stage2.sdedit(painted(perfect, scenes=8)))
     good, poor = claims
     assert all(floor.met for floor in good.floors) and good.floors[0].value < 0.6
@@ -441,15 +441,15 @@ def test_sdedit_is_held_against_bicubic(painted, monkeypatch):
 
 def test_many_images_are_enlarged_as_one_is(tiny, monkeypatch):  # noqa: F811
     images = draw("image", SCENES[:1])
-    ours = bench_stage2.enlarge(tiny, images, 0.5, ["a red circle"], 4, 3)
+    ours = bench_stage2.upsample(tiny, images, 0.5, ["a red circle"], 4, 3)
     generator = torch.Generator().manual_seed(3)
     size = (bench_stage2.LARGE,) * 2
-    ready = laid_open.prepare_large(to_image(images[0]), size, tiny.vae, tiny.scheduler.config, 4, 0.5, generator)
+    ready = laid_open.prepare_stage2(to_image(images[0]), size, tiny.vae, tiny.scheduler.config, 4, 0.5, generator)
     text = encode_text(tiny, "a red circle", 64)
-    *_, end = walk(tiny.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas)
-    one = laid_open.read_large(end.after, tiny.vae, ready.layout)
+    *_, end = euler_sample(tiny.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas)
+    one = laid_open.decode_stage2(end.after, tiny.vae, ready.layout)
     assert np.abs(np.asarray(to_image(ours[0])).astype(int) - np.asarray(one)).max() <= 1
-    same = bench_stage2.enlarge(tiny, images, 0, [""], 4, 3)
+    same = bench_stage2.upsample(tiny, images, 0, [""], 4, 3)
     assert np.array_equal(to_image(same[0]), to_image(images[0]).resize(size, Image.Resampling.LANCZOS))
 
 

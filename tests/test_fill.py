@@ -291,7 +291,7 @@ def test_steps_lay_the_run_open(random_pipe):
     for step, following in zip(steps[:4], steps[1:5], strict=True):
         assert torch.equal(step.after, following.before) and step.sigma_next == following.sigma
     assert steps[0].sigma == 1 and steps[4].sigma_next == 0
-    guess = random_pipe.read(steps[0], steps[0].guess)
+    guess = random_pipe.read(steps[0], steps[0].x0)
     assert len(guess) == 1 and guess[0].size == (32, 32)
     assert random_pipe.read(steps[-1])[0].size == (96, 96)
-    assert same(random_pipe.read(steps[4], steps[4].guess)[0], random_pipe.read(steps[4])[0])
+    assert same(random_pipe.read(steps[4], steps[4].x0)[0], random_pipe.read(steps[4])[0])

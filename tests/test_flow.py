@@ -7,6 +7,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 
+from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.loading.load import TINY
 from visualcloze_nb.sampling import flow
 from visualcloze_nb.sampling.text import Text
@@ -72,14 +73,14 @@ def test_a_step_is_the_schedulers_step(dtype):
 
 def test_the_line_between_image_and_noise():
     clean, noise = torch.randn(1, 4, 64), torch.randn(1, 4, 64)
-    assert torch.equal(flow.noised(clean, noise, 0.0), clean)
-    assert torch.equal(flow.noised(clean, noise, 1.0), noise)
-    slope = (flow.noised(clean, noise, 0.6) - flow.noised(clean, noise, 0.4)) / 0.2
+    assert torch.equal(flow.add_noise(clean, noise, 0.0), clean)
+    assert torch.equal(flow.add_noise(clean, noise, 1.0), noise)
+    slope = (flow.add_noise(clean, noise, 0.6) - flow.add_noise(clean, noise, 0.4)) / 0.2
     assert torch.allclose(slope, noise - clean, atol=1e-5)
     stock = SCHEDULERS["no shift"]
     stock.set_timesteps(4)
     t = stock.timesteps[1:2]
-    assert torch.allclose(flow.noised(clean, noise, t / 1000), stock.scale_noise(clean, t, noise), atol=1e-6)
+    assert torch.allclose(flow.add_noise(clean, noise, t / 1000), stock.scale_noise(clean, t, noise), atol=1e-6)
 
 
 class Oracle(torch.nn.Module):
@@ -96,6 +97,7 @@ class Oracle(torch.nn.Module):
         return ((z - self.clean) / sigma,)
 
 
+LAYOUT = Layout(((32, 32),), 1)
 TEXT = Text(torch.zeros(1, 3, 8), torch.zeros(1, 8), torch.zeros(3, 3))
 
 
@@ -103,7 +105,11 @@ def run(oracle, steps=5, **settings):
     noise = torch.randn(1, 4, 64)
     condition, ids = torch.rand(1, 4, 320), torch.zeros(4, 3)
     sigmas = flow.schedule(steps, 80, SCHEDULERS["tiny"].config)
-    return noise, condition, list(flow.walk(oracle, noise, condition, ids, TEXT, sigmas, **settings))
+    return (
+        noise,
+        condition,
+        list(flow.euler_sample(oracle, noise, condition, ids, TEXT, sigmas, layout=LAYOUT, **settings)),
+    )
 
 
 def test_an_oracle_walks_straight_from_noise_to_the_image():
@@ -111,10 +117,10 @@ def test_an_oracle_walks_straight_from_noise_to_the_image():
     noise, condition, steps = run(oracle)
     for i, step in enumerate(steps):
         assert (step.index, step.total, step.stage, step.target) == (i, 5, 1, None)
-        assert torch.allclose(step.guess, oracle.clean, atol=1e-5)
+        assert torch.allclose(step.x0, oracle.clean, atol=1e-5)
         assert torch.allclose(step.velocity, noise - oracle.clean, atol=1e-4)
-        assert torch.allclose(step.before, flow.noised(oracle.clean, noise, step.sigma), atol=1e-4)
-        assert torch.allclose(step.after, flow.noised(oracle.clean, noise, step.sigma_next), atol=1e-4)
+        assert torch.allclose(step.before, flow.add_noise(oracle.clean, noise, step.sigma), atol=1e-4)
+        assert torch.allclose(step.after, flow.add_noise(oracle.clean, noise, step.sigma_next), atol=1e-4)
         assert torch.equal(oracle.heard[i]["hidden_states"], torch.cat([step.before, condition], 2))
         assert oracle.heard[i]["timestep"].item() == pytest.approx(step.sigma, abs=1e-6)
     assert torch.allclose(steps[-1].after, oracle.clean, atol=1e-4)

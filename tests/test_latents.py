@@ -143,7 +143,7 @@ def test_targets_are_cut_out_of_the_decoded_row(random_pipe):
     grid = Grid(rows(2, 3, size=(80, 48), targets=(0, 2)))
     layout = grid.layout(32)
     tokens = torch.randn(1, layout.total, 64)
-    found = latents.read_targets(tokens, random_pipe.vae, layout)
+    found = latents.decode_targets(tokens, random_pipe.vae, layout)
     down, across = layout.shapes[-1]
     query = latents.unpack(tokens[:, layout.tokens[0] :], 2 * down, 2 * across)
     strip = random_pipe.vae.decode(query / 0.5 + 0.1).sample

@@ -7,7 +7,7 @@ from conftest import build_random_pipe, noise_image
 from test_latents import hear
 
 from visualcloze_nb.sampling import sdedit
-from visualcloze_nb.sampling.flow import noised, schedule
+from visualcloze_nb.sampling.flow import add_noise, schedule
 from visualcloze_nb.sampling.latents import encode, pack, pixels
 
 
@@ -19,18 +19,18 @@ def test_skipped_steps_are_those_that_diffusers_skips(random_pipe, steps, streng
     left = pipe.get_timesteps(steps, strength, "cpu")[1]
     if left < 1:
         with pytest.raises(ValueError, match="no step"):
-            sdedit.skipped(steps, strength)
+            sdedit.skipped_steps(steps, strength)
     else:
-        assert sdedit.skipped(steps, strength) == steps - left
+        assert sdedit.skipped_steps(steps, strength) == steps - left
 
 
 def test_strength_is_checked():
-    assert sdedit.skipped(10, 1.0) == 0
+    assert sdedit.skipped_steps(10, 1.0) == 0
     for strength in (-0.1, 1.1):
         with pytest.raises(ValueError, match=f"strength is {strength}"):
-            sdedit.skipped(10, strength)
+            sdedit.skipped_steps(10, strength)
     with pytest.raises(ValueError, match="leaves no step"):
-        sdedit.skipped(10, 0.0)
+        sdedit.skipped_steps(10, 0.0)
 
 
 @pytest.mark.parametrize("size", [(48, 48), (64, 48), (48, 96)])
@@ -42,7 +42,7 @@ def test_prepare_large_makes_what_the_pipeline_feeds(size, strength):
     call = dict(image=small, width=size[0], height=size[1], strength=strength, num_inference_steps=5)
     heard = hear(pipe, lambda: pipe.upsampling_pipe(**call, generator=torch.Generator().manual_seed(4)))
     generator = torch.Generator().manual_seed(4)
-    ready = sdedit.prepare_large(small, size, pipe.vae, pipe.scheduler.config, 5, strength, generator)
+    ready = sdedit.prepare_stage2(small, size, pipe.vae, pipe.scheduler.config, 5, strength, generator)
     assert torch.allclose(heard["hidden_states"][..., :64], ready.z, atol=1e-5)
     assert torch.allclose(heard["hidden_states"][..., 64:], ready.condition, atol=1e-5)
     assert torch.equal(heard["img_ids"], ready.ids)
@@ -56,17 +56,17 @@ def test_the_start_is_the_enlarged_image_under_as_much_noise_as_strength_says(ra
     vae, config = random_pipe.vae, random_pipe.scheduler.config
     size = (48, 48)
     large = noise_image(48, 48)
-    ready = sdedit.prepare_large(large, size, vae, config, 10, 0.5, torch.Generator().manual_seed(0))
+    ready = sdedit.prepare_stage2(large, size, vae, config, 10, 0.5, torch.Generator().manual_seed(0))
     assert torch.equal(ready.sigmas, schedule(10, 9, config)[5:])
     generator = torch.Generator().manual_seed(0)
     clean = encode(vae, pixels(large), generator)
     noise = torch.randn(clean.shape, generator=generator)
-    assert torch.allclose(ready.z, pack(noised(clean, noise, ready.sigmas[0])), atol=1e-5)
+    assert torch.allclose(ready.z, pack(add_noise(clean, noise, ready.sigmas[0])), atol=1e-5)
 
 
 def test_stage_2_sees_grey_where_stage_1_sees_black(random_pipe):
     vae, config = random_pipe.vae, random_pipe.scheduler.config
-    ready = sdedit.prepare_large(noise_image(), (48, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
+    ready = sdedit.prepare_stage2(noise_image(), (48, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
     for value, same in ((0.0, True), (-1.0, False)):
         flat = pack(encode(vae, torch.full((1, 3, 48, 48), value), torch.Generator().manual_seed(1)))
         gap = (ready.condition[..., :64] - flat).abs().max()
@@ -75,6 +75,6 @@ def test_stage_2_sees_grey_where_stage_1_sees_black(random_pipe):
 
 def test_read_large_decodes_the_whole(random_pipe):
     vae, config = random_pipe.vae, random_pipe.scheduler.config
-    ready = sdedit.prepare_large(noise_image(), (64, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
-    made = sdedit.read_large(ready.z, vae, ready.layout)
+    ready = sdedit.prepare_stage2(noise_image(), (64, 48), vae, config, 5, 0.4, torch.Generator().manual_seed(0))
+    made = sdedit.decode_stage2(ready.z, vae, ready.layout)
     assert made.size == (64, 48) and np.asarray(made).std() > 5

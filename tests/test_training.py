@@ -17,12 +17,13 @@ from transformers import CLIPTokenizer
 
 from visualcloze_nb.cli.main import main
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
 from visualcloze_nb.evaluation import scores
 from visualcloze_nb.evaluation.bench_images import ALL_AT_ONCE, SEVERAL
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.sampling import sdedit
-from visualcloze_nb.sampling.flow import noised, schedule, velocity, walk
+from visualcloze_nb.sampling.flow import add_noise, euler_sample, schedule, velocity
 from visualcloze_nb.sampling.latents import decode, encode, pack, pixels, prepare, to_images, unpack
 from visualcloze_nb.sampling.text import Text, encode_ids, encode_text, tokenize
 from visualcloze_nb.toyworld import (
@@ -173,7 +174,7 @@ def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
         return torch.Generator().manual_seed(9)
 
     heard = hear(tiny, lambda: tiny.upsampling_pipe(prompt=batch.prompts[0], generator=seeded(), **call))
-    ready = sdedit.prepare_large(large, large.size, tiny.vae, tiny.scheduler.config, 4, 0.5, seeded())
+    ready = sdedit.prepare_stage2(large, large.size, tiny.vae, tiny.scheduler.config, 4, 0.5, seeded())
     sigma = schedule(4, batch.clean.shape[1], tiny.scheduler.config)[2]
     shape = 1, 16, large.height // 8, large.width // 8
     chance = seeded()
@@ -183,7 +184,7 @@ def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
         (ready.z, ready.condition, ready.ids),
     ):
         assert torch.allclose(batch.condition, known, atol=ROUNDING)
-        assert torch.allclose(noised(batch.clean, pack(noise), sigma), z, atol=ROUNDING)
+        assert torch.allclose(add_noise(batch.clean, pack(noise), sigma), z, atol=ROUNDING)
         assert torch.equal(batch.ids, ids)
     text = encode_ids(tiny.text_encoder, tiny.text_encoder_2, *tokenize(tiny, batch.prompts, tiny_model.TEXT_TOKENS))
     assert torch.allclose(heard["encoder_hidden_states"], text.states, atol=1e-5)
@@ -456,7 +457,8 @@ def test_a_models_own_path_is_the_one_the_pipeline_goes(tiny):
         batch, random.Random(0),
     )  # fmt: skip
     assert went.levels.shape[0] - 1 in rollouts.STEPS and (went.levels[:, :1] == went.levels).all()
-    steps = list(walk(tiny.transformer, went.stops[0], batch.condition, batch.ids, prompts, went.levels[:, 0]))
+    inputs = went.stops[0], batch.condition, batch.ids, prompts, went.levels[:, 0]
+    steps = list(euler_sample(tiny.transformer, *inputs, layout=Layout(((64, 64),) * 3, 2)))
     assert len(steps) == len(went.stops) - 1
     for step, tokens in zip(steps, went.stops[1:], strict=True):
         assert torch.allclose(step.after, tokens, atol=1e-5)
@@ -530,11 +532,11 @@ def test_a_batch_for_stage_2_begins_with_what_stage_2_begins_with(tiny, draws):
     small = image_of(draws["images"][1][0])
     width, height = 3 * small.width, 3 * small.height
     rebuilt = to_images(decode(tiny.vae, encode(tiny.vae, pixels(small), torch.Generator())).clamp(-1, 1))[0]
-    ready = sdedit.prepare_large(
+    ready = sdedit.prepare_stage2(
         rebuilt, (width, height), tiny.vae, tiny.scheduler.config, 4, 1.0, torch.Generator().manual_seed(0)
     )
     assert batch.begun.shape == batch.clean.shape == ready.z.shape
-    enlarged = pack(encode(tiny.vae, sdedit.enlarged(rebuilt, (width, height)), torch.Generator()))
+    enlarged = pack(encode(tiny.vae, sdedit.enlarge(rebuilt, (width, height)), torch.Generator()))
     assert torch.allclose(batch.begun, enlarged, atol=0.05)
     assert not torch.allclose(batch.begun, batch.clean, atol=0.05)
 
@@ -552,7 +554,7 @@ def test_stage_2_practises_from_where_it_begins(tiny):
     went = rollouts.walked(model, batch, random.Random(0))
     torch.manual_seed(5)
     noise = torch.randn_like(batch.clean)
-    assert torch.equal(went.stops[0], noised(batch.begun, noise, went.first[:, None, None])) and went.tokens.all()
+    assert torch.equal(went.stops[0], add_noise(batch.begun, noise, went.first[:, None, None])) and went.tokens.all()
     assert (went.levels.diff(dim=0) < 0).all() and 0.3 <= went.first.min() and went.first.max() <= 0.9
     assert torch.allclose(went.at(went.first), went.stops[0], atol=1e-5)
     assert torch.allclose(went.stops[-1], batch.clean + off, atol=1e-4)

@@ -62,7 +62,7 @@ def test_the_guesses_are_those_of_the_laid_open_run(grid, random_pipe, monkeypat
     panel.wait(60)
     expected = []
     for step in random_pipe.steps(grid, seed=3, steps=4, strength=0.6):
-        for number, shown in enumerate(random_pipe.read(step, step.guess), start=step.target or 0):
+        for number, shown in enumerate(random_pipe.read(step, step.x0), start=step.target or 0):
             expected.append((number, np.asarray(shown)))
     assert [number for number, _ in seen] == [number for number, _ in expected] == [0, 1] * 4 + [0] * 3 + [1] * 3
     for (_, one), (_, other) in zip(seen, expected, strict=True):
@@ -162,9 +162,9 @@ def test_the_outlook_counts_what_is_done_and_learns_its_pace(grid, random_pipe, 
 
 @pytest.mark.parametrize("steps, strength", [(30, 0.4), (7, 0.3), (10, 1.0), (1, 1.0), (3, 0.34), (30, 0.05)])
 def test_stage_2_steps_are_counted_as_sdedit_counts_them(steps, strength, grid):
-    from visualcloze_nb.sampling.sdedit import skipped
+    from visualcloze_nb.sampling.sdedit import skipped_steps
 
-    assert run_estimate.work(grid, 64, steps, strength).large_steps == steps - skipped(steps, strength)
+    assert run_estimate.work(grid, 64, steps, strength).large_steps == steps - skipped_steps(steps, strength)
 
 
 def test_resolutions_are_known_without_loading(tmp_path):
@@ -230,7 +230,7 @@ def test_every_step_can_be_looked_at(grid, random_pipe):
     assert len(explorer.moments) == 5 == explorer.control.max
     for moment, step in zip(explorer.moments, steps, strict=True):
         assert pixels([moment.state]) == pixels([random_pipe.read(step)[1]])
-        assert pixels([moment.guess]) == pixels([random_pipe.read(step, step.guess)[1]])
+        assert pixels([moment.guess]) == pixels([random_pipe.read(step, step.x0)[1]])
     first = explorer.view.value
     explorer.control.value = 5
     assert explorer.view.value != first and "step 5 of 5" in explorer.view.value

@@ -7,6 +7,9 @@ targets black, and 256 of the mask, one for each pixel.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 # A call's defaults, from the authors' examples.
 STEPS = 30  # Euler steps of stage 1
 STRENGTH = 0.4  # of stage 2; the authors use 0.2 to 0.4
@@ -27,3 +30,36 @@ TEXT_TOKENS = 512  # T5 tokens that FLUX was trained with: the most
 CLIP_TOKENS = 77
 TINY_TEXT_TOKENS = 64  # T5 tokens of the tiny model: enough for the three texts of a grid with four columns
 TINY_RESOLUTION = 64
+
+
+def stage2_steps(steps: int, strength: float) -> int:
+    """Number of steps that stage 2 takes of a schedule, about `strength * steps`: as diffusers' `get_timesteps`."""
+    return steps - int(max(steps - min(steps * strength, steps), 0))
+
+
+@dataclass(frozen=True)
+class CallSettings:
+    """The settings of one call of `fill` or `steps`, checked and complete; a result records them.
+
+    Attributes:
+        seed: of the noise, or None if a generator was given.
+        steps: length of each stage's schedule.
+        strength: of stage 2, from 0 (no stage 2) to 1.
+        guidance: scale; without effect on a model that has no guidance input.
+        width, height: of the resulting images in pixels.
+        max_sequence_length: T5 tokens that are read.
+        resolution: of the model; a cell of stage 1 has about `resolution`² pixels.
+        sigmas: noise levels that replace the schedule.
+        joint_attention_kwargs: arguments of the attention processors.
+    """
+
+    seed: int | None
+    steps: int
+    strength: float
+    guidance: float
+    width: int
+    height: int
+    max_sequence_length: int
+    resolution: int
+    sigmas: tuple[float, ...] | None = None
+    joint_attention_kwargs: dict[str, Any] | None = None

@@ -21,7 +21,7 @@ from einops import rearrange
 
 from visualcloze_nb.sampling import latents
 from visualcloze_nb import load, show
-from visualcloze_nb.sampling.flow import schedule, walk
+from visualcloze_nb.sampling.flow import euler_sample, schedule
 from visualcloze_nb.lessons import l02_cloze_masks as checks
 from visualcloze_nb.lessons import predict
 from visualcloze_nb.sampling.text import encode_text
@@ -255,7 +255,7 @@ checks.draw_strips(rows, "Black or grey beside it, the image survives", words, t
 #
 # ## Must the blank be a whole cell?
 # Not to the mask. Here is a disc cut from the *known* image, and beside it the blank cell as before. Each part is
-# written in a line or two, so that you can try other shapes. `walk` paints, step by step: lesson 03 builds it.
+# written in a line or two, so that you can try other shapes. `euler_sample` paints, step by step: lesson 03 builds it.
 
 # %%
 hole = torch.maximum(mask, disc)
@@ -270,7 +270,7 @@ print("tokens with a new mask:", int(changed.sum()), "of them in row 1:", int(ch
 # %%
 layout, text = grid.layout(64), encode_text(pipe, grid.prompt, 64)
 sigmas = schedule(12, layout.total, pipe.scheduler.config)
-steps = walk(pipe.transformer, noise, given, latents.position_ids(layout), text, sigmas)
+steps = euler_sample(pipe.transformer, noise, given, latents.position_ids(layout), text, sigmas, layout=layout)
 *_, last = steps
 with torch.no_grad():
     painted = latents.decode(pipe.vae, latents.unpack(last.after[:, layout.row_slices[1]], 8, 16))
@@ -286,7 +286,7 @@ checks.draw_strips(rows, "The model paints everywhere; the mask says what to kee
 # Two remarks. The tiny model has only practised whole cells, so do not expect too much of the disc. (FLUX Fill has
 # practised all shapes.) And look at the third strip: the model paints *every* token, also where the image is known.
 # No step copies the known pixels in. The pipeline cuts out the target cells and throws the rest away
-# (`latents.read_targets`), and here we cut along the mask. But the VAE decodes the row whole, so what is painted beside
+# (`latents.decode_targets`), and here we cut along the mask. But the VAE decodes the row whole, so what is painted beside
 # an answer shows in it. So errors there count in training too: less than the blanks' for the tiny model, as much for
 # the authors' models. What if the model painted noise there?
 

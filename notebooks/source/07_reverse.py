@@ -369,13 +369,13 @@ print("with a caption the image is", verdict(after["the image, with a caption"],
 #
 # ## How do two cells form at once?
 #
-# One walk paints both blanks. `pipe.steps` gives every step of it, and `pipe.read(step, step.guess)` one running
+# One walk paints both blanks. `pipe.steps` gives every step of it, and `pipe.read(step, step.x0)` one running
 # guess for each target cell (lesson 03).
 
 # %%
 run = list(pipe.steps(back.grid, seed=0, steps=12, strength=0))
 some = [run[i] for i in (0, 2, 4, 6, 8, 11)]
-guesses = [pipe.read(step, step.guess) for step in some]
+guesses = [pipe.read(step, step.x0) for step in some]
 sheet = [one[cell] if cell < 2 else one for cell in range(2) for one in (*guesses, back.truth)]
 titles = [f"{name}\n{when}" for name in NAMES[:2] for when in (*(f"sigma {one.sigma:.2f}" for one in some), "true")]
 show.sheet(sheet, titles, cols=7, title="Two cells out of one noise: what the model would answer at each moment")
@@ -385,7 +385,7 @@ errors = torch.zeros(2, 4, 12)
 for seed in range(4):
     task = sample(TASK, seed, targets=(0, 1))
     for step in pipe.steps(task.grid, seed=seed, steps=12, strength=0):
-        cells = pipe.read(step, step.guess)
+        cells = pipe.read(step, step.x0)
         errors[:, seed, step.index] = torch.tensor([error(*pair) for pair in zip(cells, task.truth, strict=True)])
 curves = {f"{name}: error": one.tolist() for name, one in zip(NAMES, errors.mean(1), strict=False)}
 draw_curves([step.sigma for step in run], curves, "The running guess of each cell against the truth, four grids")
@@ -408,7 +408,8 @@ def walk_with_new_noise(place=None):
     noise = ready.noise.clone()
     if place is not None:
         noise[:, place] = torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(1))
-    *_, last = flow.walk(pipe.transformer, noise, ready.condition, ready.ids, text, sigmas)
+    inputs = noise, ready.condition, ready.ids, text, sigmas
+    *_, last = flow.euler_sample(pipe.transformer, *inputs, layout=ready.layout)
     return last.after
 
 

@@ -170,11 +170,11 @@ checks.draw_lines(
 guess = predict("30 steps, strength 0.4, 192 x 192 pixels: at which sigma does stage 2 start?", ...)
 
 # %%
-first = sdedit.skipped(30, 0.4)
+first = sdedit.skipped_steps(30, 0.4)
 print("skipped:", first, "done:", 30 - first)
 guess.compare(round(schedules[144][first].item(), 2), within=0.05)
 for strength in (0.2, 0.4, 0.8):
-    sigma = schedules[144][sdedit.skipped(30, strength)]
+    sigma = schedules[144][sdedit.skipped_steps(30, strength)]
     above = (sigma_of["192 pixels"] > sigma).sum().item()
     print(f"strength {strength}: sigma {sigma:.2f}, {above} of 12 waves stronger than the noise")
 
@@ -182,7 +182,7 @@ for strength in (0.2, 0.4, 0.8):
 # **Exercise.** Write the start of stage 2. `clean` are the latents of the enlarged image, `noise` has the
 # same shape, `sigmas` are the levels of the whole schedule, one more than there are steps. Leave out the
 # first `int(steps - steps * strength)` steps. Return two things: the point on the line between `clean` and
-# `noise` where the walk starts (lesson 03: `flow.noised(clean, noise, sigma)`), and the levels that are left,
+# `noise` where the walk starts (lesson 03: `flow.add_noise(clean, noise, sigma)`), and the levels that are left,
 # the first being where it starts.
 
 
@@ -201,7 +201,7 @@ checks.start.check(start)
 
 # %% [markdown]
 # In diffusers this is `FluxFillPipeline.get_timesteps` and `FlowMatchEulerDiscreteScheduler.scale_noise`; here
-# `sdedit.skipped` and `flow.noised`.
+# `sdedit.skipped_steps` and `flow.add_noise`.
 #
 # ## How does the walk back go?
 #
@@ -217,8 +217,8 @@ def prepare(image, size, strength, steps, generator):
     large = latents.pixels(image.resize(size, Image.Resampling.LANCZOS))
     clean = latents.encode(pipe.vae, large, generator)
     noise = torch.randn(clean.shape, generator=generator)
-    sigmas = flow.schedule(steps, layout.total, pipe.scheduler.config)[sdedit.skipped(steps, strength) :]
-    z = latents.pack(flow.noised(clean, noise, sigmas[0]))
+    sigmas = flow.schedule(steps, layout.total, pipe.scheduler.config)[sdedit.skipped_steps(steps, strength) :]
+    z = latents.pack(flow.add_noise(clean, noise, sigmas[0]))
     grey, everywhere = torch.zeros_like(large), torch.ones_like(large[:, :1])
     known = latents.condition(pipe.vae, [grey], [everywhere], generator)
     return z, known, latents.position_ids(layout, first_row=0), sigmas
@@ -244,7 +244,7 @@ theirs = pipe.upsampling_pipe(
 print("equal to diffusers, byte for byte:", mine.tobytes() == theirs.tobytes())
 
 # %% [markdown]
-# The package's own form is `sdedit.prepare_large` and `flow.walk`. Do they agree with the form above, and
+# The package's own form is `sdedit.prepare_stage2` and `flow.euler_sample`. Do they agree with the form above, and
 # `pipe.steps` with `pipe.fill` over both stages?
 
 # %%
@@ -253,7 +253,7 @@ print("steps of stage 1 and 2:", [sum(step.stage == stage for step in steps) for
 result = pipe.fill(task.grid, seed=0, steps=10, strength=0.4, progress=False)
 print("pipe.steps and pipe.fill agree:", pipe.read(steps[-1])[0].tobytes() == result.image.tobytes())
 
-ready = sdedit.prepare_large(
+ready = sdedit.prepare_stage2(
     small, (192, 192), pipe.vae, pipe.scheduler.config, 20, 0.4, torch.Generator().manual_seed(0)
 )
 above = prepare(small, (192, 192), 0.4, 20, torch.Generator().manual_seed(0))
@@ -262,9 +262,10 @@ print("prepared alike:", [torch.equal(a, b) for a, b in same])
 
 # %%
 text = encode_text(pipe, task.grid.content, 64)
-walked = list(flow.walk(pipe.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas, stage=2))
-guesses = [sdedit.read_large(step.guess, pipe.vae, ready.layout) for step in walked]
-images = [sdedit.read_large(ready.z, pipe.vae, ready.layout), guesses[0], guesses[3], guesses[-1]]
+inputs = ready.z, ready.condition, ready.ids, text, ready.sigmas
+walked = list(flow.euler_sample(pipe.transformer, *inputs, layout=ready.layout, stage=2))
+guesses = [pipe.read(step, step.x0)[0] for step in walked]
+images = [sdedit.decode_stage2(ready.z, pipe.vae, ready.layout), guesses[0], guesses[3], guesses[-1]]
 titles = [f"start, sigma {ready.sigmas[0]:.2f}", "guess, step 1", "guess, step 4", f"guess, step {len(walked)}"]
 show.sheet(images, titles, title="Left what the walk starts from, then its running guess")
 
@@ -358,7 +359,7 @@ print("strength 0.4 is nearer in sharpness, by more than 0.05:", gain > 0.05)
 sheet, names = [], []
 for times in (2, 3, 4):
     tokens = (4 * times) ** 2
-    sigma = flow.schedule(20, tokens, pipe.scheduler.config)[sdedit.skipped(20, 0.4)]
+    sigma = flow.schedule(20, tokens, pipe.scheduler.config)[sdedit.skipped_steps(20, 0.4)]
     sheet.append(enlarge(small, task.grid.content, size=(64 * times, 64 * times)))
     names.append(f"{times}x, {tokens} tokens\nstart at sigma {sigma:.2f}")
     print(f"{times}x: error {error(sheet[-1], task.large(times)[0]):.2f}")

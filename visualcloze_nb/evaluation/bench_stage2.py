@@ -12,9 +12,9 @@ from visualcloze_nb.evaluation.benchmark import Ask, Band, Claim, Floor, Row, ro
 from visualcloze_nb.evaluation.edge_width import rise_widths
 from visualcloze_nb.evaluation.metrics import psnr
 from visualcloze_nb.evaluation.predictions import encode_prompts, queries
-from visualcloze_nb.sampling.flow import noised, schedule, walk
+from visualcloze_nb.sampling.flow import add_noise, euler_sample, schedule
 from visualcloze_nb.sampling.latents import condition, decode, encode, pack, position_ids, unpack
-from visualcloze_nb.sampling.sdedit import GREY, enlarged, skipped
+from visualcloze_nb.sampling.sdedit import GREY, enlarge, skipped_steps
 from visualcloze_nb.settings import TINY_RESOLUTION, UPSCALING, VAE_SCALE
 from visualcloze_nb.toyworld import draw, to_image
 
@@ -24,8 +24,8 @@ STEPS = 20
 
 
 @torch.no_grad()
-def enlarge(pipe, images: torch.Tensor, strength: float, captions: list[str], steps: int, seed: int) -> torch.Tensor:
-    """Stage 2 of many images at once, as `sdedit.prepare_large` and `flow.walk` do it for one.
+def upsample(pipe, images: torch.Tensor, strength: float, captions: list[str], steps: int, seed: int) -> torch.Tensor:
+    """Stage 2 of many images at once, as `sdedit.prepare_stage2` and `flow.euler_sample` do it for one.
 
     Args:
         images: `(B, 3, 64, 64)` in 0..1.
@@ -35,19 +35,20 @@ def enlarge(pipe, images: torch.Tensor, strength: float, captions: list[str], st
         `(B, 3, 192, 192)` in 0..1.
     """
     device, size = pipe.vae.device, (LARGE, LARGE)
-    large = torch.cat([enlarged(to_image(p), size) for p in images]).to(device)
+    large = torch.cat([enlarge(to_image(p), size) for p in images]).to(device)
     if strength == 0:
         return large.cpu() * 0.5 + 0.5
     layout = Layout((size,), 1, (0,))
     generator = torch.Generator("cpu").manual_seed(seed)
-    sigmas = schedule(steps, layout.total, pipe.scheduler.config)[skipped(steps, strength) :]
+    sigmas = schedule(steps, layout.total, pipe.scheduler.config)[skipped_steps(steps, strength) :]
     clean = encode(pipe.vae, large, generator)
     noise = randn_tensor(clean.shape, generator=generator, device=device)
-    z = pack(noised(clean, noise, sigmas[0]))
+    z = pack(add_noise(clean, noise, sigmas[0]))
     grey, ones = torch.full_like(large[:1], GREY), torch.ones_like(large[:1, :1])
     known = condition(pipe.vae, [grey], [ones], generator).expand(len(z), -1, -1)
     ids = position_ids(layout, first_row=0).to(device)
-    for step in walk(pipe.transformer, z, known, ids, encode_prompts(pipe, captions), sigmas):
+    inputs = z, known, ids, encode_prompts(pipe, captions), sigmas
+    for step in euler_sample(pipe.transformer, *inputs, layout=layout, stage=2):
         last = step
     latents = unpack(last.after, LARGE // VAE_SCALE, LARGE // VAE_SCALE)
     return (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1).cpu()
@@ -79,7 +80,7 @@ def sdedit(ask: Ask) -> Claim:
         versions = {"bicubic": bicubic(begun)}
         for strength in strengths:
             ask.say(f"stage 2 at {strength} from the {source}")
-            versions[f"strength {strength:g}"] = enlarge(ask.pipe, begun, strength, captions, STEPS, ask.seed)
+            versions[f"strength {strength:g}"] = upsample(ask.pipe, begun, strength, captions, STEPS, ask.seed)
         versions["exact"] = exact
         widths = rise_widths([*versions.values()], exact, scenes).double().numpy()
         claim.bands.append(Band(f"from the {source}", versions))

@@ -10,7 +10,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
-from visualcloze_nb.sampling.flow import schedule, walk
+from visualcloze_nb.sampling.flow import euler_sample, schedule
 from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, position_ids, unpack
 from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
 from visualcloze_nb.settings import TINY_RESOLUTION, TOKEN_CHANNELS, VAE_SCALE
@@ -59,7 +59,7 @@ def fill_batch(
     noise = randn_tensor((len(prompts), layout.total, TOKEN_CHANNELS), generator=generator, device=device)
     sigmas = schedule(steps, layout.total, pipe.scheduler.config)
     ids = position_ids(layout).to(device)
-    for step in walk(pipe.transformer, noise, known, ids, encode_prompts(pipe, prompts), sigmas):
+    for step in euler_sample(pipe.transformer, noise, known, ids, encode_prompts(pipe, prompts), sigmas, layout=layout):
         last = step
     latents = unpack(last.after[:, layout.row_slices[-1]], SIDE // VAE_SCALE, n_cols * SIDE // VAE_SCALE)
     strips = (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1)

@@ -14,9 +14,9 @@ from visualcloze_nb.data.result import Result
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.batch_inputs import one_grid
 from visualcloze_nb.pipelines.progress import Clock, Watch, timed
-from visualcloze_nb.sampling.flow import Step, schedule, walk
-from visualcloze_nb.sampling.latents import prepare, read_targets
-from visualcloze_nb.sampling.sdedit import prepare_large, read_large
+from visualcloze_nb.sampling.flow import Step, euler_sample, schedule
+from visualcloze_nb.sampling.latents import decode_targets, prepare
+from visualcloze_nb.sampling.sdedit import decode_stage2, prepare_stage2
 from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.settings import STEPS, STRENGTH
 
@@ -67,19 +67,18 @@ class Fills:
                 source.fetch()
             text = encode_text(self, grid.prompt, length)
             text_2 = encode_text(self, grid.content or "", length) if strength else None
-        ready = prepare(grid, self.vae, self.resolution, generator)
-        sigmas = schedule(steps, ready.layout.total, config)
-        for step in walk(self.transformer, ready.noise, ready.condition, ready.ids, text, sigmas, guidance):
-            step.layout = ready.layout
+        where = {"device": self._execution_device, "dtype": self.transformer.dtype}
+        ready = prepare(grid, self.vae, self.resolution, generator, **where)
+        sigmas = schedule(steps, ready.layout.total, config).to(where["device"])
+        inputs = ready.noise, ready.condition, ready.ids, text, sigmas, guidance
+        for step in euler_sample(self.transformer, *inputs, layout=ready.layout):
             yield step
         if strength == 0:
             return
-        for target, image in enumerate(read_targets(step.after, self.vae, ready.layout)):
-            large = prepare_large(image, size, self.vae, config, steps, strength, generator)
-            start = large.z, large.condition, large.ids, text_2, large.sigmas, guidance
-            for step in walk(self.transformer, *start, stage=2, target=target):
-                step.layout = large.layout
-                yield step
+        for target, image in enumerate(decode_targets(step.after, self.vae, ready.layout)):
+            large = prepare_stage2(image, size, self.vae, config, steps, strength, generator, **where)
+            inputs = large.z, large.condition, large.ids, text_2, large.sigmas.to(where["device"]), guidance
+            yield from euler_sample(self.transformer, *inputs, layout=large.layout, stage=2, target=target)
 
     def _watched(self, steps: Iterator[Step], watch: Watch) -> list[Step]:
         kept = []
@@ -100,15 +99,15 @@ class Fills:
 
         Args:
             step: from `steps`.
-            tokens: (1, L, 64), such as `step.guess`; `step.after` unless given.
+            tokens: (1, L, 64), such as `step.x0`; `step.after` unless given.
 
         Returns:
             in stage 1 an image for each target, in stage 2 the one image it works on.
         """
         tokens = step.after if tokens is None else tokens
         if step.stage == 1:
-            return read_targets(tokens, self.vae, step.layout)
-        return [read_large(tokens, self.vae, step.layout)]
+            return decode_targets(tokens, self.vae, step.layout)
+        return [decode_stage2(tokens, self.vae, step.layout)]
 
     def fill(
         self,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from tqdm.auto import tqdm
 
-from visualcloze_nb.sampling.sdedit import skipped
+from visualcloze_nb.sampling.sdedit import skipped_steps
 
 
 class Clock:
@@ -51,7 +51,7 @@ class Watch:
         self.inner = pipe.inner
         self.total = steps
         if strength:
-            self.total += (steps - skipped(steps, strength)) * len(grid.targets)
+            self.total += (steps - skipped_steps(steps, strength)) * len(grid.targets)
         self.progress, self.on_step = progress, on_step
 
     def __enter__(self):

@@ -1,78 +1,112 @@
-"""Laid open: flow matching. From noise to an image along a line, one Euler step after the other.
+"""Flow matching: from noise to an image, one Euler step after the other.
 
-Between an image `x` (sigma 0) and noise `n` (sigma 1) draw the straight line `z = (1 - sigma) x + sigma n`.
-Along it the velocity dz/dsigma is `n - x`, always. The transformer guesses that velocity from `z`; so at any
-moment `z - sigma v` is its guess of the finished image, and a small step down in sigma is a small step
-towards it. Where several images are possible the guess is their mean, and the steps choose.
+Between an image `x` (sigma 0) and noise `n` (sigma 1) lies the straight line `z = (1 - sigma) x + sigma n`. Along it
+the velocity dz/dsigma is `n - x`. The transformer predicts the velocity at `z`; so `z - sigma v` is its x0 prediction,
+and a small step down in sigma is a small step towards it. Where several images are possible, the velocity with the
+least squared error is the mean of theirs, and the steps choose between them.
 
-Same arithmetic as `diffusers.FlowMatchEulerDiscreteScheduler` with FLUX's settings.
+Sources: flow matching, Lipman et al. 2023 (arXiv 2210.02747); straight lines, rectified flow, Liu et al. 2022
+(arXiv 2209.03003); the shifted schedule, Esser et al. 2024 (arXiv 2403.03206); guidance as an input, Meng et al. 2023
+(arXiv 2210.03142). The arithmetic is that of `diffusers.FlowMatchEulerDiscreteScheduler` with FLUX's settings.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.sampling.text import Text
 from visualcloze_nb.settings import GUIDANCE
 
 
-def shift(tokens: int, config) -> float:
-    """FLUX's mu: the more tokens, the longer the schedule stays at high noise (linear in their number)."""
+def shift(tokens: int, config: Mapping[str, Any]) -> float:
+    """FLUX's mu, linear in the number of tokens: the more there are, the longer the schedule stays at high noise."""
     low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     slope = (config.get("max_shift", 1.15) - config.get("base_shift", 0.5)) / (high - low)
     return tokens * slope + (config.get("base_shift", 0.5) - slope * low)
 
 
-def schedule(steps: int, tokens: int, config) -> torch.Tensor:
+def schedule(steps: int, tokens: int, config: Mapping[str, Any]) -> torch.Tensor:
     """The noise levels of a run, from 1 down to 0.
 
     Args:
-        steps: number of transformer calls.
-        tokens: image tokens, which decide the shift (Esser et al. 2024, section 5.3.2).
+        steps: number of Euler steps.
+        tokens: number of image tokens, which sets the shift (Esser et al. 2024, section 5.3.2).
         config: the scheduler's `config`.
 
     Returns:
-        `(steps + 1,)` float32, the last one 0.
+        `(steps + 1,)` float32; the last one is 0.
     """
     sigmas = np.linspace(1.0, 1 / steps, steps).astype(np.float32)
-    if config.use_dynamic_shifting:
+    if config["use_dynamic_shifting"]:
         mu = math.exp(shift(tokens, config))
         sigmas = mu / (mu + (1 / sigmas - 1) ** 1.0)
     else:
-        sigmas = config.shift * sigmas / (1 + (config.shift - 1) * sigmas)
+        sigmas = config["shift"] * sigmas / (1 + (config["shift"] - 1) * sigmas)
     return torch.cat([torch.from_numpy(sigmas).to(torch.float32), torch.zeros(1)])
 
 
-def noised(clean: torch.Tensor, noise: torch.Tensor, sigma) -> torch.Tensor:
-    """The point on the line between image (sigma 0) and noise (sigma 1)."""
+def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+    """Interpolate between clean latents (sigma 0) and noise (sigma 1): Liu et al. 2022, equation 1.
+
+    Args:
+        clean: any shape.
+        noise: the same shape.
+        sigma: noise level, 0 to 1; a number or a tensor that broadcasts.
+
+    Returns:
+        noisy latents of the same shape.
+    """
     return sigma * noise + (1.0 - sigma) * clean
 
 
-def euler_step(z: torch.Tensor, velocity: torch.Tensor, sigma, sigma_next) -> torch.Tensor:
-    """One step down the noise, straight along the velocity."""
+def euler_step(
+    z: torch.Tensor, velocity: torch.Tensor, sigma: float | torch.Tensor, sigma_next: float | torch.Tensor
+) -> torch.Tensor:
+    """Follow the velocity from one noise level to the next.
+
+    Args:
+        z: noisy tokens at `sigma`.
+        velocity: at `z`, the same shape.
+        sigma, sigma_next: noise levels, 0 to 1, falling.
+
+    Returns:
+        noisy tokens at `sigma_next`, in the dtype of the velocity.
+    """
     return (z.float() + (sigma_next - sigma) * velocity).to(velocity.dtype)
 
 
-def velocity(transformer, z, condition, sigma, text: Text, ids, guidance: float = GUIDANCE) -> torch.Tensor:
-    """The transformer's guess of `noise - image`.
+def velocity(
+    transformer: Any,
+    z: torch.Tensor,
+    condition: torch.Tensor,
+    sigma: float | torch.Tensor,
+    text: Text,
+    ids: torch.Tensor,
+    guidance: float = GUIDANCE,
+) -> torch.Tensor:
+    """Predict the velocity, `noise - image`.
 
     Args:
+        transformer: a `FluxTransformer2DModel`.
         z: `(B, L, 64)` noisy tokens.
         condition: `(B, L, 320)` from `latents.condition`.
-        sigma: noise level, 0..1; a number or `(B,)`.
-        text: the prompt.
-        ids: `(L, 3)`.
-        guidance: read only by models with guidance embeddings (the released ones; not the tiny one).
+        sigma: noise level, 0 to 1; a number or `(B,)`.
+        text: the encoded prompts.
+        ids: `(L, 3)` position ids.
+        guidance: scale of the distilled guidance (Meng et al. 2023). Only models with guidance embeddings read it: the
+            released ones, not the tiny one.
 
     Returns:
         `(B, L, 64)`.
     """
-    # diffusers counts time to 1000 and divides again; in float32 that moves the last bit, so we do the same.
+    # diffusers counts time to 1000 and divides again; in float32 that changes the last bit, so we do the same.
     timestep = torch.as_tensor(sigma, dtype=torch.float32, device=z.device) * 1000
     embedded = transformer.config.guidance_embeds
     return transformer(
@@ -89,15 +123,16 @@ def velocity(transformer, z, condition, sigma, text: Text, ids, guidance: float 
 
 @dataclass
 class Step:
-    """One step of a run.
+    """One Euler step of a run.
 
     Attributes:
-        stage: 1 fills the grid, 2 enlarges one target.
-        index, total: this step, from 0, and how many there are in this stage.
+        stage: 1 fills the grid, 2 upsamples one target.
+        index, total: number of the step, from 0, and how many this stage has.
         sigma, sigma_next: noise level before and after.
         before, after: `(1, L, 64)` noisy tokens.
         velocity: `(1, L, 64)`.
-        target: which target stage 2 works on, 0-based; None in stage 1.
+        layout: of the tokens.
+        target: which target stage 2 works on, from 0; None in stage 1.
     """
 
     stage: int
@@ -108,27 +143,44 @@ class Step:
     before: torch.Tensor
     velocity: torch.Tensor
     after: torch.Tensor
+    layout: Layout
     target: int | None = None
 
     @property
-    def guess(self) -> torch.Tensor:
-        """`(1, L, 64)`: the finished image as far as can be told now."""
+    def x0(self) -> torch.Tensor:
+        """`(1, L, 64)`: the x0 prediction, the finished image as the model predicts it at this step."""
         return self.before - self.sigma * self.velocity
 
 
 @torch.no_grad()
-def walk(transformer, z, condition, ids, text: Text, sigmas, guidance: float = GUIDANCE, **which) -> Iterator[Step]:
-    """All Euler steps of one run, yielded one by one.
+def euler_sample(
+    transformer: Any,
+    z: torch.Tensor,
+    condition: torch.Tensor,
+    ids: torch.Tensor,
+    text: Text,
+    sigmas: torch.Tensor,
+    guidance: float = GUIDANCE,
+    *,
+    layout: Layout,
+    stage: int = 1,
+    target: int | None = None,
+) -> Iterator[Step]:
+    """Sample with Euler's method, and yield every step.
 
     Args:
+        transformer, condition, ids, text, guidance: as for `velocity`.
         z: `(1, L, 64)` tokens at noise level `sigmas[0]`.
         sigmas: `(steps + 1,)` noise levels, falling.
-        which: `stage` and `target` for the steps' labels.
+        layout: of the tokens, so that a step can be decoded.
+        stage, target: labels of the steps.
+
+    Yields:
+        the steps in order; `after` of the last one holds the result.
     """
     total = len(sigmas) - 1
     for i in range(total):
         v = velocity(transformer, z, condition, sigmas[i], text, ids, guidance)
         after = euler_step(z, v, sigmas[i], sigmas[i + 1])
-        yield Step(which.get("stage", 1), i, total, float(sigmas[i]), float(sigmas[i + 1]), z, v, after,
-                   which.get("target"))  # fmt: skip
+        yield Step(stage, i, total, float(sigmas[i]), float(sigmas[i + 1]), z, v, after, layout, target)
         z = after

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from visualcloze_nb.sampling.flow import euler_step, noised
+from visualcloze_nb.sampling.flow import add_noise, euler_step
 from visualcloze_nb.training.batches import Batch
 
 BEGIN_LARGE = 0.2, 0.85  # noise levels where stage 2 begins: 0.47 with a strength of 0.4, 0.66 with one of 0.6
@@ -70,7 +70,7 @@ def walked(guess: Callable, batch: Batch, rng: random.Random) -> OwnPath:
     down = torch.linspace(1, 0, rng.choice(STEPS) + 1, device=noise.device)
     spread = rng.uniform(*SPREAD)
     levels = (down / (down + (1 - down) / spread))[:, None] * first  # shifted as flow.schedule does
-    stops = [noise if batch.stage == 1 else noised(batch.begun, noise, first[:, None, None])]
+    stops = [noise if batch.stage == 1 else add_noise(batch.begun, noise, first[:, None, None])]
     for step in range(len(levels) - 1):
         here, there = levels[step, :, None, None], levels[step + 1, :, None, None]
         velocity = guess(stops[-1], levels[step]).float()

@@ -140,7 +140,7 @@ def moments_of(pipe, steps, stage: int = 1, target: int = 0) -> list[Moment]:
             continue
         which = target if stage == 1 else 0
         label = f"step {step.index + 1} of {step.total}, noise {step.sigma:.2f} to {step.sigma_next:.2f}"
-        moments.append(Moment(label, pipe.read(step)[which], pipe.read(step, step.guess)[which]))
+        moments.append(Moment(label, pipe.read(step)[which], pipe.read(step, step.x0)[which]))
     return moments
 
 
