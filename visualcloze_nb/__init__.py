@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for editors and type checkers
         ProvenanceError,
         SizeWarning,
         TextWarning,
+        UsageError,
         VisualClozeError,
         VisualClozeWarning,
     )
@@ -51,6 +52,7 @@ __all__ = [
     "SizeWarning",
     "Step",
     "TextWarning",
+    "UsageError",
     "VisualClozeError",
     "VisualClozeGenerationPipeline",
     "VisualClozePipeline",

@@ -27,6 +27,10 @@ class ModelError(VisualClozeError, RuntimeError):
     """A model cannot be loaded here; the message says what to do."""
 
 
+class UsageError(VisualClozeError, ValueError):
+    """A command cannot use the value of an argument; the message names it."""
+
+
 class Cancelled(VisualClozeError):
     """The user stopped a run."""
 

@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 
-class UsageError(Exception):
-    """An argument has a value that the command cannot use; the message names it."""
-
-
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the usage, and leaves room in its help."""
 

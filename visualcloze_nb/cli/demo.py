@@ -7,9 +7,10 @@ import time
 
 from PIL import Image, ImageDraw, ImageFont
 
-from visualcloze_nb.cli.arguments import UsageError, new_file
+from visualcloze_nb.cli.arguments import new_file
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.settings import TINY_RESOLUTION
 
 TASK = "image > edge"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from visualcloze_nb.cli.arguments import UsageError, whole
+from visualcloze_nb.cli.arguments import whole
+from visualcloze_nb.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+from pathlib import Pathfrom visualcloze_nb.errors import UsageError
 
-from visualcloze_nb.cli.arguments import UsageError
+
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 

@@ -6,7 +6,7 @@ import importlib
 import sys
 
 from visualcloze_nb import __version__
-from visualcloze_nb.cli.arguments import Parser, UsageError
+from visualcloze_nb.cli.arguments import Parser
 from visualcloze_nb.errors import VisualClozeError
 
 COMMANDS = {
@@ -45,5 +45,5 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         return importlib.import_module(f"visualcloze_nb.cli.{options.command}").run(options)
-    except (UsageError, VisualClozeError) as error:
+    except VisualClozeError as error:
         commands.choices[options.command].error(str(error))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from visualcloze_nb.cli.arguments import UsageError, folder, fraction, whole
+from visualcloze_nb.cli.arguments import folder, fraction, whole
+from visualcloze_nb.errors import UsageError
 
 RUNS = Path("runs")
 TINY = Path("visualcloze_nb/tiny")
