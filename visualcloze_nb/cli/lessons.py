@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Pathfrom visualcloze_nb.errors import UsageError
+from pathlib import Path
 
-
+from visualcloze_nb.errors import UsageError
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
