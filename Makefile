@@ -2,7 +2,7 @@
 #
 #   make demo          fill a grid with the bundled model and write demo.png
 #   make lab           open the lessons in JupyterLab
-#   make test          what CI runs: ruff, pytest, and every lesson executed and compared
+#   make test          what CI runs: ruff, the type checker, pytest, and every lesson executed and compared
 #   make test-lessons  the lessons only
 #   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
@@ -34,6 +34,8 @@ lab: .venv/installed-lab
 
 test: .venv/installed-test
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m basedpyright
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest tests
 	$(MAKE) test-lessons
 
@@ -88,7 +90,7 @@ endif
 # Look for newer releases: install afresh without constraints and write down what came. Then run make test.
 constraints:
 	rm -rf .make/fresh && $(PYTHON) -m venv .make/fresh
-	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[test,train,lab,browser]'
+	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[dev,lab,browser]'
 	{ head -1 constraints.txt; .make/fresh/bin/python -m pip freeze --exclude-editable \
 	    | sed 's/+cpu$$//' | grep -v -i -E '^(nvidia-|cuda-|triton)'; } > .make/constraints.txt
 	mv .make/constraints.txt constraints.txt
