@@ -5,6 +5,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +15,11 @@ import visualcloze_nb.lessons as lessons
 from visualcloze_nb.lessons import Exercise, exercise, predict
 from visualcloze_nb.lessons.compare_answers import alike, describe_difference, side_by_side
 
-FRAMEWORK = {"build", "compare", "exercise", "kernel", "measure", "predict", "source"}
+LESSONS = [module.name for module in pkgutil.iter_modules(lessons.__path__) if re.match(r"l\d\d_", module.name)]
 EXERCISES = {
-    f"{module.name}.{name}": value
-    for module in pkgutil.iter_modules(lessons.__path__)
-    if module.name not in FRAMEWORK
-    for name, value in vars(importlib.import_module(f"{lessons.__name__}.{module.name}")).items()
+    f"{lesson}.{name}": value
+    for lesson in LESSONS
+    for name, value in vars(importlib.import_module(f"{lessons.__name__}.{lesson}")).items()
     if isinstance(value, Exercise)
 }
 MISTAKES = [
@@ -32,8 +32,13 @@ MISTAKES = [
 # Every lesson -----------------------------------------------------------------------------------------------
 
 
+def test_every_notebook_has_a_module_with_exercises():
+    notebooks = (Path(__file__).parents[1] / "notebooks" / "source").glob("*.py")
+    assert LESSONS == sorted({name.partition(".")[0] for name in EXERCISES}) == sorted(f"l{n.stem}" for n in notebooks)
+
+
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES.keys())
-def test_exercise_is_whole(exercise):
+def test_exercise_is_complete(exercise):
     assert len(exercise.mistakes) >= 3, "ship at least three plausible wrong answers"
     hints = list(exercise.mistakes.values())
     assert len(set(hints)) == len(hints), "each mistake needs a hint of its own"
@@ -200,7 +205,7 @@ def test_image_shows_expected_yours_and_where_they_differ():
     yours.putpixel((0, 0), (255, 255, 255))
     page = np.asarray(side_by_side(expected, yours))
     panel = (page.shape[1] - 16) // 3
-    left, middle, right = (page[20:, i * (panel + 8) :][:, :panel] for i in range(3))
+    left, middle, right = (page[23:, i * (panel + 8) :][:, :panel] for i in range(3))
     assert not left.any()
     assert (middle == right).all()
     assert right[:24, :24].all() and not right[24:, 24:].any()

@@ -4,14 +4,14 @@
 # **Why does an infilling model already know how?**
 #
 # VisualCloze took FLUX.1-Fill, a model that fills holes in images, and trained it further: same
-# architecture, same way of training, only grids instead of single images. Here you build the way it paints,
-# from nothing, and meet a perfect infiller that fits in five lines. It solves tasks nobody told it about.
-# Then you follow the tiny model through every step it takes.
+# architecture, same training objective, only grids instead of single images. Here you build its sampler from
+# scratch, and meet a perfect infiller that fits in five lines. It solves tasks nobody told it about.
+# Then you follow the tiny model through every step of sampling.
 #
 # You will be able to
 #
 # - draw the line between noise and an image, and say what velocity means on it;
-# - write the walk from noise to an answer, and read the running guess at any moment;
+# - write an Euler sampler, from noise to an image, and read the x0 prediction at any step;
 # - say what guidance does, and do it with two forward passes.
 #
 # About 30 minutes. A CPU is enough.
@@ -29,9 +29,9 @@ from visualcloze_nb.toyworld import sample
 # %% [markdown]
 # ## A line between noise and an image
 #
-# Take an image `x` and noise `n` of the same shape. Every number of `n` is drawn from a bell curve around 0,
-# of spread 1. Draw a straight line from one to the other. **Sigma** says where on the line we are: 0 is the
-# image, 1 is noise.
+# Take an image `x` and noise `n` of the same shape. Every number of `n` is drawn from the normal distribution, a
+# bell curve around 0 with standard deviation 1. Draw a straight line from one to the other. **Sigma**, the noise
+# level, says where on the line we are: 0 is the image, 1 is noise.
 
 # %%
 image = sample("image > depth", seed=7).grid.query[0]
@@ -39,14 +39,14 @@ x = latents.pixels(image)
 n = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
 
-def noised(x, n, sigma):
+def add_noise(x, n, sigma):
     return (1 - sigma) * x + sigma * n
 
 
-print(tuple(x.shape), "the same as flow.add_noise:", torch.equal(noised(x, n, 0.3), flow.add_noise(x, n, 0.3)))
+print(tuple(x.shape), "the same as flow.add_noise:", torch.equal(add_noise(x, n, 0.3), flow.add_noise(x, n, 0.3)))
 levels = [0, 0.25, 0.5, 0.75, 1]
 show.sheet(
-    [latents.to_images(noised(x, n, sigma))[0] for sigma in levels],
+    [latents.to_images(add_noise(x, n, sigma))[0] for sigma in levels],
     [f"sigma {sigma}" for sigma in levels],
     cols=5,
     title="The image fades and the noise grows, both evenly",
@@ -57,14 +57,14 @@ show.sheet(
 # something is the **velocity**, and on a straight line it is the same everywhere: `n - x`.
 
 # %%
-moved = (noised(x, n, 0.6) - noised(x, n, 0.5)) / 0.1
+moved = (add_noise(x, n, 0.6) - add_noise(x, n, 0.5)) / 0.1
 print("velocity is n - x:", torch.allclose(moved, n - x, atol=1e-4))
 
 # %% [markdown]
-# Now walk back. One **Euler step** follows the velocity for a while: `z + (sigma_next - sigma) * v`. Sigma
-# falls, so the bracket is below zero.
+# Going back from noise to the image is called **denoising**. One **Euler step** follows the velocity from one noise
+# level to the next: `z + (sigma_next - sigma) * v`. Sigma decreases, so the bracket is negative.
 #
-# Suppose somebody tells you the true velocity `n - x`. You stand at pure noise.
+# Suppose you know the true velocity `n - x`, and start at pure noise.
 
 # %%
 guess = predict("How many Euler steps from sigma 1 to the image, if the velocity is the true one?", ...)
@@ -72,27 +72,27 @@ guess = predict("How many Euler steps from sigma 1 to the image, if the velocity
 # %%
 z = flow.euler_step(n, n - x, 1.0, 0.0)
 arrived = torch.allclose(z, x, atol=1e-5)
-print("after one step we stand at the image:", arrived)
+print("one step reaches the image:", arrived)
 guess.compare(1 if arrived else 2)
 
 # %% [markdown]
 # One step, because the line is straight. There is only one thing wrong: to know `n - x` you must know `x`.
-# A model has to guess it. In diffusers the line is `FlowMatchEulerDiscreteScheduler.scale_noise` and the
+# A model has to predict it. In diffusers the line is `FlowMatchEulerDiscreteScheduler.scale_noise` and the
 # step is `FlowMatchEulerDiscreteScheduler.step`.
 #
-# ## What is the best guess?
+# ## What is the best prediction?
 #
-# Let an image be a single pixel, so that we can work everything out. Say it is -1 (black) or +1 (white),
-# each as likely. We see `z`, somewhere between pixel and noise. What is the best guess of the pixel?
+# Let an image be a single pixel, so that we can compute everything. It is -1 (black) or +1 (white) with equal
+# probability. We see `z`, somewhere between pixel and noise. What is the best prediction of the pixel?
 #
 # If the pixel were `x`, the noise must have been `(z - (1 - sigma) * x) / sigma`. Noise far from 0 is
-# unlikely: `exp(-noise**2 / 2)`. So weigh each possible answer by that (`softmax` takes `exp` and makes the
-# weights sum to 1), and take the mean. No other guess has a smaller mean square error, and a flow model is
-# trained on nothing else but such an error.
+# unlikely: `exp(-noise**2 / 2)`. So weight each possible answer by that (`softmax` takes `exp` and makes the
+# weights sum to 1), and take the mean. No other prediction has a smaller mean square error, and a mean square
+# error is all that a flow model is trained on.
 
 
 # %%
-def best_guess(z, sigma, answers):
+def best_x0(z, sigma, answers):
     """The mean of all possible answers, each weighted by how well it explains z."""
     noise = (z[:, None] - (1 - sigma) * answers) / sigma  # (pixels, answers)
     weights = torch.softmax(-(noise**2) / 2, dim=1)
@@ -102,28 +102,29 @@ def best_guess(z, sigma, answers):
 black_or_white = torch.tensor([-1.0, 1.0])
 
 # %%
-guess = predict("z is pure noise, 0.8, at sigma 1. What is the best guess, between -1 and 1?", ...)
+guess = predict("z is pure noise, 0.8, at sigma 1. What is the best prediction, between -1 and 1?", ...)
 
 # %%
 for sigma in (1.0, 0.8, 0.5):
-    print(f"sigma {sigma}: {best_guess(torch.tensor([0.8]), sigma, black_or_white).item() + 0:.2f}")
-guess.compare(round(best_guess(torch.tensor([0.8]), 1.0, black_or_white).item()))
+    print(f"sigma {sigma}: {best_x0(torch.tensor([0.8]), sigma, black_or_white).item() + 0:.2f}")
+guess.compare(round(best_x0(torch.tensor([0.8]), 1.0, black_or_white).item()))
 
 # %% [markdown]
-# Pure noise says nothing, so the best guess is the mean of all answers: grey, which is none of them. As the
-# noise falls, the guess makes up its mind.
+# Pure noise contains no information, so the best prediction is the mean of all answers: grey, which is none of them.
+# As the noise decreases, the prediction approaches one of them.
 #
-# Guess and velocity are two words for one thing. The line through `z` that ends in `guess` has the velocity
-# `(z - guess) / sigma`, so the **running guess** is always `z - sigma * v`.
+# A prediction of the image without noise is called the **x0 prediction**. It and the velocity determine each other:
+# the line through `z` that ends in `x0` has the velocity `(z - x0) / sigma`, so the x0 prediction is always
+# `z - sigma * v`.
 #
-# **Exercise.** Write the walk. `velocity(z, sigma)` is a function; `sigmas` are noise levels, falling and not
-# always even. Take one Euler step from each level to the next, asking for the velocity anew each time. Return
-# where you end.
+# **Exercise.** Write the **sampler**: the loop that turns noise into an image. `velocity(z, sigma)` is a function;
+# `sigmas` are noise levels, descending and not always even. Take one Euler step from each level to the next, and
+# compute the velocity anew each time. Return the last `z`.
 
 
 # %% tags=["exercise"]
-def walk(velocity, z, sigmas):
-    """Walk from noise level sigmas[0] to sigmas[-1] and return the last z."""
+def euler_sample(velocity, z, sigmas):
+    """Take Euler steps from noise level sigmas[0] to sigmas[-1] and return the last z."""
     ### BEGIN SOLUTION
     for i in range(len(sigmas) - 1):
         z = z + (sigmas[i + 1] - sigmas[i]) * velocity(z, sigmas[i])
@@ -132,34 +133,34 @@ def walk(velocity, z, sigmas):
 
 
 # %%
-checks.walk.check(walk)
+checks.euler_sample.check(euler_sample)
 
 # %% [markdown]
-# Now let twelve pixels walk, each from another noise. `checks.every_state` is the same walk, on
-# `flow.euler_step`, and keeps each state for the image.
+# Now sample twelve pixels, each from different noise. `checks.sample_states` is the same sampler, with
+# `flow.euler_step`, and keeps each state for the figure.
 
 
 # %%
-def walk_all(answers, steps):
-    """Twelve walks from noise, each drawn to the best guess of the moment: (steps + 1, 12)."""
+def sample_all(answers, steps):
+    """Sampling paths of twelve pixels, with the best x0 prediction at each step: (steps + 1, 12)."""
 
     def velocity(z, sigma):
-        return (z - best_guess(z, sigma, answers)) / sigma
+        return (z - best_x0(z, sigma, answers)) / sigma
 
-    return checks.every_state(velocity, torch.linspace(-2.2, 2.2, 12), torch.linspace(1, 0, steps + 1))
+    return checks.sample_states(velocity, torch.linspace(-2.2, 2.2, 12), torch.linspace(1, 0, steps + 1))
 
 
 for steps in (1, 2, 4, 32):
-    ends = walk_all(black_or_white, steps)[-1]
-    print(f"{steps:2d} steps: {(ends.abs() > 0.95).sum().item():2d} of 12 walks end at black or white")
+    ends = sample_all(black_or_white, steps)[-1]
+    print(f"{steps:2d} steps: {(ends.abs() > 0.95).sum().item():2d} of 12 samples end at black or white")
 checks.draw_paths(
-    {f"{steps} step{'s' * (steps > 1)}": walk_all(black_or_white, steps) for steps in (1, 4, 32)},
+    {f"{steps} step{'s' * (steps > 1)}": sample_all(black_or_white, steps) for steps in (1, 4, 32)},
     title="One step lands on the mean, many steps choose",
 )
 
 # %% [markdown]
-# That is why we walk. Every true line is straight, but the mean of many lines is not: it bends towards one
-# answer as the noise falls. Which answer it will be was decided by the noise at the start, that is, by the
+# That is why sampling takes many steps. Every true line is straight, but the mean of many lines is not: it bends
+# towards one answer as the noise decreases. Which answer that is depends on the noise at the start, that is, on the
 # seed.
 
 # %% [markdown]
@@ -168,8 +169,8 @@ checks.draw_paths(
 # Now let an image be a grid of four pixels. In this world there are two kinds of grids. In one, the right
 # pixel of each row is the *same* as the left one. In the other it is the *opposite*.
 #
-# An infiller knows which images exist. It is given some pixels and paints the missing one. The perfect
-# infiller keeps all grids that agree with what it sees, and walks with the best guess among them.
+# An infiller knows which images exist. It is given some pixels and fills in the missing one. The perfect
+# infiller keeps all grids that agree with what it sees, and samples with the mean of them as its prediction.
 
 # %%
 values = [-1.0, -0.5, 0.0, 0.5, 1.0]
@@ -198,59 +199,58 @@ cases = {
     "an example\n[0.5  -0.5]\n[1  _]": answers(0.5, -0.5, 1.0),
     "an example that fits both\n[0  0]\n[1  _]": answers(0.0, 0.0, 1.0),
 }
-paths = {name: walk_all(possible, 32) for name, possible in cases.items()}
+paths = {name: sample_all(possible, 32) for name, possible in cases.items()}
 ends = torch.stack([states[-1] for states in paths.values()])
-print("walks that end at -1:", (ends < -0.95).sum(1).tolist(), "of 12")
+print("samples that end at -1:", (ends < -0.95).sum(1).tolist(), "of 12")
 checks.draw_paths(paths, title="An example decides, if it can be read in one way only")
 
 # %% [markdown]
-# Look at what happened. Nobody told the infiller that there are tasks. There is no code for *same* or
-# *opposite* in it, and none for *example*. It only fills a hole so that the whole grid is one that exists. The
-# task is in the image.
+# Nobody told the infiller that there are tasks. There is no code for *same* or *opposite* in it, and none for
+# *example*. It only fills a hole so that the whole grid is one that exists. The task is in the image.
 #
-# That is the idea of VisualCloze. A grid of images is an image. Who fills holes well enough must look at
-# the other cells.
+# That is the idea of VisualCloze. A grid of images is an image. A model that fills holes well enough must use the
+# other cells.
 #
 # ### What is the prior worth?
 #
 # FLUX.1-Fill is far from perfect, and hardly any of the images it was made for are grids. So VisualCloze
 # trains it further, on grids of about 130 tasks. (With LoRA, small additions to the weights: lesson 10.) What
-# does the infilling that came before bring? The paper trains the same recipe on FLUX.1-dev, which was never
-# an infiller. For depth to image the error (RMSE, on the paper's scale) is 25.06 on dev, and between 9.68 and
-# 10.31 on Fill.
+# does the infilling prior, the training on single images before, contribute? The paper trains the same recipe on
+# FLUX.1-dev, which was never an infiller. For depth to image the error (RMSE, on the paper's scale) is 25.06 on dev,
+# and between 9.68 and 10.31 on Fill.
 #
 # The bundled model cannot tell: it was trained on grids from the start. So here are our own curves, of models a
-# third of its size. Two of them first learned to fill holes in single images and had never seen a grid. Then all
-# four learned grids of two columns, without any text: two changed all their weights, two only LoRA ones, as
-# VisualCloze does. The error is that of the velocity near pure noise, on scenes nobody was trained on, where only
-# the other cells can help: 1 is what a model has that knows nothing, and untrained weights are worse still. `visualcloze-nb
-# train ablations` makes the curves again.
+# third of its size. Two of them first learned to fill holes in single images, without any grid. Then all four
+# learned grids of two columns, without any text: two trained all their weights, two only LoRA weights, as
+# VisualCloze does. The error is that of the velocity near pure noise, on **held-out** scenes (not used in
+# training), where only the other cells can help: 1 is the error of an uninformed model, and untrained weights are
+# worse. `visualcloze-nb train ablations` makes the curves again.
 
 # %%
 learned = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}
 for name, curve in learned["trained"].items():
     print(f"{name:30s} error {curve.error[0]:.2f} at first, at the end {curve}")
 with_prior, without = (learned["trained"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
-print("by LoRA, the prior ends lower, intervals apart:", ablation_curves.lower(with_prior, without))
-print("by LoRA from nothing, it is still worse than knowing nothing:", without.low[-1] > 1)
+print("with LoRA, the prior ends lower, intervals apart:", ablation_curves.lower(with_prior, without))
+print("with LoRA from nothing, it is still worse than uninformed:", without.low[-1] > 1)
 ablation_curves.draw(learned, title="Errors on trained and on held-out tasks, with and without an infilling prior")
 
 # %% [markdown]
-# At first the infiller is hardly better than knowing nothing: holes in single images have not taught it to look at
-# other cells. But it learns that quickly, even by LoRA. LoRA weights are few: they bend what is there and build little.
-# On an infiller that is enough, for grids are images with holes. On random weights it is not. The two that may change
-# everything end alike. So in a world this small the prior is not needed for a good end. It makes LoRA possible, and
-# saves practice with grids for whoever has an infiller already; making this one took twice as many steps as the curves
-# show. (The unseen tasks are other tasks, and easier ones: compare within a panel.)
+# At first the infiller is hardly better than uninformed: holes in single images have not taught it to use other
+# cells. But it learns that quickly, even with LoRA. LoRA weights are few: they adapt what is there and add little. On
+# an infiller that is enough, since grids are images with holes. On random weights it is not. The two that train all
+# weights end alike. So in a world this small the prior is not needed for a good result. It makes LoRA possible, and
+# saves training on grids if you have an infiller already; training this one took twice as many steps as the curves
+# show. (The held-out tasks are different and easier: compare within a panel.)
 #
-# ## The same walk in the tiny model
+# ## The same sampler in the tiny model
 #
-# Nothing new happens in the real thing. A pixel becomes a token: 64 numbers that stand for 16 x 16 pixels
-# (lesson 01). The best guess becomes a transformer. It sees the known cells through its `condition` (lesson
-# 02) and the task as encoded text. The schedule is not even: it stays longer at high noise, where the large
-# things are decided (lesson 08).
+# In the tiny model nothing new happens. A pixel becomes a token: 64 numbers that stand for 16 x 16 pixels
+# (lesson 01). A transformer makes the prediction. It sees the known cells through its `condition` (lesson 02) and
+# the task as encoded text. The **schedule**, the list of noise levels, is not even: it stays longer at high noise,
+# where the large shapes are decided (lesson 08).
 #
-# First the grid, made ready. Then the velocity, asked of the transformer, and the walk.
+# First prepare the grid. Then compute the velocity with the transformer, and sample.
 
 # %%
 pipe = load("tiny")
@@ -260,7 +260,7 @@ ready = latents.prepare(task.grid, pipe.vae, pipe.resolution, torch.Generator().
 text = encode_text(pipe, task.grid.prompt, 64)
 sigmas = flow.schedule(12, ready.layout.total, pipe.scheduler.config)
 print("noise", tuple(ready.noise.shape), "condition", tuple(ready.condition.shape), "levels", len(sigmas))
-show.show_grid(task.grid, titles=["image", "depth map"], title="The last cell is for the model to paint")
+show.show_grid(task.grid, titles=["image", "depth map"], title="The last cell is for the model to fill")
 
 
 # %%
@@ -287,38 +287,38 @@ print("equal to the package's last step, bit for bit:", torch.equal(z, steps[-1]
 print("equal to the image diffusers makes:", pipe.read(steps[-1])[0].tobytes() == result.image.tobytes())
 
 # %% [markdown]
-# `pipe.steps` gives every step of the run, `pipe.read(step, tokens)` decodes what it holds. `step.before` is
-# where it stands, `step.x0` its running guess, `before - sigma * velocity`. Nobody sees these guesses when
-# the model just runs, yet all of them are there.
+# `pipe.steps` yields every step of the run, and `pipe.read(step, tokens)` decodes its tokens into images.
+# `step.before` is the state before the step, `step.x0` the x0 prediction, `before - sigma * velocity`. A normal run
+# does not show these predictions, but computes all of them.
 
 # %%
 same = [torch.equal(step.x0, step.before - step.sigma * step.velocity) for step in steps]
 print("step.x0 is z - sigma * v in all steps:", all(same))
 some = [steps[i] for i in (0, 2, 4, 6, 8, 11)]
 states = [pipe.read(step, step.before)[0] for step in some]
-guesses = [pipe.read(step, step.x0)[0] for step in some]
+predictions = [pipe.read(step, step.x0)[0] for step in some]
 titles = [f"step {step.index + 1}\nsigma {step.sigma:.2f}" for step in some]
 show.sheet(
-    [*states, *guesses],
-    [*titles, *["guess"] * 6],
+    [*states, *predictions],
+    [*titles, *["x0 prediction"] * 6],
     cols=6,
-    title="Above what the walk carries, below what it would answer now",
+    title="Above the noisy state, below the x0 prediction",
 )
 
 # %%
 show.sheet(
-    [guesses[0], result.image, task.truth[0]],
-    ["first guess, from noise", "answer", "ground truth"],
+    [predictions[0], result.image, task.truth[0]],
+    ["first x0 prediction", "answer", "ground truth"],
     cols=3,
-    title="What the model knew at once, what the walk added, what is right",
+    title="The prediction from pure noise, the sampled answer, and the ground truth",
 )
 
 # %% [markdown]
-# In theory the first guess is the mean of everything the model thinks possible, as in our world of one pixel.
-# A mean is smooth, and never very wrong. The walk then chooses: the answer gets its edges, and if the choice
-# is wrong, a larger error. Does the tiny model do so?
+# In theory the first x0 prediction is the mean of all answers that the model considers possible, as in our world of
+# one pixel. A mean is smooth, and never very wrong. Sampling then chooses: the answer gets its edges, and if the
+# choice is wrong, a larger error. Does the tiny model do so?
 #
-# Measure two things over eight grids. The error is the root mean square error against the exact depth map,
+# Measure two quantities over eight grids. The error is the root mean square error against the exact depth map,
 # black 0 to white 1. The sharpness is the root mean square difference of neighbouring pixels, divided by that
 # of the true image: 1 is as sharp as the truth.
 
@@ -333,7 +333,7 @@ def sharpness(image, truth):
     return a / b
 
 
-guess = predict("Which guess will be the sharpest?", ..., ["the first", "the middle one", "the last"])
+guess = predict("Which x0 prediction will be the sharpest?", ..., ["the first", "the middle one", "the last"])
 
 # %%
 errors, sharp = torch.zeros(2, 8, 12)
@@ -357,31 +357,31 @@ checks.draw_curves(
 )
 
 # %% [markdown]
-# Read both curves from left to right. Sharpness that rises together with the error is the walk choosing, and the
-# price of it: a sharp edge in the wrong place costs more than a soft one. Where sharpness rises and the error stays,
-# the walk mends what it has; where both stay flat, it does neither. A depth map follows from its image, so there is
-# nothing to choose, and the tiny model practised such tasks to mend its answer on the way, not to pick one of several
-# (its card). What stays below 1 it cannot paint.
+# Read both curves from left to right. Where sharpness and error rise together, sampling chooses, and pays for it: a
+# sharp edge in the wrong place costs more than a soft one. Where sharpness rises and the error stays, sampling
+# improves what is there; where both stay flat, it does neither. A depth map follows from its image, so there is
+# nothing to choose, and the tiny model was trained to correct its answer of such tasks during sampling, not to pick
+# one of several (its card). Sharpness that stays below 1 is beyond this model.
 #
 # ## Guidance by two forward passes
 #
-# Can we make a model follow its conditions more strongly? Ask it twice, once *with* the text and once
-# *without*. The difference of the two velocities is what the text is for. Go further in that direction:
+# Can we make a model follow its text more strongly? Compute the velocity twice, once *with* the text and once
+# *without*. The difference of the two is the effect of the text. Go further in that direction:
 #
 # `without + scale * (with - without)`
 #
-# Scale 1 is the plain model, scale 0 ignores the text. First in the world of one pixel: with the example the
-# answer is -1, without it -1 or 1.
+# This is **classifier-free guidance**. Scale 1 is the plain model, scale 0 ignores the text. First in the world of
+# one pixel: with the example the answer is -1, without it -1 or 1.
 
 # %%
 noise = torch.zeros(1)
-with_it, without = (best_guess(noise, 1.0, possible).item() for possible in (answers(0.5, -0.5, 1.0), black_or_white))
+with_it, without = (best_x0(noise, 1.0, possible).item() for possible in (answers(0.5, -0.5, 1.0), black_or_white))
 for scale in (0, 1, 3):
-    print(f"scale {scale}: the first guess is {without + scale * (with_it - without) + 0:.0f}")
+    print(f"scale {scale}: the first x0 prediction is {without + scale * (with_it - without) + 0:.0f}")
 
 # %% [markdown]
-# At scale 3 the guess is -3, darker than any image there is. That is guidance: it exaggerates. Now the tiny
-# model turns outlines into an image, and only the text says in which colours.
+# At scale 3 the prediction is -3, darker than any image. That is guidance: it exaggerates. Now the tiny model turns
+# outlines into an image, and only the text says in which colours.
 
 
 # %%
@@ -422,21 +422,21 @@ print("the tiny model takes guidance as a number:", pipe.transformer.config.guid
 
 # %% [markdown]
 # Compare the images with the caption. Does a higher scale bring the colours that it names? Guidance can
-# only exaggerate what the text already does. If scale 0 and scale 1 hardly differ, in the images and in the
+# only exaggerate the effect that the text already has. If scale 0 and scale 1 hardly differ, in the images and in the
 # errors, then this model makes little use of its text, and there is little to exaggerate.
 #
-# Two passes cost twice the time. In diffusers `FluxPipeline` does this under `true_cfg_scale`. The released
-# FLUX.1-Fill was *distilled*: it takes the scale as a number, `guidance_scale=30`, and does one pass that was
-# trained to look like two. The tiny model has no such input.
+# Two passes cost twice the time. In diffusers `FluxPipeline` calls the scale `true_cfg_scale`. The released
+# FLUX.1-Fill was *distilled*: it takes the scale as an input, `guidance_scale=30`, and one pass is trained to match
+# two. The tiny model has no such input.
 #
 # ## What we saw
 #
-# - Between noise and an image runs a straight line. Its velocity is `n - x`, the model guesses it, and
-#   `z - sigma * v` is the running guess.
-# - The best guess is a mean of all answers. Small steps let it choose one.
+# - Between noise and an image runs a straight line. Its velocity is `n - x`, the model predicts it, and
+#   `z - sigma * v` is the x0 prediction.
+# - The best x0 prediction is a mean of all answers. With small steps, sampling chooses one.
 # - A perfect infiller of grids does the task that the examples show, without knowing what a task is.
-# - The tiny model takes the same walk: your loop, `pipe.steps` and diffusers agree bit for bit.
-# - Guidance asks twice and exaggerates the difference.
+# - The tiny model is sampled in the same way: your loop, `pipe.steps` and diffusers agree bit for bit.
+# - Guidance computes the velocity twice and exaggerates the difference.
 #
 # An open question: the perfect infiller knew every grid of its world. How can a model that has seen only
 # some tasks fill a grid of a task it has never seen?

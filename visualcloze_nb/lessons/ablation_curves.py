@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from visualcloze_nb.drawing.figures import figure_class
+from visualcloze_nb.drawing.figures import new_figure
 
 EXPERIMENTS = Path(__file__).parents[1] / "tiny" / "experiments"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # of the Okabe-Ito palette: told apart by all readers
@@ -74,7 +74,7 @@ def draw(panels: Mapping[str, Mapping[str, Curve]], title: str):
         panels: names, and for each what `read` gives; the same models in each.
         title: what to see.
     """
-    figure = figure_class()(figsize=(7.6, 3.3), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(3.3)
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
     words = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -86,7 +86,7 @@ def draw(panels: Mapping[str, Mapping[str, Curve]], title: str):
         axes.set(xlabel="training steps")
         axes.set_title(panel, size=9.5)
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("error (1: knows nothing)")
+    figure.axes[0].set_ylabel("error (1: uninformed)")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     figure.alt = f"{title}. {'; '.join(words)}."

@@ -56,7 +56,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
             also = f", and {', '.join(f'`{name}`' for name in names)} to be set" if names else ""
             print(f"Skipped: this cell needs an NVIDIA GPU{also}.")
 
-    shell.register_magic_function(gpu, magic_kind="cell")
+    shell.register_magic_function(gpu, magic_kind="cell")  # pyright: ignore[reportCallIssue]  # its decorator hides self
 
 
 def _is_set(value: Any) -> bool:

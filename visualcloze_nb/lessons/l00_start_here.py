@@ -1,4 +1,4 @@
-"""Lesson 00: the exercise. The same query below other examples."""
+"""Lesson 00: the exercise, the same query below other examples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _disc(colour: str, left: int) -> Image.Image:
 
 
 def _grid(answer, colours, query, task, content=None) -> Grid:
-    """Discs and what `answer` makes of them; the query's answer is missing."""
+    """Discs and what `answer` makes of them; the query's target is empty."""
     photos = [_disc(colour, 4 + 7 * i) for i, colour in enumerate(colours)]
     return Grid([*([photo, answer(photo)] for photo in photos), [_disc(query, 24), None]], task, content)
 
@@ -46,7 +46,7 @@ def the_wrong_way_round(grid, other):
     return other.with_examples(grid.examples)
 
 
-@with_examples_of.mistake("This is `grid` as it was. A Grid never changes: `with_examples` returns a new one.")
+@with_examples_of.mistake("This is `grid` unchanged. A Grid never changes: `with_examples` returns a new one.")
 def unchanged(grid, other):
     grid.with_examples(other.examples)
     return grid

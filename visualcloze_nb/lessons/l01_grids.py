@@ -1,4 +1,4 @@
-"""Lesson 01: the exercise, and the lesson's drawings of tokens and of cost."""
+"""Lesson 01: the exercise, and figures of tokens and of cost."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from visualcloze_nb.data.grid_image import TARGET, TEXT
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.drawing.figures import _figure, figure_class
+from visualcloze_nb.drawing.figures import new_figure, show_image
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.settings import TOKEN_PIXELS
 
-WIDE = 750  # pixels: the width of a drawing in a notebook
-BLUE = "#0072B2"  # of the Okabe-Ito palette, as compose.TARGET
+WIDE = 750  # pixels: the width of a figure in a notebook
+BLUE = "#0072B2"  # of the Okabe-Ito palette, like TARGET
 
 # The exercise -----------------------------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ def position_ids(sizes, n_cols):
 
 
 def _listed(sizes, n_cols, one) -> np.ndarray:
-    """Ids line by line of each strip, `one(row, y, x, down, across)` giving the three numbers of a token."""
+    """Ids of each strip line by line; `one(row, y, x, down, across)` returns the three numbers of a token."""
     found = []
     for row, (width, height) in enumerate(sizes, start=1):
         down, across = height // TOKEN_PIXELS, width // TOKEN_PIXELS
@@ -33,7 +33,7 @@ def _listed(sizes, n_cols, one) -> np.ndarray:
     return np.array(found, dtype=np.float32)
 
 
-@position_ids.mistake("Rows are counted from 1. Row 0 is kept for stage 2, where an image stands alone.")
+@position_ids.mistake("Rows are counted from 1. Row 0 is reserved for stage 2, where an image stands alone.")
 def rows_from_zero(sizes, n_cols):
     return _listed(sizes, n_cols, lambda row, y, x, down, across: (row - 1, y, x))
 
@@ -43,7 +43,9 @@ def x_before_y(sizes, n_cols):
     return _listed(sizes, n_cols, lambda row, y, x, down, across: (row, x, y))
 
 
-@position_ids.mistake("x starts again in every cell. It should run through the whole strip: cells are glued together.")
+@position_ids.mistake(
+    "x starts again in every cell. It should run through the whole strip: cells are joined side by side."
+)
 def x_within_the_cell(sizes, n_cols):
     return _listed(sizes, n_cols, lambda row, y, x, down, across: (row, y, x % across))
 
@@ -79,18 +81,18 @@ def _reordered(sizes, n_cols, key) -> np.ndarray:
     return np.array(sorted(ids, key=lambda i: key(*i, sizes[i[0] - 1][0] // TOKEN_PIXELS)), dtype=np.float32)
 
 
-# Drawings ---------------------------------------------------------------------------------------------------
+# Figures ----------------------------------------------------------------------------------------------------
 
 
 def draw_tokens(strips: Sequence[np.ndarray], labels: Sequence = (), title: str = "", alt: str = "", marked=()):
     """Draw the strips of a grid cut into tokens, one under the other.
 
     Args:
-        strips: one a row, uint8 (H, W, 3).
-        labels: what to write into each token, in the model's order; nothing if empty.
+        strips: one for each row, uint8 (H, W, 3).
+        labels: text in each token, in the model's order; none if empty.
         title: what to see.
-        alt: the figure in words.
-        marked: numbers of the tokens that get an outline.
+        alt: alternative text of the figure.
+        marked: indices of the tokens to outline.
 
     Returns:
         the figure.
@@ -117,11 +119,11 @@ def draw_tokens(strips: Sequence[np.ndarray], labels: Sequence = (), title: str 
         top += height + gap
     for box in outlined:
         pen.rectangle(box, outline=TARGET, width=4)
-    return _figure([], title=title, alt=alt, above=page)
+    return show_image(page, title, alt)
 
 
 def heat(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
-    """Paint one number a token, dark (smallest) to light (largest), as strips that `draw_tokens` takes.
+    """Heat map of one number for each token, as strips for `draw_tokens`: dark is smallest, light is largest.
 
     Args:
         values: (L,), any range.
@@ -136,27 +138,27 @@ def heat(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
 
 
 def draw_cost(tokens: Sequence[int], seconds: Sequence[float], names: Sequence[str], title: str = ""):
-    """Draw measured times against tokens, beside the line of a cost that only counts tokens.
+    """Draw measured times against tokens, beside the line of a cost proportional to the tokens.
 
     Args:
-        tokens: image and text tokens of each grid, rising.
-        seconds: what one call took.
+        tokens: image and text tokens of each grid, ascending.
+        seconds: time of one call for each grid.
         names: of the grids.
         title: what to see.
 
     Returns:
         the figure; times are drawn as multiples of the first.
     """
-    tokens, times = np.asarray(tokens), np.asarray(seconds) / seconds[0]
-    figure = figure_class()(figsize=(6.4, 3.4), dpi=100, facecolor="white", layout="constrained")
+    counts, times = np.asarray(tokens), np.asarray(seconds) / seconds[0]
+    figure = new_figure(3.4, width=6.4)
     axes = figure.add_subplot()
-    axes.plot(tokens, tokens / tokens[0], "--", color=BLUE, label="if only tokens counted")
-    axes.plot(tokens, times, "o-", color=TARGET, label="measured here")
-    for x, y, name in zip(tokens, times, names, strict=True):
+    axes.plot(counts, counts / counts[0], "--", color=BLUE, label="if proportional to tokens")
+    axes.plot(counts, times, "o-", color=TARGET, label="measured here")
+    for x, y, name in zip(counts, times, names, strict=True):
         axes.annotate(name, (x, y), xytext=(0, 8), textcoords="offset points", ha="center", color=TEXT)
     axes.set(xlabel="tokens (image and text)", ylabel=f"time of one step, {names[0]} = 1")
-    axes.set_xlim(0, tokens[-1] * 1.08)
-    axes.set_ylim(0, max(times.max(), tokens[-1] / tokens[0]) * 1.15)
+    axes.set_xlim(0, counts[-1] * 1.08)
+    axes.set_ylim(0, max(times.max(), counts[-1] / counts[0]) * 1.15)
     axes.legend(loc="upper left", frameon=False, bbox_to_anchor=(0, 0.98))
     axes.set_title(title, loc="left", weight="bold", size=11, color=TEXT)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,21 +1,27 @@
-"""Lesson 02: the exercise, and the lesson's drawings of masks and of tokens as numbers."""
+"""Lesson 02: the exercise, and figures of masks and of tokens as numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from visualcloze_nb.data.grid_image import TEXT
-from visualcloze_nb.drawing.figures import _figure
+from visualcloze_nb.drawing.figures import show_image
 from visualcloze_nb.lessons.exercise import exercise
 
-WIDE = 750  # pixels: the width of a drawing in a notebook
+if TYPE_CHECKING:
+    import torch
+
+WIDE = 750  # pixels: the width of a figure in a notebook
 
 # The exercise -----------------------------------------------------------------------------------------------
 
 
 def masks():
-    """Masks of 32 x 48 and 16 x 32 pixels with nothing symmetric in them, one of them hand-drawn in shape."""
+    """Asymmetric masks of 32 x 48 and 16 x 32 pixels: a drawn shape, and speckles."""
     import torch
 
     y, x = np.mgrid[:32, :48]
@@ -37,7 +43,7 @@ def _rearranged(mask, pattern: str, **lengths):
     return rearrange(mask, pattern, **lengths)
 
 
-@mask_tokens.mistake("1 and 0 are exchanged: 1 marks a pixel that is to be filled.")
+@mask_tokens.mistake("1 and 0 are exchanged: 1 marks a pixel to fill.")
 def inverted(mask):
     return 1 - mask_tokens.answer(mask)
 
@@ -79,23 +85,23 @@ def latents_first(mask):
     return _rearranged(squares, "b c (h p) (w q) -> b (h w) (p q c)", p=2, q=2)
 
 
-# Drawings ---------------------------------------------------------------------------------------------------
+# Figures ----------------------------------------------------------------------------------------------------
 
 
-def image_of(values) -> Image.Image:
-    """A tensor (1, 3, H, W) in -1..1 or (1, 1, H, W) in 0..1 as an image."""
-    values = np.asarray(values[0].detach().float())
-    values = values * 0.5 + 0.5 if len(values) == 3 else values.repeat(3, 0)
-    return Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0))
+def image_of(values: torch.Tensor) -> Image.Image:
+    """Image of a tensor (1, 3, H, W) in -1..1 or a mask (1, 1, H, W) in 0..1."""
+    array = np.asarray(values[0].detach().float())
+    array = array * 0.5 + 0.5 if len(array) == 3 else array.repeat(3, 0)
+    return Image.fromarray((array.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0))
 
 
-def draw_strips(named: dict, title: str = "", alt: str = "", token: int = 16):
+def draw_strips(named: Mapping[str, Any], title: str = "", alt: str = "", token: int = 16):
     """Draw strips and masks under each other, each with its name, cut into tokens.
 
     Args:
-        named: names and images, or tensors as `image_of` takes them, all of one size.
+        named: names, and for each an image or a tensor as in `image_of`; all of one size.
         title: what to see.
-        alt: the figure in words.
+        alt: alternative text of the figure.
         token: pixels along one side of a token; 0 draws no lines.
 
     Returns:
@@ -115,20 +121,20 @@ def draw_strips(named: dict, title: str = "", alt: str = "", token: int = 16):
             pen.line([(left + line * scale, top), (left + line * scale, top + height * scale)], fill="#9A9A9A")
         for line in range(0, height + 1, token or height):
             pen.line([(left, top + line * scale), (left + width * scale, top + line * scale)], fill="#9A9A9A")
-    return _figure([], title=title, alt=alt, above=page)
+    return show_image(page, title, alt)
 
 
-def draw_numbers(tokens, parts: dict[str, int], title: str = "", alt: str = ""):
-    """Draw tokens as a table of numbers: a line for each token, a column for each channel.
+def draw_numbers(tokens: torch.Tensor, parts: Mapping[str, int], title: str = "", alt: str = ""):
+    """Draw tokens as a table of numbers: a row for each token, a column for each channel.
 
     Args:
         tokens: (1, L, C).
-        parts: names and widths of the parts that the channels consist of.
+        parts: names and widths of the groups of channels.
         title: what to see.
-        alt: the figure in words.
+        alt: alternative text of the figure.
 
     Returns:
-        the figure: dark is small, light is large, cut off at -2.5 and 2.5.
+        the figure: dark is small, light is large, clipped at -2.5 and 2.5.
     """
     from matplotlib import colormaps
 
@@ -147,4 +153,4 @@ def draw_numbers(tokens, parts: dict[str, int], title: str = "", alt: str = ""):
         pen.line([(here, 0), (here, page.height)], fill="black", width=2)
         pen.text((here + 6, 4), name, fill=TEXT, font=font)
         start += width
-    return _figure([], title=title, alt=alt, above=page)
+    return show_image(page, title, alt)

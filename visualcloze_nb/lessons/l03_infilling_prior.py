@@ -1,4 +1,4 @@
-"""Lesson 03: the exercise, a walk from noise to an answer, and the lesson's drawings."""
+"""Lesson 03: the exercise, an Euler sampler, and figures of sampling paths and curves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import figure_class
+from visualcloze_nb.drawing.figures import new_figure
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.sampling.flow import euler_step
 
@@ -15,16 +15,16 @@ BLUE, ORANGE = "#0072B2", "#D55E00"  # of the Okabe-Ito palette: told apart by a
 # The exercise -----------------------------------------------------------------------------------------------
 
 
-def every_state(velocity: Callable, z: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
-    """Walk down the noise levels and keep each state.
+def sample_states(velocity: Callable, z: torch.Tensor, sigmas: Sequence[float] | torch.Tensor) -> torch.Tensor:
+    """Sample with Euler steps and keep every state.
 
     Args:
-        velocity: `velocity(z, sigma)` gives dz/dsigma, of z's shape.
-        z: where to start, at noise level `sigmas[0]`.
-        sigmas: falling noise levels, one more than there are steps.
+        velocity: `velocity(z, sigma)` returns dz/dsigma, of z's shape.
+        z: the start, at noise level `sigmas[0]`.
+        sigmas: descending noise levels, one more than there are steps.
 
     Returns:
-        `(len(sigmas), *z.shape)`, the first being `z`.
+        `(len(sigmas), *z.shape)`; the first state is `z`.
     """
     states = [z]
     for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
@@ -32,7 +32,7 @@ def every_state(velocity: Callable, z: torch.Tensor, sigmas: Sequence[float]) ->
     return torch.stack(states)
 
 
-def _towards_a_image(z, sigma):
+def _towards_an_image(z, sigma):
     return (z - 0.5) / max(sigma, 0.01)
 
 
@@ -41,66 +41,72 @@ def _turning(z, sigma):
 
 
 CASES = [
-    (_towards_a_image, torch.tensor([1.2, -0.7, 0.1]), [1.0, 0.7, 0.2, 0.0]),
+    (_towards_an_image, torch.tensor([1.2, -0.7, 0.1]), [1.0, 0.7, 0.2, 0.0]),
     (_turning, torch.tensor([0.4, -1.1]), [0.8, 0.5, 0.1]),
 ]
 
 
 @exercise(cases=CASES)
-def walk(velocity, z, sigmas):
-    return every_state(velocity, z, sigmas)[-1]
+def euler_sample(velocity, z, sigmas):
+    return sample_states(velocity, z, sigmas)[-1]
 
 
-@walk.mistake("The step goes up in noise. The change of sigma is sigma_next - sigma, which is below zero.")
-def walk_uphill(velocity, z, sigmas):
+@euler_sample.mistake("The step adds noise. The change of sigma is sigma_next - sigma, which is negative.")
+def adds_noise(velocity, z, sigmas):
     for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
         z = z + (sigma - sigma_next) * velocity(z, sigma)
     return z
 
 
-@walk.mistake("The whole velocity is taken at every step: multiply it by how far sigma changes.")
-def walk_without_step_length(velocity, z, sigmas):
+@euler_sample.mistake("Every step moves by the whole velocity: multiply it by the change of sigma.")
+def without_step_length(velocity, z, sigmas):
     for sigma in sigmas[:-1]:
         z = z - velocity(z, sigma)
     return z
 
 
-@walk.mistake("The velocity is asked only once, at the start. Ask again at each new place: it changes.")
-def walk_asks_once(velocity, z, sigmas):
+@euler_sample.mistake("The velocity is computed only once, at the start. Compute it again at each state: it changes.")
+def velocity_once(velocity, z, sigmas):
     return z + (sigmas[-1] - sigmas[0]) * velocity(z, sigmas[0])
 
 
-@walk.mistake("The walk ends one step early: n + 1 noise levels have n steps between them, the last one to sigmas[-1].")
-def walk_ends_early(velocity, z, sigmas):
-    return every_state(velocity, z, sigmas[:-1])[-1]
+@euler_sample.mistake(
+    "Sampling ends one step early: n + 1 noise levels have n steps between them, the last one to sigmas[-1]."
+)
+def ends_early(velocity, z, sigmas):
+    return sample_states(velocity, z, sigmas[:-1])[-1]
 
 
-@walk.mistake("All your steps have one length. The levels need not be even: use the two that a step joins.")
-def walk_with_even_steps(velocity, z, sigmas):
+@euler_sample.mistake(
+    "All your steps have the same length. The levels need not be even: use the two that a step connects."
+)
+def even_steps(velocity, z, sigmas):
     length = (sigmas[-1] - sigmas[0]) / (len(sigmas) - 1)
     for sigma in sigmas[:-1]:
         z = z + length * velocity(z, sigma)
     return z
 
 
-@walk.mistake("The velocity is asked at the noise level of arrival. Ask at sigma, where the state is now.")
-def walk_asks_ahead(velocity, z, sigmas):
+@euler_sample.mistake(
+    "The velocity is computed at the next noise level. Compute it at sigma, the level of the current state."
+)
+def velocity_ahead(velocity, z, sigmas):
     for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
         z = z + (sigma_next - sigma) * velocity(z, sigma_next)
     return z
 
 
-# The drawings -----------------------------------------------------------------------------------------------
+# Figures ---------------------------------------------------------------------------------------------------
 
 
 def draw_paths(panels: Mapping[str, torch.Tensor], title: str):
-    """Draw walks of one pixel from noise (left) to an answer (right), one panel beside the other.
+    """Draw sampling paths of one pixel from noise (left) to a sample (right), panels side by side.
 
     Args:
-        panels: names and states, `(steps + 1, walks)`, noise levels falling evenly from 1 to 0.
+        panels: names, and for each the states `(steps + 1, paths)`, at even noise levels from 1 to 0.
         title: what to see.
     """
-    figure = figure_class()(figsize=(7.6, 2.9), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(2.9)
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
     words = []
     for axes, (name, states) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
@@ -125,25 +131,25 @@ def draw_curves(
     title: str,
     levels: Mapping[str, float] | None = None,
 ):
-    """Draw how measurements change while the noise falls, one panel each.
+    """Draw how measurements change during denoising, one panel each.
 
     Args:
         sigmas: noise level of each measurement.
-        curves: names and values, one a noise level.
+        curves: names, and for each one value for each noise level.
         title: what to see.
-        levels: names and, for each, a height to compare with.
+        levels: names, and for each a value to compare with.
     """
-    figure = figure_class()(figsize=(7.6, 2.8), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(2.8)
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
     for axes, (name, values) in zip(figure.subplots(1, len(curves)), curves.items(), strict=True):
         axes.plot(sigmas, values, color=BLUE, marker="o", markersize=4)
         level = (levels or {}).get(name, 0)
         if level:
             axes.axhline(level, color="black", linewidth=1, linestyle=":")
-            axes.text(1, level, "the truth", size=9, va="bottom")
-        axes.set(xlim=(1.02, 0), xlabel="sigma: noise left, answer right", ylim=(0, 1.2 * max(*values, level)))
+            axes.text(1, level, "ground truth", size=9, va="bottom")
+        axes.set(xlim=(1.02, 0), xlabel="sigma: noise left, sample right", ylim=(0, 1.2 * max(*values, level)))
         axes.set_title(name, size=9.5)
         axes.grid(alpha=0.3)
     words = [f"{name} goes from {values[0]:.2f} to {values[-1]:.2f}" for name, values in curves.items()]
-    figure.alt = f"{title}. Along the walk {'; '.join(words)}."
+    figure.alt = f"{title}. During sampling {'; '.join(words)}."
     return figure

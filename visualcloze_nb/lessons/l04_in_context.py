@@ -1,4 +1,4 @@
-"""Lesson 04: the exercise, how much each example cell matters, and the lesson's drawings."""
+"""Lesson 04: the exercise, the influence of each example cell, and figures of means and of influence."""
 
 from __future__ import annotations
 
@@ -7,38 +7,30 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.grid import Grid, grey_out
 from visualcloze_nb.data.grid_image import TARGET
-from visualcloze_nb.drawing.figures import figure_class
+from visualcloze_nb.drawing.figures import new_figure
 from visualcloze_nb.lessons.exercise import exercise
 
-GREY = (128, 128, 128)
-# Of the Okabe-Ito palette, and told apart by line and mark as well.
+# Of the Okabe-Ito palette; line and marker differ as well.
 LINES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"))
 
 # The exercise -----------------------------------------------------------------------------------------------
 
 
-def grey_out(grid: Grid, row: int, column: int, colour=GREY) -> Grid:
-    """The same grid with one cell in plain grey; row and column count from 0."""
-    rows = grid.to_lists()
-    rows[row][column] = Image.new("RGB", rows[row][column].size, colour)
-    return grid.replace(rows=rows)
-
-
-def rmse(one, other) -> float:
+def rmse(one: Image.Image, other: Image.Image) -> float:
     """Root mean square error of two images of one size, in percent."""
-    one, other = (np.asarray(image, dtype=float) / 255 for image in (one, other))
-    return 100 * float(np.sqrt(((one - other) ** 2).mean()))
+    a, b = (np.asarray(image, dtype=float) / 255 for image in (one, other))
+    return 100 * float(np.sqrt(((a - b) ** 2).mean()))
 
 
 def _all_cells(grid: Grid, one: Callable) -> np.ndarray:
-    """`one(row, column)` for every cell of the examples, as a table."""
+    """`one(row, column)` for every cell of the examples, as an array (examples, columns)."""
     return np.array([[one(row, column) for column in range(grid.n_cols)] for row in range(len(grid.examples))])
 
 
 def _card(colours: Sequence[str], at: int) -> Image.Image:
-    """A small image with nothing symmetric in it."""
+    """A small asymmetric image."""
     image = Image.new("RGB", (32, 32), colours[0])
     pen = ImageDraw.Draw(image)
     pen.rectangle((at, 4, at + 12, 20), fill=colours[1])
@@ -47,7 +39,7 @@ def _card(colours: Sequence[str], at: int) -> Image.Image:
 
 
 def _fill(grid: Grid) -> Image.Image:
-    """Stands for the model: every cell changes the answer in its own way, and what one does depends on the others."""
+    """A stand-in for the model: each cell changes the answer differently, and its effect depends on the others."""
     answer = np.zeros((32, 32, 3))
     for row, cells in enumerate(grid.rows):
         for column, cell in enumerate(cells):
@@ -87,8 +79,8 @@ def compared_with_the_query(fill, grid):
     return _all_cells(grid, lambda row, column: rmse(fill(grey_out(grid, row, column)), grid.query[0]))
 
 
-@influence.mistake("You compare each answer with the one before it. Compare all with the answer to the whole grid.")
-def compared_with_the_one_before(fill, grid):
+@influence.mistake("You compare each answer with the previous one. Compare all with the answer to the whole grid.")
+def compared_with_the_previous_one(fill, grid):
     answer = fill(grid)
 
     def one(row, column):
@@ -99,7 +91,7 @@ def compared_with_the_one_before(fill, grid):
     return _all_cells(grid, one)
 
 
-@influence.mistake("A whole row is grey at once. Only one cell may change, or you cannot tell which of them mattered.")
+@influence.mistake("A whole row is grey at once. Change only one cell, or you cannot tell which of them mattered.")
 def whole_rows(fill, grid):
     answer = fill(grid)
 
@@ -138,7 +130,10 @@ def last_example_missing(fill, grid):
 @influence.mistake("The query's cells are in your table as well. Only the examples are asked for.")
 def with_the_query(fill, grid):
     answer = fill(grid)
-    cells = [rmse(fill(grey_out(grid, -1, column)), answer) if cell else 0.0 for column, cell in enumerate(grid.query)]
+    cells = [
+        rmse(fill(grey_out(grid, grid.n_rows - 1, column)), answer) if cell else 0.0
+        for column, cell in enumerate(grid.query)
+    ]
     return np.vstack([influence.answer(fill, grid), cells])
 
 
@@ -150,13 +145,13 @@ def plain_mean(fill, grid):
     return _all_cells(grid, lambda row, column: abs(mean(fill(grey_out(grid, row, column))) - mean(fill(grid))))
 
 
-@influence.mistake("The cell is black. The model knows black: a blank looks so (lesson 02). Use `grey_out`.")
+@influence.mistake("The cell is black. To the model black is a blank (lesson 02). Use `grey_out`.")
 def black(fill, grid):
     answer = fill(grid)
     return _all_cells(grid, lambda row, column: rmse(fill(grey_out(grid, row, column, (0, 0, 0))), answer))
 
 
-# Drawings ---------------------------------------------------------------------------------------------------
+# Figures ----------------------------------------------------------------------------------------------------
 
 
 def draw_means(
@@ -170,16 +165,16 @@ def draw_means(
     """Draw means with their standard errors over a few whole numbers.
 
     Args:
-        curves: names, and for each the places along x, the means and the standard errors.
+        curves: names, and for each the x values, the means and the standard errors.
         title: what to see.
-        xlabel, ylabel: what is drawn.
-        level: (name, height) of a horizontal line to compare with.
-        top: where the y axis ends.
+        xlabel, ylabel: of the axes.
+        level: (name, y) of a horizontal line to compare with.
+        top: upper end of the y axis.
     """
-    figure = figure_class()(figsize=(7.6, 3.2), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(3.2)
     axes = figure.subplots()
     for shift, ((name, (x, mean, error)), (colour, line, mark)) in enumerate(zip(curves.items(), LINES, strict=False)):
-        x = np.asarray(x) + 0.04 * (shift - (len(curves) - 1) / 2)  # beside each other, so that no bar hides another
+        x = np.asarray(x) + 0.04 * (shift - (len(curves) - 1) / 2)  # side by side, so that no error bar hides another
         axes.errorbar(x, mean, error, color=colour, linestyle=line, marker=mark, markersize=5, capsize=4, label=name)
     if level:
         axes.axhline(level[1], color="black", linewidth=1, linestyle=(0, (1, 3)), label=level[0])
@@ -197,29 +192,29 @@ def draw_means(
 
 
 def draw_influence(grid: Grid, changes: Mapping[tuple[int, int], np.ndarray], title: str):
-    """Draw a grid, and in the place of each cell what changes in the answer when that cell is grey.
+    """Draw a grid, and beside it, at the place of each cell, the change of the answer when that cell is grey.
 
     Args:
-        grid: a filled grid; its last cell is the answer.
-        changes: for some cells (row, column), an array (H, W) in percent: how far each pixel of the answer moves.
+        grid: a completed grid; its last cell is the answer.
+        changes: for some cells (row, column), the change of each pixel of the answer: an array (H, W) in percent.
         title: what to see.
 
     Returns:
-        the figure; all changes are drawn on one scale, dark for none, stretched at its lower end.
+        the figure; all changes share one colour scale, dark for none, stretched at its lower end.
     """
     from matplotlib.colors import PowerNorm
 
-    figure = figure_class()(figsize=(7.6, 1.62 * grid.n_rows + 0.55), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(1.62 * grid.n_rows + 0.55)
     figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.18))
-    most, words, drawn = max(float(change.max()) for change in changes.values()), [], []
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.18))[0]
+    most, words, drawn, shown = max(float(change.max()) for change in changes.values()), [], [], None
     left.suptitle("the grid and its answer", size=9.5)
     right.suptitle("where the answer changes if this cell is grey", size=9.5)
     for place in np.ndindex(grid.n_rows, grid.n_cols):
         number = place[0] * grid.n_cols + place[1] + 1
         axes = left.add_subplot(grid.n_rows, grid.n_cols, number, xticks=[], yticks=[])
         axes.imshow(grid.rows[place[0]][place[1]])
-        axes.set_title(" ", size=9.5, pad=3)  # as high as the titles on the right, so that the rows are level
+        axes.set_title(" ", size=9.5, pad=3)  # as high as the titles on the right, so that the rows align
         if place == (grid.n_rows - 1, grid.n_cols - 1):
             for side in axes.spines.values():
                 side.set(color=TARGET, linewidth=2)
@@ -230,6 +225,7 @@ def draw_influence(grid: Grid, changes: Mapping[tuple[int, int], np.ndarray], ti
             size = float(np.sqrt((changes[place] ** 2).mean()))
             axes.set_title(f"RMSE {size:.1f}", size=9.5, pad=3)
             words.append(f"row {place[0] + 1}, column {place[1] + 1}: {size:.1f}")
+    assert shown is not None
     right.colorbar(shown, ax=drawn, label="change of a pixel, percent", shrink=0.7)
     figure.alt = f"{title}. Change of the answer when a cell is grey: {'; '.join(words)}."
     return figure

@@ -1,4 +1,4 @@
-"""Lesson 08: the exercise, where stage 2 starts, and the lesson's drawings."""
+"""Lesson 08: the exercise, the start of stage 2, and a figure of curves."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import figure_class
+from visualcloze_nb.drawing.figures import new_figure
 from visualcloze_nb.lessons.exercise import exercise
-from visualcloze_nb.sampling.flow import noised
-from visualcloze_nb.sampling.sdedit import skipped
+from visualcloze_nb.sampling.flow import add_noise
+from visualcloze_nb.sampling.sdedit import skipped_steps
 
-# Of the Okabe-Ito palette, and told apart by line and mark as well.
+# Of the Okabe-Ito palette; line and marker differ as well.
 LINES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"), ("#CC79A7", "-.", "D"))
 
 # The exercise -----------------------------------------------------------------------------------------------
@@ -26,48 +26,48 @@ def _cases():
 
 @exercise(cases=_cases)
 def start(clean, noise, sigmas, strength):
-    left = sigmas[skipped(len(sigmas) - 1, strength) :]
-    return noised(clean, noise, left[0]), left
+    left = sigmas[skipped_steps(len(sigmas) - 1, strength) :]
+    return add_noise(clean, noise, left[0]), left
 
 
-@start.mistake("Strength is the wrong way round: 1 walks the whole way, so it skips nothing.")
+@start.mistake("Strength is the wrong way round: 1 runs all steps, so it skips nothing.")
 def start_inverted(clean, noise, sigmas, strength):
     left = sigmas[int((len(sigmas) - 1) * strength) :]
-    return noised(clean, noise, left[0]), left
+    return add_noise(clean, noise, left[0]), left
 
 
-@start.mistake("The noise is at sigma = strength. It must be at the first level that is left.")
+@start.mistake("The noise is at sigma = strength. It must be at the first level that remains.")
 def start_at_strength(clean, noise, sigmas, strength):
-    left = sigmas[skipped(len(sigmas) - 1, strength) :]
-    return noised(clean, noise, strength), left
+    left = sigmas[skipped_steps(len(sigmas) - 1, strength) :]
+    return add_noise(clean, noise, strength), left
 
 
-@start.mistake("Image and noise are exchanged: at sigma 1 all is noise.")
+@start.mistake("Image and noise are exchanged: at sigma 1 the latents are pure noise.")
 def start_exchanged(clean, noise, sigmas, strength):
-    left = sigmas[skipped(len(sigmas) - 1, strength) :]
-    return noised(noise, clean, left[0]), left
+    left = sigmas[skipped_steps(len(sigmas) - 1, strength) :]
+    return add_noise(noise, clean, left[0]), left
 
 
-@start.mistake("The noise is added to the whole image. On the line the image fades by 1 - sigma.")
-def start_without_fading(clean, noise, sigmas, strength):
-    left = sigmas[skipped(len(sigmas) - 1, strength) :]
+@start.mistake("The noise is added to the unscaled image. On the line the image is multiplied by 1 - sigma.")
+def start_unscaled(clean, noise, sigmas, strength):
+    left = sigmas[skipped_steps(len(sigmas) - 1, strength) :]
     return clean + left[0] * noise, left
 
 
 @start.mistake("One level is missing: n steps need n + 1 levels. Count the steps, which are one fewer than the sigmas.")
 def start_one_short(clean, noise, sigmas, strength):
-    left = sigmas[skipped(len(sigmas) - 1, strength) + 1 :]
-    return noised(clean, noise, left[0]), left
+    left = sigmas[skipped_steps(len(sigmas) - 1, strength) + 1 :]
+    return add_noise(clean, noise, left[0]), left
 
 
-@start.mistake("Half a step is rounded to the wrong side: skip int(steps - steps * strength), and do all the others.")
+@start.mistake("Half a step is rounded to the wrong side: skip int(steps - steps * strength), and run all the others.")
 def start_rounded_up(clean, noise, sigmas, strength):
     steps = len(sigmas) - 1
     left = sigmas[steps - int(steps * strength) :]
-    return noised(clean, noise, left[0]), left
+    return add_noise(clean, noise, left[0]), left
 
 
-# The drawings -----------------------------------------------------------------------------------------------
+# Figures ---------------------------------------------------------------------------------------------------
 
 
 def draw_lines(
@@ -78,16 +78,16 @@ def draw_lines(
     level: tuple[str, float] | None = None,
     octaves: bool = False,
 ):
-    """Draw lines over one axis.
+    """Draw curves in one panel.
 
     Args:
-        curves: names, and for each the places along x and the heights.
+        curves: names, and for each the x and the y values.
         title: what to see.
-        xlabel, ylabel: what is drawn.
-        level: (name, height) of a horizontal line to compare with.
-        octaves: double x at equal distances.
+        xlabel, ylabel: of the axes.
+        level: (name, y) of a horizontal line to compare with.
+        octaves: logarithmic x axis to base 2.
     """
-    figure = figure_class()(figsize=(7.6, 3.2), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(3.2)
     axes = figure.subplots()
     for (name, (x, y)), (colour, line, mark) in zip(curves.items(), LINES, strict=False):
         axes.plot(x, y, color=colour, linestyle=line, marker=mark, markersize=4, label=name)

@@ -1,4 +1,4 @@
-"""Lesson 10: the exercise, weights in four bits, and the lesson's drawings of sizes and costs."""
+"""Lesson 10: the exercise, weights in four bits, and figures of sizes and costs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import figure_class
+from visualcloze_nb.drawing.figures import new_figure
 from visualcloze_nb.lessons.exercise import exercise
 
-# Of the Okabe-Ito palette, and told apart by their hatching as well.
+# Of the Okabe-Ito palette; hatching differs as well.
 PAINTS = (("#0072B2", ""), ("#E69F00", "//"), ("#009E73", ".."), ("#CC79A7", "xx"), ("#999999", "--"))
 
 # The exercise -----------------------------------------------------------------------------------------------
 
 
 def nf4_levels() -> torch.Tensor:
-    """The 16 numbers that a weight may have in nf4, from -1 to 1.
+    """The 16 levels of nf4, from -1 to 1 (Dettmers et al. 2023, QLoRA, arXiv 2305.14314).
 
-    Weights are about bell-shaped, so the levels lie where a bell curve's quantiles are: close together around 0.
-    One level is 0 itself, seven lie below and eight above. (Dettmers and others, QLoRA, arXiv 2305.14314.)
+    Weights are about normally distributed, so the levels are quantiles of the normal distribution: close together
+    around 0. One level is 0 itself, seven lie below and eight above.
     """
     outermost = 1 - (1 / 30 + 1 / 32) / 2
     above, below = (torch.special.ndtri(torch.linspace(outermost, 0.5, n, dtype=torch.float64))[:-1] for n in (9, 8))
@@ -75,8 +75,8 @@ def not_scaled_back(weights, levels):
     return levels[_nearest(weights / weights.abs().amax(1, keepdim=True), levels)]
 
 
-@four_bits.mistake("These are numbers of levels, the four bits themselves. Look up the levels: levels[numbers].")
-def only_the_numbers(weights, levels):
+@four_bits.mistake("These are indices of levels, the four bits themselves. Look up the levels: levels[indices].")
+def only_the_indices(weights, levels):
     return _nearest(weights / weights.abs().amax(1, keepdim=True), levels)
 
 
@@ -98,24 +98,24 @@ def scale_by_spread(weights, levels):
     return levels[_nearest(weights / scale, levels)] * scale
 
 
-@four_bits.mistake("The weights are not divided by their block's scale before the nearest level is looked for.")
+@four_bits.mistake("The weights are not divided by their block's scale before the nearest level is taken.")
 def not_scaled_down(weights, levels):
     return levels[_nearest(weights, levels)] * weights.abs().amax(1, keepdim=True)
 
 
-# The drawings -----------------------------------------------------------------------------------------------
+# Figures ---------------------------------------------------------------------------------------------------
 
 
 def draw_areas(models: Mapping[str, Mapping[str, int]], title: str):
     """Draw each part of each model as a square whose area is its number of parameters.
 
     Args:
-        models: names, and for each the parameters of its parts by name.
+        models: names, and for each the number of parameters of its parts by name.
         title: what to see.
     """
     from matplotlib.patches import Rectangle
 
-    figure = figure_class()(figsize=(7.6, 3.4), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(3.4)
     axes = figure.subplots()
     largest = max(max(parts.values()) for parts in models.values()) ** 0.5
     left = 0.0
@@ -154,10 +154,10 @@ def draw_rounding(before: torch.Tensor, after: torch.Tensor, levels: torch.Tenso
 
     Args:
         before, after: `(64,)`.
-        levels: in the weights' own size.
+        levels: `(16,)`, times the block's scale.
         title: what to see.
     """
-    figure = figure_class()(figsize=(7.6, 2.8), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(2.8)
     axes = figure.subplots()
     for level in levels:
         axes.axhline(float(level), color="#BBBBBB", linewidth=0.8)
@@ -182,16 +182,16 @@ def draw_stacks(
     xlabel: str,
     lines: Mapping[str, float] | None = None,
 ):
-    """Draw horizontal bars made of parts, one under the other.
+    """Draw stacked horizontal bars.
 
     Args:
         rows: names, and for each its parts by name; all have the same parts.
         title: what to see.
-        xlabel: what is drawn, and its unit.
-        lines: names and places of upright lines to compare with.
+        xlabel: quantity and unit.
+        lines: names and x values of vertical lines to compare with.
     """
     height = 1.5 + 0.42 * len(rows)
-    figure = figure_class()(figsize=(7.6, height), dpi=100, facecolor="white", layout="constrained")
+    figure = new_figure(height)
     axes = figure.subplots()
     names = list(rows)
     left = [0.0] * len(names)
@@ -215,6 +215,6 @@ def draw_stacks(
 
 
 def _raised(lines: Mapping[str, float]) -> Sequence[int]:
-    """Names of neighbouring lines are written at two heights, so that they do not meet."""
-    order = sorted(lines, key=lines.get)
+    """Alternate between two heights, so that names of neighbouring lines do not overlap."""
+    order = sorted(lines, key=lambda name: lines[name])
     return [order.index(name) % 2 for name in lines]
