@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from visualcloze_nb.cli.arguments import new_file
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.drawing.contact_sheet import contact_sheet
 from visualcloze_nb.errors import UsageError
 from visualcloze_nb.settings import TINY_RESOLUTION
 
@@ -55,18 +56,9 @@ def draw_page(result, truth: Image.Image, titles: list[str]) -> Image.Image:
         f"stage 2 ({_size(result.image)})": result.image,
         "ground truth": truth,
     }
-    font, gap, line = ImageFont.load_default(14), 10, 24
-    width = max(above.width, len(panels) * (SIDE + gap) + gap)
-    height = above.height + line + round(SIDE * truth.height / truth.width) + gap
-    page = Image.new("RGB", (width, height), "white")
-    page.paste(above, ((width - above.width) // 2, 0))
-    pen, left = ImageDraw.Draw(page), (width - len(panels) * (SIDE + gap) + gap) // 2
-    for title, panel in panels.items():
-        size = (SIDE, round(SIDE * panel.height / panel.width))
-        pen.text((left + SIDE // 2, above.height + 2), title, fill="black", font=font, anchor="ma")
-        page.paste(resize_and_crop(panel, *size), (left, above.height + line))
-        left += SIDE + gap
-    return page
+    images = [resize_and_crop(panel, SIDE, round(SIDE * panel.height / panel.width)) for panel in panels.values()]
+    below = contact_sheet([images], [list(panels)], gap=10, margin=10)
+    return contact_sheet([[above], [below]], gap=0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -235,6 +235,28 @@ class Grid:
         return hash((shape, self.task, self.content))
 
 
+def grey_out(grid: Grid, row: int, column: int, colour: tuple[int, int, int] = (128, 128, 128)) -> Grid:
+    """Replace one image of a grid by a plain colour, to see what a model makes of the grid without it.
+
+    Args:
+        grid: any grid; it is not changed.
+        row, column: the cell, from 0.
+        colour: RGB, 0 to 255.
+
+    Raises:
+        GridError: if there is no such cell, or it is a target.
+    """
+    place = f"row {row + 1}, column {column + 1}"
+    if not (0 <= row < grid.n_rows and 0 <= column < grid.n_cols):
+        raise GridError(f"there is no {place}: the grid is {grid.n_rows} x {grid.n_cols}")
+    image = grid.rows[row][column]
+    if image is None:
+        raise GridError(f"{place} is a target: there is nothing to grey out")
+    rows = grid.to_lists()
+    rows[row][column] = Image.new("RGB", image.size, colour)
+    return grid.replace(rows=rows)
+
+
 def _checked(rows) -> tuple[tuple[Image.Image | None, ...], ...]:
     """Return the rows as tuples of RGB images, or raise the first thing that is wrong."""
     if not isinstance(rows, (list, tuple)):

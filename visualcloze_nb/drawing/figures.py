@@ -1,15 +1,14 @@
-"""The lessons' figures: a grid, a result, a sheet of images, a comparison.
+"""Figures: a grid, a result, one image, a sheet of images, a comparison.
 
-Every function returns a `Figure` that a notebook shows by itself, once, with its words for readers who do
-not see it. Only these functions import matplotlib.
+Every function returns a matplotlib figure that a notebook displays once, with alt text. matplotlib is imported when a
+figure is drawn.
 """
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -18,21 +17,31 @@ from visualcloze_nb.data.grid_image import FRAME, STRETCH, TARGET, TEXT, blank
 from visualcloze_nb.data.images import resize_and_crop, to_rgb
 from visualcloze_nb.drawing.fingerprint import check_image, signature
 
-__all__ = ["check_image", "compare", "show_grid", "show_result", "sheet", "signature"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-WIDTH = 7.6  # inches: a notebook's width at 100 dots an inch
+    from visualcloze_nb.data.grid import Grid
+    from visualcloze_nb.data.result import Result
+    from visualcloze_nb.drawing.notebook_figure import NotebookFigure
+
+__all__ = ["check_image", "compare", "new_figure", "sheet", "show_grid", "show_image", "show_result", "signature"]
+
+WIDTH = 7.6  # inches: the width of a notebook's output at 100 dots per inch
 DPI = 100
-CELL = 2.4  # inches: the largest an image is drawn
+CELL = 2.4  # inches: the largest width of a drawn image
 SMALL, NORMAL = 9.5, 11  # points
-LINE, LETTER = 0.19, 0.098  # inches, about: a line of text, a letter of a title
+LINE, LETTER = 0.19, 0.098  # inches, about: height of a line of text, width of a letter of a title
+_NOTHING = object()  # a place of a figure where nothing is drawn
 
 
-def show_grid(grid, title: str = "", titles: Sequence[str] | None = None, outline=None):
+def show_grid(
+    grid: Grid, title: str = "", titles: Sequence[str] | None = None, outline: Sequence[int] | None = None
+) -> NotebookFigure:
     """Draw a grid: examples, query, empty cells hatched, targets outlined.
 
     Args:
         grid: a `Grid`.
-        title: what to see.
+        title: what the figure shows.
         titles: one text for each column.
         outline: 0-based columns of the last row to outline; by default the targets.
 
@@ -43,23 +52,39 @@ def show_grid(grid, title: str = "", titles: Sequence[str] | None = None, outlin
         ValueError: if the number of titles is not the number of columns.
     """
     image = grid.image(cell=144, titles=titles, outline=outline)
-    return _figure([], title=title, alt=grid.alt, above=image)
+    return show_image(image, title, grid.alt)
 
 
-def show_result(result, truth=None, title: str = "", titles: Sequence[str] | None = None):
-    """Draw what a run gave: the filled grid, and each target after stage 1 and after stage 2.
+def show_image(image: Image.Image, title: str = "", alt: str = "") -> NotebookFigure:
+    """Draw one image, shrunk where it is wider than a notebook.
+
+    Args:
+        image: RGB.
+        title: what the figure shows.
+        alt: the figure in words.
+
+    Returns:
+        the figure.
+    """
+    return _figure([], title=title, alt=alt, above=image)
+
+
+def show_result(
+    result: Result, truth: Any = None, title: str = "", titles: Sequence[str] | None = None
+) -> NotebookFigure:
+    """Draw a result: the filled grid, and each target after stage 1 and after stage 2.
 
     Args:
         result: a `Result`.
-        truth: the right answers, if they are known: one image, or a list with one for each target.
-        title: what to see.
+        truth: the ground truth, if it is known: one image, or a list with one for each target.
+        title: what the figure shows.
         titles: one text for each column of the grid.
 
     Returns:
         the figure.
 
     Raises:
-        ValueError: if the number of truths is not the number of targets.
+        ValueError: if the number of ground truths is not the number of targets.
     """
     truths = list(truth) if isinstance(truth, (list, tuple)) else [] if truth is None else [truth]
     if truths and len(truths) != len(result.images):
@@ -78,20 +103,20 @@ def show_result(result, truth=None, title: str = "", titles: Sequence[str] | Non
     return _figure(rows, labels, title=title, alt=result.alt, above=above, outline=outline)
 
 
-def sheet(images: Sequence, titles: Sequence[str] | None = None, cols: int = 4, title: str = ""):
+def sheet(images: Sequence[Any], titles: Sequence[str] | None = None, cols: int = 4, title: str = "") -> NotebookFigure:
     """Draw many images in rows, all at one size.
 
     Args:
         images: anything `to_rgb` reads; None draws an empty cell.
         titles: one text for each.
         cols: images in a row, 1 or more.
-        title: what to see.
+        title: what the figure shows.
 
     Returns:
         the figure.
 
     Raises:
-        ValueError: if there are no images, or titles and images are not equally many.
+        ValueError: if there are no images, or the numbers of titles and images differ.
     """
     images = list(images)
     if not images or cols < 1:
@@ -101,17 +126,17 @@ def sheet(images: Sequence, titles: Sequence[str] | None = None, cols: int = 4, 
     cols = min(cols, len(images))
     rows = [images[start : start + cols] for start in range(0, len(images), cols)]
     labels = titles and [list(titles[start : start + cols]) for start in range(0, len(images), cols)]
-    words = f"Sheet of {len(images)} images" + (f": {', '.join(titles)}." if titles else ".")
-    return _figure(rows, labels, title=title, alt=words)
+    alt = f"Sheet of {len(images)} images" + (f": {', '.join(titles)}." if titles else ".")
+    return _figure(rows, labels, title=title, alt=alt)
 
 
-def compare(images: Mapping[str, object], reference: str | None = None, title: str = ""):
+def compare(images: Mapping[str, Any], reference: str | None = None, title: str = "") -> NotebookFigure:
     """Draw images side by side, and under each how it differs from one of them.
 
     Args:
         images: names and images, all drawn at the reference's size.
         reference: the name of the one to compare with; by default the first. Its own lower cell stays empty.
-        title: what to see.
+        title: what the figure shows.
 
     Returns:
         the figure; the lower row shows the absolute difference, black where there is none, brightened so
@@ -140,31 +165,50 @@ def compare(images: Mapping[str, object], reference: str | None = None, title: s
     return _figure(rows, labels, title=title, alt=alt + ".")
 
 
-_NOTHING = object()  # a place of a figure where nothing is drawn
+def new_figure(height: float, width: float = WIDTH, layout: str | None = "constrained") -> NotebookFigure:
+    """Make an empty white figure, to be drawn on with matplotlib.
+
+    Args:
+        height, width: in inches.
+        layout: matplotlib's layout engine; None places axes exactly where they are put.
+    """
+    from visualcloze_nb.drawing.notebook_figure import NotebookFigure
+
+    return NotebookFigure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
-def _figure(rows, labels=None, *, title, alt, above=None, outline=()):
-    """Lay rows of images out under each other, a label over each, `above` over them all (in inches)."""
+def _figure(
+    rows: Sequence[Sequence[Any]],
+    labels: Sequence[Sequence[str]] | None = None,
+    *,
+    title: str,
+    alt: str,
+    above: Image.Image | None = None,
+    outline: Collection[int] = (),
+) -> NotebookFigure:
+    """Place rows of images under each other, a label above each image, and `above` on top of them all."""
     labels = labels or [[""] * len(row) for row in rows]
     cols = max((len(row) for row in rows), default=1)
     cell = min(WIDTH / cols, CELL) if rows else 0
-    shown = above and (min(WIDTH, above.width / DPI), min(WIDTH / above.width, 1 / DPI) * above.height)
-    width = min(WIDTH, max(cols * cell, shown[0] if shown else 0, len(title) * LETTER))
+    shown = (0.0, 0.0)
+    if above is not None:
+        shown = min(WIDTH, above.width / DPI), min(WIDTH / above.width, 1 / DPI) * above.height
+    width = min(WIDTH, max(cols * cell, shown[0], len(title) * LETTER))
     title = textwrap.fill(title, int(width / LETTER)) if title else ""
     head = (title.count("\n") + 1) * LINE + 0.1 if title else 0
     lines = [max(label.count("\n") + 1 if label else 0 for label in row) for row in labels]
     ratios = [_ratio(row) for row in rows]
     side = cell * 0.94  # a little air between the cells
     heights = [side * ratio + LINE * count + 0.1 for ratio, count in zip(ratios, lines, strict=True)]
-    height = head + (shown[1] + 0.1 if shown else 0) + sum(heights)
+    height = head + (shown[1] + 0.1 if above is not None else 0) + sum(heights)
 
-    figure = figure_class()(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = new_figure(height, width, layout=None)
     figure.alt = f"{title}. {alt}".replace("\n", " ") if title else alt
     if title:
         place = (0.06 / width, 1 - 0.04 / height)
         figure.text(*place, title, size=NORMAL, weight="bold", color=TEXT, va="top")
     y = height - head
-    if shown:
+    if above is not None:
         y -= shown[1]
         box = ((width - shown[0]) / 2 / width, y / height, shown[0] / width, shown[1] / height)
         axes = figure.add_axes(box)
@@ -185,7 +229,7 @@ def _figure(rows, labels=None, *, title, alt, above=None, outline=()):
     return figure
 
 
-def _draw(axes, image, ratio: float, colour: str):
+def _draw(axes: Axes, image: Any, ratio: float, colour: str) -> None:
     image = blank(160, round(160 * ratio)) if image is None else to_rgb(image)
     axes.imshow(image, interpolation="nearest" if image.width <= 64 else "antialiased")
     axes.set(xticks=[], yticks=[])
@@ -193,7 +237,7 @@ def _draw(axes, image, ratio: float, colour: str):
         side.set(color=colour, linewidth=2 if colour == TARGET else 0.8)
 
 
-def _ratio(row) -> float:
+def _ratio(row: Sequence[Any]) -> float:
     """Height over width of the tallest image of a row, kept within what can be drawn."""
     sizes = [to_rgb(image).size for image in row if image is not None and image is not _NOTHING]
     ratio = max((height / width for width, height in sizes), default=1)
@@ -202,28 +246,3 @@ def _ratio(row) -> float:
 
 def _size(image: Image.Image) -> str:
     return f"{image.width} x {image.height}"
-
-
-@cache
-def figure_class():
-    """Give the figure class that all figures here use: no pyplot, shows itself once, `alt` is its alt text."""
-    from matplotlib.figure import Figure
-
-    class Shown(Figure):
-        """A matplotlib figure that shows itself in a notebook without pyplot, with its words as alt text."""
-
-        alt = ""
-
-        def _repr_png_(self) -> bytes:
-            data = io.BytesIO()
-            self.savefig(data, format="png", dpi=DPI)
-            return data.getvalue()
-
-        def _repr_mimebundle_(self, include=None, exclude=None):
-            data = {"image/png": self._repr_png_(), "text/plain": repr(self)}
-            return data, {"image/png": {"alt": self.alt}}
-
-        def __repr__(self) -> str:
-            return f"<Figure: {self.alt}>"
-
-    return Shown

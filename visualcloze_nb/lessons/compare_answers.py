@@ -10,7 +10,9 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from visualcloze_nb.drawing.contact_sheet import contact_sheet
 
 PANEL = 192  # pixels along a drawn answer's longer side
 PLANES = 8  # the most arrays of a stack that are drawn side by side
@@ -76,16 +78,7 @@ def side_by_side(expected: Any, yours: Any) -> Image.Image | None:
     a, b = (np.asarray(panel, dtype=np.int16) for panel in panels.values())
     if a.shape == b.shape:
         panels["differs (white)"] = Image.fromarray(np.abs(a - b).clip(0, 255).astype(np.uint8))
-    gap, title, font = 8, 20, ImageFont.load_default(13)
-    widths = [max(panel.width, int(font.getlength(text)) + 1) + gap for text, panel in panels.items()]
-    height = max(panel.height for panel in panels.values()) + title
-    page = Image.new("RGB", (sum(widths) - gap, height), "white")
-    pen, left = ImageDraw.Draw(page), 0
-    for (text, panel), width in zip(panels.items(), widths, strict=True):
-        pen.text((left, 3), text, fill="black", font=font)
-        page.paste(panel, (left, title))
-        left += width
-    return page
+    return contact_sheet([list(panels.values())], [list(panels)], font_size=13)
 
 
 def _numbers(value: Any) -> np.ndarray | None:
@@ -145,9 +138,4 @@ def _row(images: list[Image.Image | None]) -> Image.Image | None:
     panels = [image for image in images if image is not None]
     if len(panels) < len(images):
         return None
-    page = Image.new("RGB", (sum(p.width for p in panels), max(p.height for p in panels)), "white")
-    left = 0
-    for image in panels:
-        page.paste(image, (left, 0))
-        left += image.width
-    return page
+    return contact_sheet([panels], gap=0)

@@ -1,4 +1,4 @@
-"""Figures show themselves once, with words; signatures notice wrong images and nothing else."""
+"""Figures display themselves once, with alt text; contact sheets; image signatures."""
 
 import io
 import subprocess
@@ -12,7 +12,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from visualcloze_nb import Grid, Result
 from visualcloze_nb.data.grid_image import TARGET
-from visualcloze_nb.drawing.figures import check_image, compare, sheet, show_grid, show_result, signature
+from visualcloze_nb.drawing.contact_sheet import contact_sheet
+from visualcloze_nb.drawing.figures import check_image, compare, sheet, show_grid, show_image, show_result, signature
 from visualcloze_nb.drawing.fingerprint import difference
 
 VERMILLION = tuple(int(TARGET[i : i + 2], 16) for i in (1, 3, 5))
@@ -117,6 +118,25 @@ def test_a_sheet_of_anything(tmp_path):
     for wrong in ({"images": []}, {"images": [A], "titles": []}, {"images": [A], "cols": 0}):
         with pytest.raises(ValueError):
             sheet(**wrong)
+
+
+def test_one_image_is_shown_within_a_notebook_s_width():
+    figure = show_image(Image.new("RGB", (2000, 500), TARGET), "Wide", "an orange strip")
+    assert figure.alt == "Wide. an orange strip" and drawn(figure).shape[1] == 760
+    assert near(drawn(figure), VERMILLION) > 100_000
+
+
+def test_a_contact_sheet_centres_rows_and_keeps_sizes():
+    red, blue = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (20, 30), "blue")
+    page = np.asarray(contact_sheet([[red, blue], [blue]], gap=10, margin=5))
+    assert page.shape == (30 + 10 + 30 + 5, 40 + 10 + 20 + 10, 3)
+    assert (page[:20, 5:45] == (255, 0, 0)).all() and (page[:30, 55:75] == (0, 0, 255)).all()
+    assert (page[40:70, 30:50] == (0, 0, 255)).all() and (page[70:] == 255).all()
+    titled = contact_sheet([[red], [blue]], [["a title wider than its image"], [""]], gap=0)
+    assert titled.height == 24 + 20 + 30 and titled.width > 100
+    for wrong in ({"rows": []}, {"rows": [[red], []]}, {"rows": [[red]], "titles": [["a", "b"]]}):
+        with pytest.raises(ValueError):
+            contact_sheet(**wrong)
 
 
 def test_a_comparison_says_and_shows_how_far_apart():
