@@ -2,13 +2,13 @@
 # # 01 Grids
 # **How does a task become one image?**
 #
-# VisualCloze gets images in rows and columns. The model behind it reads one long list of *tokens*, each a short
-# list of numbers. This lesson walks from one to the other. At the end you will be able to
+# VisualCloze gets images in rows and columns. Its transformer reads one long list of *tokens*, each a short list of
+# numbers. This lesson goes from one to the other. At the end you will be able to
 #
-# - say at what size the model sees each image,
+# - compute at what size the model sees each image,
 # - count the tokens of any grid,
-# - give each token its place: row, y and x,
-# - say what a larger grid costs, having measured it.
+# - give each token its position ids: row, y and x,
+# - measure what a larger grid costs.
 #
 # 30 minutes, on a CPU.
 
@@ -35,20 +35,20 @@ from visualcloze_nb.toyworld import sample
 pipe = load("tiny")
 
 # %% [markdown]
-# Here is a task: one finished example, one question. To make it interesting, the example is wide and the question is
-# tall. The example shows what to do. (A sentence says so too: we come to it.)
+# Here is a task: one example, one query. To make it interesting, the example is wide and the query is tall. The
+# example shows what to do. (A sentence says so too, see below.)
 
 # %%
 wide = sample("image > depth", seed=15, examples=1, width=200, height=120).grid
 tall = sample("image > depth", seed=4, examples=1, width=120, height=160).grid
 grid = Grid([wide.examples[0], tall.query], task=wide.task)
-show.show_grid(grid, "A task: the empty cell is to be filled", titles=["image", "depth map"])
+show.show_grid(grid, "A task: fill the empty cell", titles=["image", "depth map"])
 
 # %% [markdown]
 # ## How large does each cell become?
 # Images come in all sizes. A model has one number, its `resolution`: 64 for the tiny model, 384 or 512 for the
 # released ones. It does not fix the width or the height. It fixes the *area*: a cell gets about `resolution`²
-# pixels, whatever its shape. Then both sides are cut down to multiples of 16. Why 16, we shall see below.
+# pixels, whatever its shape. Then both sides are rounded down to multiples of 16. Why 16, we shall see below.
 
 
 # %%
@@ -76,16 +76,16 @@ guess.compare(width // 16 * (height // 16))
 
 # %% [markdown]
 # The shape changes, the area hardly does. So a cell costs about the same whatever its shape, and no image is
-# squeezed. (Cutting down to multiples of 16 loses some area: in the list above up to a quarter at 64, under a tenth at
-# 384.)
+# distorted. (Rounding down to multiples of 16 loses some area: in the list above up to a quarter at 64, under a tenth
+# at 384.)
 #
-# All cells of one row must have one size, because they will lie side by side. The first image of the row decides.
-# The others are scaled until they *cover* that size. What sticks out is cut off, equally on both sides.
+# All cells of one row must have the same size, because they will be joined side by side. The first image of the row
+# determines it. The others are scaled until they *cover* that size, then cropped equally on both sides.
 
 
 # %%
 def cover(image, width, height):
-    """Scale to cover width x height, then cut out the middle."""
+    """Scale to cover width x height, then crop the middle."""
     if width / height > image.width / image.height:
         scaled = width, image.height * width // image.width
     else:
@@ -97,8 +97,8 @@ def cover(image, width, height):
 
 # %%
 tall_image = tall.examples[0][0]
-cut = cover(tall_image, 80, 48)
-show.sheet([tall_image, cut], ["as it came, 120 x 160", "in a row of 80 x 48"], title="A tall image in a wide row")
+cropped = cover(tall_image, 80, 48)
+show.sheet([tall_image, cropped], ["original, 120 x 160", "in a row of 80 x 48"], title="A tall image in a wide row")
 
 # %% [markdown]
 # The package and diffusers do the same, pixel for pixel. In diffusers it is
@@ -114,13 +114,13 @@ for image, size in [(tall_image, (80, 48)), (wide.query[0], (48, 64))]:
 
 # %% [markdown]
 # ## How do the cells become tokens?
-# Now the cells of each row are put side by side: one *strip* a row. The empty cell becomes black. The two strips are
-# not glued to each other. They could not be: they differ in width.
+# Now the cells of each row are joined side by side: one *strip* for each row. The empty cell becomes black. The two
+# strips are not joined to each other: they differ in width.
 
 
 # %%
 def strips_of(grid, resolution):
-    """One array (H, W, 3) a row: its cells side by side, blanks black."""
+    """One array (H, W, 3) for each row: its cells side by side, blanks black."""
     strips = []
     for row in grid.rows:
         first = next(cell for cell in row if cell is not None)
@@ -134,10 +134,10 @@ strips = strips_of(grid, 64)
 print([strip.shape for strip in strips])
 
 # %% [markdown]
-# Each strip goes through the VAE, a small network that packs images into fewer numbers and can unpack them again. It
-# makes the strip 8 times smaller along each side and gives 16 numbers for each place that is left: the *latents*. FLUX,
-# the model on which VisualCloze rests, then lays 2 x 2 neighbouring latents in one line. Those 4 x 16 = 64 numbers are
-# one token. A token therefore stands for 16 x 16 pixels.
+# Each strip goes through the VAE, a network that *encodes* images in fewer numbers and can *decode* them again. It
+# makes the strip 8 times smaller along each side, with 16 numbers (*channels*) at each position: the **latents**. FLUX,
+# the model on which VisualCloze is based, then *packs* 2 x 2 neighbouring latents. Those 4 x 16 = 64 numbers are one
+# **token**. A token therefore stands for 16 x 16 pixels.
 
 
 # %%
@@ -161,7 +161,7 @@ print(all(torch.equal(pack(one), stock_pack(one, *one.shape)) for one in z))
 
 # %% [markdown]
 # **Predict.** The tokens of the second strip follow those of the first, in one list. How many are there in all?
-# The next cell counts them, then draws where each one lies.
+# The next cell counts them, then draws the position of each.
 
 # %%
 guess = predict("Tokens of this grid?", ...)
@@ -175,21 +175,21 @@ checks.draw_tokens(strips, numbers, f"What the model gets of the grid: {len(numb
 
 # %% [markdown]
 # Follow the numbers. Token 4 belongs to the image and token 5 to its depth map: a line runs through *all* cells of
-# a row. From here on there are no cells any more, only tokens. Cells will have to be found again by their places.
+# a row. From here on there are no cells any more, only tokens. Their positions tell which cell they belong to.
 #
 # ## How does the model know where a token lies?
-# Attention, the heart of a transformer, looks at a *set*: shuffle the tokens and it gives the same answers, shuffled.
-# So each token carries its place: three numbers, `row, y, x`.
+# Attention, the central operation of a transformer, works on a *set*: shuffle the tokens and it returns the same
+# results, shuffled. So each token gets **position ids**: three numbers, `row, y, x`.
 #
 # - `row` is the row of the grid, counted from **1**.
 # - `y` counts the tokens down, `x` the tokens across. Both start at 0 in each strip.
 #
-# **Exercise.** Write them down for all tokens, in the order of the drawing above.
+# **Exercise.** Compute them for all tokens, in the order of the figure above.
 
 
 # %% tags=["exercise"]
 def position_ids(sizes, n_cols):
-    """Give each token its place.
+    """Position ids of each token.
 
     sizes: (width, height) of a cell in pixels, one pair for each row of the grid, such as [(80, 48), (48, 64)].
     n_cols: cells in a row.
@@ -222,37 +222,37 @@ print("ids as in diffusers:", np.array_equal(layout.ids, stock_ids))
 
 # %%
 labels = [f"{row},{y},{x}" for row, y, x in layout.ids.astype(int)]
-words = "The same strips; each square now shows its row, y and x. The first reads 1,0,0, the last 2,3,5."
-checks.draw_tokens(strips, labels, "Each token's place: row, y, x", words)
+words = "The same strips; each square now shows its row, y and x. The first is 1,0,0, the last 2,3,5."
+checks.draw_tokens(strips, labels, "Position ids of each token: row, y, x", words)
 
 # %% [markdown]
-# What does the model do with them? Attention compares vectors that it makes from the tokens. Before that it turns their
-# numbers, two by two, by angles that grow with row, y and x, at several speeds (*rotary embedding*,
-# `transformer.pos_embed` in diffusers). Two tokens with equal ids are turned alike, and what attention feels is only
-# the *difference* of two places. Below: how alike each place is to the outlined one.
+# What does the model do with them? Attention compares vectors that it computes from the tokens. Before that it rotates
+# pairs of their numbers by angles proportional to row, y and x, at several frequencies (*rotary embedding*,
+# `transformer.pos_embed` in diffusers). Two tokens with equal ids are rotated equally, so attention depends only on
+# the *difference* of two positions. Below: the similarity of each position to the outlined one.
 
 # %%
 here = 45
 cos, sin = pipe.transformer.pos_embed(torch.from_numpy(layout.ids))
-likeness = (cos * cos[here] + sin * sin[here]).mean(-1).numpy()  # the mean of cos(difference of angles)
-above = int(likeness[layout.row_slices[0]].argmax())
-print("place", labels[here], "finds in row 1:", labels[above])
+similarity = (cos * cos[here] + sin * sin[here]).mean(-1).numpy()  # the mean of cos(difference of angles)
+above = int(similarity[layout.row_slices[0]].argmax())
+print("position", labels[here], "is most similar in row 1 to:", labels[above])
 words = "Heat map: brightest at the outlined token, fading around it; bright at the same y and x in the first strip."
-checks.draw_tokens(checks.heat(likeness, layout), labels, "Bright: near, even in the other row", words, marked=[here])
+checks.draw_tokens(checks.heat(similarity, layout), labels, "Bright: near, even in the other row", words, marked=[here])
 
 # %% [markdown]
-# The same y and x in *another row* is close by. That should make in-context learning easier: "look at the same place in
-# the example" is a small turn. But note a trap. Rows of different shape share x, not cells: token 2,2,3 lies in the
-# blank depth map and 1,2,3 in the example's *image*. If you can, give all rows one aspect ratio.
+# The same y and x in *another row* is near. That should make in-context learning easier: "look at the same position in
+# the example" is a small rotation. But there is a trap. Rows of different shape share x, not cells: token 2,2,3 lies in
+# the blank depth map and 1,2,3 in the example's *image*. If you can, give all rows the same aspect ratio.
 #
-# ## What do the words add?
-# Text reaches the model through text encoders, networks that turn it into vectors. They are told the layout too, in one
-# sentence that the user never writes.
+# ## What does the text add?
+# The model reads text through **text encoders**, networks that turn it into vectors. The text also describes the
+# layout, in one sentence that the user never writes.
 
 
 # %%
 def layout_prompt(rows, cols):
-    """The sentence that says how many images lie where."""
+    """The sentence that describes the layout."""
     count = rows * cols
     return f"A grid layout with {rows} rows and {cols} columns, displaying {count} images arranged side by side."
 
@@ -260,10 +260,10 @@ def layout_prompt(rows, cols):
 print(grid.prompt)
 
 # %% [markdown]
-# First the layout, then the task; `[IMAGE1]` and `[IMAGE2]` are its columns. A third sentence may follow that says what
-# the answer shows (`content`). In diffusers the layout is written by `VisualClozeProcessor.get_layout_prompt`. In
-# release 0.42.1 a stray comma makes it give a *tuple* of one sentence, so the stock pipeline's encoders read brackets
-# and quotes as well. Ours read the sentence.
+# First the layout, then the task; `[IMAGE1]` and `[IMAGE2]` are its columns. A third sentence may follow that describes
+# the target (`content`). In diffusers `VisualClozeProcessor.get_layout_prompt` writes the layout. In release 0.42.1 a
+# stray comma makes it return a *tuple* of one sentence, so the stock pipeline's encoders read brackets and quotes as
+# well. Ours read the sentence.
 
 # %%
 sizes = [(rows, cols) for rows in range(1, 6) for cols in range(1, 6)]
@@ -274,8 +274,8 @@ print(stock.get_layout_prompt((2, 2)))
 
 # %% [markdown]
 # ## What does a larger grid cost?
-# The model paints in steps, some 30 of them (lesson 03). Each step reads all tokens: those of the grid, and the text,
-# padded to a fixed length. The released model pads to 512. Count first:
+# The model denoises in steps, some 30 of them (lesson 03). Each step reads all tokens: those of the grid, and those of
+# the text, padded to a fixed length. The released model pads to 512. Count first:
 
 # %%
 for rows, cols in [(1, 2), (2, 2), (3, 2), (3, 3), (5, 5)]:
@@ -284,9 +284,9 @@ for rows, cols in [(1, 2), (2, 2), (3, 2), (3, 3), (5, 5)]:
     print(f"{rows} x {cols}: {count:6,} + 512 = {all_tokens:6,} tokens, {all_tokens**2 / 1e6:6.1f} million pairs")
 
 # %% [markdown]
-# Why pairs? Two things happen to tokens in a transformer. Linear layers treat each token alone: twice the tokens,
-# twice the work. Attention compares every token with every other: twice the tokens, *four* times the work. Which
-# of the two is felt? Measure it. We give the tiny model large cells, 256 x 256, so that there is something to do.
+# Why pairs? A transformer does two kinds of work. Linear layers process each token alone: twice the tokens, twice the
+# work. Attention compares every token with every other: twice the tokens, *four* times the work. Which of the two
+# dominates? Measure it. We give the tiny model large cells, 256 x 256, so that there is enough work.
 
 # %%
 text = encode_text(pipe, grid.prompt, 64)
@@ -294,7 +294,7 @@ text = encode_text(pipe, grid.prompt, 64)
 
 @torch.no_grad()
 def seconds(layout):
-    """Time one step on a grid of this layout; what the numbers are does not matter."""
+    """Time of one step on a grid of this layout; the values of the tokens do not matter."""
     noise, known = torch.zeros(1, layout.total, 64), torch.zeros(1, layout.total, 320)
     start = time.perf_counter()
     velocity(pipe.transformer, noise, known, 0.5, text, latents.position_ids(layout))
@@ -304,10 +304,10 @@ def seconds(layout):
 # %% [markdown]
 # **Predict.** From 1 x 2 to 3 x 3 cells, the tokens grow from 512 + 64 to 2,304 + 64: 4.1 times. (The tiny model pads
 # its text to 64 tokens.) How does the time grow?
-# (What you read below was measured where this page was made. A busy machine blurs it, so nothing checks it.)
+# (The result below was measured where this page was made. It varies on a busy machine, so no test compares it.)
 
 # %%
-choices = ["about as the tokens", "clearly more than the tokens"]
+choices = ["about as much as the tokens", "clearly more than the tokens"]
 guess = predict("The time of one step grows", ..., choices)
 
 # %% tags=["nbval-ignore-output"]
@@ -315,7 +315,7 @@ shapes = [(1, 2), (2, 2), (2, 3), (3, 3)]
 layouts = [Layout(((256, 256),) * rows, cols) for rows, cols in shapes]
 counts = [layout.total + 64 for layout in layouts]
 rounds = [[seconds(layout) for layout in layouts] for _ in range(4)]
-best = np.min(rounds, axis=0)  # of four rounds: other programs disturb, and nothing makes a step faster
+best = np.min(rounds, axis=0)  # of four rounds: other programs can only make a step slower
 growth = (best[-1] / best[0]) / (counts[-1] / counts[0])
 guess.compare(choices[1] if growth > 1.15 else choices[0])
 
@@ -324,18 +324,17 @@ names = [f"{rows} x {cols}" for rows, cols in shapes]
 checks.draw_cost(counts, best, names, "Above the dashed line, time grows faster than tokens")
 
 # %% [markdown]
-# So an example is not free. It lengthens every step, twice over: it brings tokens, and it makes all others look at
-# them. That is why cells are small (384 or 512 pixels) and the result is enlarged afterwards, in a second stage (lesson
-# 08).
+# So an example is not free. It slows down every step in two ways: it adds tokens, and all others attend to them. That
+# is why cells are small (384 or 512 pixels) and the result is enlarged afterwards, in a second stage (lesson 08).
 #
 # ## What we saw
 # - A cell gets about `resolution`² pixels at its row's own aspect ratio, in multiples of 16.
-# - Cells of a row become one strip, the strip latents, 2 x 2 latents a token: 16 x 16 pixels each.
-# - Tokens know their place by `row, y, x`; the same place in another row is near.
-# - The layout is said in words too.
-# - Time grows faster than the number of tokens, because attention looks at pairs.
+# - Cells of a row become one strip, the strip becomes latents, and 2 x 2 latents a token of 16 x 16 pixels.
+# - Position ids `row, y, x` tell where a token lies; the same position in another row is near.
+# - The text describes the layout too.
+# - Time grows faster than the number of tokens, because attention compares pairs.
 #
-# All of it is `grid.layout(resolution)` and `latents.pack`: read `visualcloze_nb/layout.py`, it is short.
+# All of it is `grid.layout(resolution)` and `latents.pack`: read `visualcloze_nb/data/layout.py`, it is short.
 #
-# **An open question.** The examples are the same in all 30 steps. Could the model read them once and remember, instead
-# of paying for them in each step? What in the order of *who looks at whom* would have to change?
+# **An open question.** The examples are the same in all 30 steps. Could the model read them once and cache the result,
+# instead of paying for them in each step? Which tokens must then no longer attend to which?
