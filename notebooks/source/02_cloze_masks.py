@@ -3,11 +3,11 @@
 # **How does the model know what to fill?**
 #
 # A cloze test is a text with blanks. Here the blanks are images. In lesson 01 the blank was simply black. That
-# cannot be the whole story: a night sky is black too. At the end of this lesson you will be able to
+# cannot be all: a night sky is black too. At the end of this lesson you will be able to
 #
-# - write the mask that says where the blanks are,
-# - turn it into 256 numbers for each token, losing nothing,
-# - name all 384 numbers that the model reads for each token,
+# - write the mask that marks the blanks,
+# - pack it without loss into 256 numbers for each token,
+# - name all 384 channels that the model reads for each token,
 # - put a blank anywhere, of any shape.
 #
 # 30 minutes, on a CPU. Lesson 01 explains strips and tokens.
@@ -36,8 +36,8 @@ show.show_grid(grid, "The task: draw the outlines", titles=["image", "outlines"]
 
 # %% [markdown]
 # ## What does the model see of an empty cell?
-# The images of a row lie side by side in one strip. The VAE (lesson 01) wants numbers from -1 (black) to 1 (white),
-# and it cannot read "nothing". So a blank has to get some colour. In stage 1 diffusers makes it black.
+# The images of a row lie side by side in one strip. The VAE (lesson 01) reads numbers from -1 (black) to 1 (white),
+# and cannot read "nothing". So a blank needs some colour. In stage 1 diffusers makes it black.
 
 
 # %%
@@ -71,9 +71,9 @@ guess.compare(int((query != other).sum()))
 print("as the package's:", torch.allclose(query, latents.strip(grid.query, (64, 64)), atol=1e-6))
 
 # %% [markdown]
-# So the strip alone cannot say what is to be filled. Outlines make it worse: they are white lines on black, and most
-# of their pixels are as black as a blank. The model needs to be *told*. It gets a second strip: the **mask**, 1 for
-# each pixel that is to be filled, 0 for each that is known.
+# So the strip alone cannot tell what to fill. Outlines make it worse: they are white lines on black, and most of their
+# pixels are as black as a blank. The model needs a second strip: the **mask**, 1 for each pixel to fill, 0 for each
+# that is known.
 
 
 # %%
@@ -88,23 +88,23 @@ print("blank pixels:", int(mask.sum()), "and with the night photo:", int(cell_ma
 
 # %%
 words = "Three strips: the query with a black cell; its mask, white in that cell; the other mask, black all over."
-rows = {"what is known": query, "mask": mask, "mask, if it is\na night photo": cell_mask([grid.query[0], night])}
-checks.draw_strips(rows, "Equal strips, different masks: white is to be filled", words)
+rows = {"known image": query, "mask": mask, "mask, if it is\na night photo": cell_mask([grid.query[0], night])}
+checks.draw_strips(rows, "Equal strips, different masks: fill the white part", words)
 
 # %% [markdown]
 # ## How does a mask of pixels fit into tokens?
-# The model reads tokens, and a token stands for 16 x 16 pixels. The strip is made smaller by the VAE. The mask must
-# get smaller too. A VAE would blur it. Averaging would lose its shape. FLUX Fill throws nothing away: *every pixel
-# of the mask gets a channel of its own.*
+# The model reads tokens, and a token stands for 16 x 16 pixels. The VAE makes the strip smaller. The mask must become
+# smaller too. A VAE would blur it. Averaging would lose its shape. FLUX Fill discards nothing: *every pixel of the mask
+# gets its own channel.*
 #
-# 1. A latent stands for 8 x 8 pixels. Lay these 64 numbers in the channels: `(1, 1, H, W)` becomes
+# 1. A latent stands for 8 x 8 pixels. Move these 64 numbers into the channels: `(1, 1, H, W)` becomes
 #    `(1, 64, H/8, W/8)`.
 # 2. Then pack as lesson 01 packs latents: 2 x 2 neighbours become one token.
 #
-# **Predict.** How many numbers of mask has a token?
+# **Predict.** How many mask values does one token carry?
 
 # %%
-guess = predict("Numbers of mask in each token?", ...)
+guess = predict("Mask values in each token?", ...)
 
 
 # %%
@@ -116,9 +116,9 @@ def pack(z):
 guess.compare(latents.pack_mask(mask).shape[-1])
 
 # %% [markdown]
-# **Exercise.** Write both steps. `rearrange(mask, "b 1 (h p) (w q) -> …", p=8, q=8)` reads like this: the height is
-# made of `h` squares of `p` pixels, the width of `w` squares of `q`. After the arrow comes the new order. The 64 pixels
-# of a square go into the channels line by line: `(p q)`. For the second step use `pack` above.
+# **Exercise.** Write both steps. `rearrange(mask, "b 1 (h p) (w q) -> …", p=8, q=8)` reads as follows: the height is
+# `h` squares of `p` pixels, the width `w` squares of `q`. After the arrow comes the new order. The 64 pixels of a
+# square go into the channels line by line: `(p q)`. For the second step use `pack` above.
 
 
 # %% tags=["exercise"]
@@ -138,9 +138,9 @@ def mask_tokens(mask):
 checks.mask_tokens.check(mask_tokens)
 
 # %% [markdown]
-# The package calls it `latents.pack_mask`. Diffusers does it in the middle of
-# `VisualClozeGenerationPipeline._prepare_latents`. Here is a mask that is no cell at all, a disc, through both of them,
-# and all the way back. (Your own form was compared in the check.)
+# The package calls it `latents.pack_mask`. In diffusers it is part of
+# `VisualClozeGenerationPipeline._prepare_latents`. Here both pack a mask that is not a cell, a disc, and we unpack it
+# again. (The check has compared your own form.)
 
 # %%
 y, x = np.mgrid[:64, :128]
@@ -153,18 +153,18 @@ print("as in diffusers:", torch.equal(tokens, stock[2]))
 print("nothing lost:", torch.equal(back, disc))
 
 # %%
-cut = int(((tokens.mean(-1) > 0) & (tokens.mean(-1) < 1)).sum())
-print(f"tokens: {int((tokens.mean(-1) == 1).sum())} inside, {cut} cut by the edge, of {tokens.shape[1]}")
+partial = int(((tokens.mean(-1) > 0) & (tokens.mean(-1) < 1)).sum())
+print(f"tokens: {int((tokens.mean(-1) == 1).sum())} inside, {partial} on the edge, of {tokens.shape[1]}")
 average = tokens.mean(-1).reshape(1, 1, 4, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
-words = "A white disc; the same disc from 256 numbers a token; and sixteen-pixel squares of grey, the disc averaged."
-rows = {"the mask": disc, "from 256 numbers\na token": back, "from 1 number\na token (average)": average}
-checks.draw_strips(rows, "256 numbers a token keep the shape, one would not", words)
+words = "A white disc; the same disc from 256 numbers per token; and sixteen-pixel squares of grey, the disc averaged."
+rows = {"the mask": disc, "from 256 numbers\nper token": back, "from 1 number\nper token (mean)": average}
+checks.draw_strips(rows, "256 numbers per token keep the shape, one would not", words)
 
 # %% [markdown]
-# ## What are all the numbers of a token?
-# Now the known images. The strip, blanks black, goes through the VAE and is packed: 64 numbers a token. Authors
-# call them the *masked latents*. The third part is the image that is being painted. It starts as pure noise: 64
-# numbers more. All three lie side by side.
+# ## What are all the channels of a token?
+# Now the known images. The VAE encodes the strip, blanks black, and packing gives 64 numbers per token: the *masked
+# image latents*. The third part is the image that is being generated. It starts as pure noise: 64 numbers more. All
+# three are concatenated.
 #
 # **Predict.** How many numbers does the model read for each token?
 
@@ -183,42 +183,45 @@ numbers = torch.cat([noise, known, blanks], dim=-1)
 guess.compare(numbers.shape[-1])
 
 # %%
-words = "A table of 64 tokens by 384 numbers: noise everywhere, then the known latents, then the mask, all 0 or all 1."
-parts = {"noise: 64": 64, "known: 64": 64, "mask: 256, one number a pixel": 256}
-checks.draw_numbers(numbers, parts, "One line a token: its noise, what is known, what to fill", words)
+words = (
+    "A table of 64 tokens by 384 numbers: noise, then the latents of the known images, then the mask, all 0 or all 1."
+)
+parts = {"noise: 64": 64, "known: 64": 64, "mask: 256, one number per pixel": 256}
+checks.draw_numbers(numbers, parts, "One line per token: its noise, the known image, the mask", words)
 
 # %% [markdown]
-# Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. There the known
-# latents in the middle band are nearly alike, because black is black. The left band is the canvas: noise, also where
-# the image is known.
+# Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. There the masked
+# image latents in the middle band are nearly equal, because the blank is black everywhere. The left band is the image
+# to generate: noise, also where the image is known.
 #
-# Is this really what the model reads? Listen at its door, while the pipeline runs one step.
+# Is this really what the model reads? Record its input with a **hook**, a function that PyTorch calls before a module
+# runs, during one step of the pipeline.
 
 # %%
-heard = []
+inputs = []
 
 
-def listen(module, args, kwargs):
-    heard.append(kwargs["hidden_states"])
+def record(module, args, kwargs):
+    inputs.append(kwargs["hidden_states"])
 
 
-hook = pipe.transformer.register_forward_pre_hook(listen, with_kwargs=True)
+hook = pipe.transformer.register_forward_pre_hook(record, with_kwargs=True)
 pipe.fill(grid, seed=0, steps=1, strength=0, progress=False)
 hook.remove()
-print(tuple(heard[0].shape), "channels expected:", pipe.transformer.config.in_channels)
-print("what we built is what it reads:", torch.allclose(heard[0], numbers, atol=1e-3))
+print(tuple(inputs[0].shape), "channels expected:", pipe.transformer.config.in_channels)
+print("what we built is what it reads:", torch.allclose(inputs[0], numbers, atol=1e-3))
 
 # %% [markdown]
-# In the package `latents.condition` makes the last 320 numbers and `latents.prepare` all of them. In diffusers,
+# In the package `latents.condition` computes the last 320 numbers and `latents.prepare` all of them. In diffusers,
 # `prepare_latents` calls the 320 `masked_image_latents`, mask included. The channels are those of FLUX.1-Fill, which
-# was made for holes in single images. Nothing was added for grids. That is the trick of VisualCloze.
+# was trained to fill holes in single images. Nothing was added for grids. That is the idea of VisualCloze.
 #
 # ## Black or grey?
-# The mask says where the blank is. Does it matter what colour lies beneath? Stage 1 feeds black (-1). The authors
-# *trained* with grey (0), and stage 2 feeds grey. Our tiny model was trained with black in stage 1.
+# The mask marks the blank. Does the colour below it matter? Stage 1 feeds black (-1). The authors *trained* with grey
+# (0), and stage 2 feeds grey. Our tiny model was trained with black in stage 1.
 #
-# **Predict.** We recolour the blank cell from black to grey. The image beside it is untouched. Of *its* 16 tokens,
-# how many get other numbers?
+# **Predict.** We change the blank cell from black to grey. The image beside it is untouched. How many of *its* 16
+# tokens change?
 
 # %%
 guess = predict("Tokens of the untouched image that change?", ...)
@@ -233,8 +236,8 @@ moved = ((black - grey).abs().amax(-1) > 0.1).reshape(4, 8)
 guess.compare(int(moved[:, :4].sum()))
 
 # %% [markdown]
-# The VAE reads the whole row at once, and it normalises over the whole row (*group norm*). A black neighbour changes
-# the scale of everything beside it. The decoder undoes that; small details may get lost:
+# The VAE encodes the whole row at once, and normalises over the whole row (*group norm*). A black neighbour changes
+# the scale of everything beside it. The decoder reverses that; small details may get lost:
 
 # %%
 z, config = [latents.unpack(one, 8, 16) for one in (black, grey)], pipe.vae.config
@@ -243,19 +246,20 @@ with torch.no_grad():
     by_hand = pipe.vae.decode(z[0] / config.scaling_factor + config.shift_factor).sample
 print("unpack undoes pack:", torch.equal(pack(z[0]), black))
 print("decoded as diffusers does:", torch.allclose(black_row, by_hand, atol=1e-3))
-print("blanks come back as", [round(float(one[..., 64:].mean()), 1) + 0.0 for one in (black_row, grey_row)])
-rows = {"blank black,\nthere and back": black_row, "blank grey,\nthere and back": grey_row}
+print("decoded blanks:", [round(float(one[..., 64:].mean()), 1) + 0.0 for one in (black_row, grey_row)])
+rows = {"blank black,\ndecoded": black_row, "blank grey,\ndecoded": grey_row}
 words = "The query row decoded from its latents twice. The image looks the same, the blank is black or grey."
-checks.draw_strips(rows, "Black or grey beside it, the image survives", words, token=0)
+checks.draw_strips(rows, "With black or grey beside it, the image is preserved", words, token=0)
 
 # %% [markdown]
-# But the transformer never sees the decoded image. It sees the latents, and those are other numbers. So the colour of
-# a blank is no detail: **feed what the model was trained on.** (The released pipeline does not. What that costs has not
-# been measured here.)
+# But the transformer never sees the decoded image. It sees the latents, and those differ. So the colour of a blank
+# matters: **feed what the model was trained on.** (The released pipeline does not. What that costs has not been
+# measured here.)
 #
 # ## Must the blank be a whole cell?
-# Not to the mask. Here is a disc cut from the *known* image, and beside it the blank cell as before. Each part is
-# written in a line or two, so that you can try other shapes. `euler_sample` paints, step by step: lesson 03 builds it.
+# Not for the mask. Here is a disc cut from the *known* image, and beside it the blank cell as before. Each part is
+# written in a line or two, so that you can try other shapes. `euler_sample` is the **sampler**, which turns noise into
+# an image step by step: lesson 03 builds it.
 
 # %%
 hole = torch.maximum(mask, disc)
@@ -273,45 +277,45 @@ sigmas = schedule(12, layout.total, pipe.scheduler.config)
 steps = euler_sample(pipe.transformer, noise, given, latents.position_ids(layout), text, sigmas, layout=layout)
 *_, last = steps
 with torch.no_grad():
-    painted = latents.decode(pipe.vae, latents.unpack(last.after[:, layout.row_slices[1]], 8, 16))
-print("painted:", tuple(painted.shape), "of which to be filled:", f"{hole.mean():.0%}")
+    generated = latents.decode(pipe.vae, latents.unpack(last.after[:, layout.row_slices[1]], 8, 16))
+print("generated:", tuple(generated.shape), "of which blank:", f"{hole.mean():.0%}")
 
 # %%
-pasted = torch.where(hole > 0, painted, query)
-rows = {"given": holed, "mask": hole, "painted": painted, "painted, laid\ninto the mask": pasted}
-words = "The query with a black disc and a black cell, the mask, what the model painted, and that laid into the mask."
-checks.draw_strips(rows, "The model paints everywhere; the mask says what to keep", words, token=0)
+pasted = torch.where(hole > 0, generated, query)
+rows = {"given": holed, "mask": hole, "generated": generated, "generated, pasted\ninside the mask": pasted}
+words = "The query with a black disc and a black cell, the mask, the generated row, and that pasted inside the mask."
+checks.draw_strips(rows, "The model generates all pixels; the mask tells which to keep", words, token=0)
 
 # %% [markdown]
-# Two remarks. The tiny model has only practised whole cells, so do not expect too much of the disc. (FLUX Fill has
-# practised all shapes.) And look at the third strip: the model paints *every* token, also where the image is known.
-# No step copies the known pixels in. The pipeline cuts out the target cells and throws the rest away
-# (`latents.decode_targets`), and here we cut along the mask. But the VAE decodes the row whole, so what is painted beside
-# an answer shows in it. So errors there count in training too: less than the blanks' for the tiny model, as much for
-# the authors' models. What if the model painted noise there?
+# Two remarks. The tiny model was trained on blanks that are whole cells, so do not expect too much of the disc. (FLUX
+# Fill was trained on all shapes.) And look at the third strip: the model generates *every* token, also where the image
+# is known. No step copies the known pixels in. The pipeline crops the target cells and discards the rest
+# (`latents.decode_targets`), and here we paste along the mask. But the VAE decodes the whole row, so what is generated
+# beside a target influences it. So training counts errors there too: less than those of the blanks for the tiny model,
+# as much for the authors' models. What if the model generated noise there?
 
 # %%
 z = latents.unpack(last.after[:, layout.row_slices[1]], 8, 16)
 z[..., :8] = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(1))  # the left cell's latents
 with torch.no_grad():
-    moved = (latents.decode(pipe.vae, z) - painted)[..., 64:]
+    moved = (latents.decode(pipe.vae, z) - generated)[..., 64:]
 print(f"noise beside it changes the right cell by {50 * moved.square().mean().sqrt():.0f} percent of black to white")
 
 # %%
 outside = (hole == 0).expand_as(query)
-off = (painted - query)[outside].abs().max()
-print("the model painted over known pixels:", bool(off > 0.05))
-print("laid into the mask, they are untouched:", torch.equal(pasted[outside], query[outside]))
+off = (generated - query)[outside].abs().max()
+print("the model changed known pixels:", bool(off > 0.05))
+print("after pasting inside the mask, they are unchanged:", torch.equal(pasted[outside], query[outside]))
 
 # %% [markdown]
 # ## What we saw
 # - A blank is black in the strip. Only the mask tells it from a black image.
 # - The mask is packed without loss: 8 x 8 pixels to 64 channels, 2 x 2 latents to a token, 256 numbers.
-# - A token has 384 numbers: 64 of noise, 64 of what is known, 256 of mask.
-# - The colour under the mask reaches the neighbours through the VAE. It must be the one of training.
+# - A token has 384 channels: 64 of noise, 64 of the masked image, 256 of mask.
+# - The colour below the mask reaches the neighbours through the VAE. It must be the one of training.
 # - The mask may have any shape, and several cells may be blank at once.
 #
-# All of it is `visualcloze_nb/latents.py`.
+# All of it is `visualcloze_nb/sampling/latents.py`.
 #
-# **An open question.** The mask is a request, not a fence: the model paints everywhere. One could overwrite the known
-# tokens after each step with the truth, made as noisy as that step. Would that help the blank, or disturb it?
+# **An open question.** The mask does not protect the known pixels: the model generates all of them. One could replace
+# the known tokens after each step by the ground truth with noise of that level. Would that help the blank, or harm it?
