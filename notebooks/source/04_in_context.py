@@ -3,15 +3,15 @@
 #
 # **Do the examples really tell the task?**
 #
-# Lesson 00 filled one grid and the answer came near. Perhaps that was luck. Perhaps the model saw one column
-# of images and guessed. Here you put the examples on trial: more of them, fewer, none, lying ones, and ones with a
-# cell greyed out.
+# Lesson 00 filled one grid and the answer was near the ground truth. Perhaps that was luck. Perhaps the model used one
+# column of images only. Here you test the examples: more of them, fewer, none, misleading ones, and ones with a cell
+# greyed out.
 #
 # You will be able to
 #
-# - measure an effect over several scenes, with an error bar, and say when it is too small to be seen;
-# - say whom the model follows when text and examples disagree;
-# - find out which cell of a grid an answer rests on.
+# - measure an effect over several scenes, with an error bar, and tell when it is not significant;
+# - find out what the model follows when text and examples disagree;
+# - find out on which cells of a grid an answer depends.
 #
 # About 30 minutes. A CPU is enough.
 
@@ -34,32 +34,32 @@ torch.set_grad_enabled(False)
 pipe = load("tiny")
 
 # %% [markdown]
-# ## How do I ask the same thing twice?
+# ## How do I change only the examples?
 #
-# To see what examples do, change the examples and as little else as possible: same query, same seed. `scenes=` names
-# the scene of each row, the query last. Every query has three scenes of its own for examples. With fewer, the last
-# are left out. (Grids of one shape then get the same noise. In a larger grid the query's noise is another draw from
-# the seed.)
+# To measure the effect of examples, change the examples and as little else as possible: same query, same seed.
+# `scenes=` gives the scene of each row, the query last. Every query has three example scenes of its own. With fewer
+# examples, the last are left out. (Grids of one shape then get the same noise. In a larger grid the query's noise is
+# another draw from the seed.)
 
 # %%
 QUERIES = range(8)
 
 
 @cache
-def ask(task, query, examples, **settings):
-    """A grid about scene number `query`, with the first of its three examples."""
+def build(task, query, examples, **settings):
+    """A sample with scene number `query` as its query, and the first `examples` of its three examples."""
     others = [1000 * row + query for row in (1, 2, 3)]
     return sample(task, examples=examples, scenes=[*others[:examples], query], **settings)
 
 
-same = [ask("image > depth", 0, n).grid.query == ask("image > depth", 0, 3).grid.query for n in range(4)]
-print("the query stays:", all(same))
-show.show_grid(ask("image > depth", 0, 3).grid, "The most we show: three examples", ["image", "depth map"])
+same = [build("image > depth", 0, n).grid.query == build("image > depth", 0, 3).grid.query for n in range(4)]
+print("the query stays the same:", all(same))
+show.show_grid(build("image > depth", 0, 3).grid, "The largest grid: three examples", ["image", "depth map"])
 
 # %% [markdown]
-# One answer proves nothing: it may be luck. We need many, so we fill many grids of one shape at once. It is the walk of
-# lesson 03, with more grids along the first axis of every tensor. Each grid has its own noise, made from its place in
-# the list. If you have not read that lesson, take `fill_all` as a machine: grids in, answers out.
+# One answer proves nothing: it may be luck. We need many, so we fill many grids of one shape as one **batch**. This is
+# the sampler of lesson 03, with the grids along the first axis of every tensor. Each grid has its own noise, seeded by
+# its index in the list. If you have not read that lesson, just use `fill_all`: grids in, answers out.
 
 
 # %%
@@ -83,19 +83,19 @@ def rmse(one, other):
 
 
 # %%
-first, second = (ask("image > depth", query, 2) for query in (0, 1))
+first, second = (build("image > depth", query, 2) for query in (0, 1))
 single = pipe.fill(first.grid, seed=0, steps=6, strength=0, progress=False).image
 print("one grid, equal to diffusers byte for byte:", fill_all([first.grid])[0].tobytes() == single.tobytes())
-print("in company of others, equal up to rounding:", rmse(fill_all([first.grid, second.grid])[0], single) < 0.5)
+print("in a batch with others, equal up to rounding:", rmse(fill_all([first.grid, second.grid])[0], single) < 0.5)
 a, b = ((latents.pixels(image) + 1) / 2 for image in (single, first.truth[0]))
-print("rmse is evaluate.rmse, times 100:", np.isclose(rmse(single, first.truth[0]), 100 * scores.rmse(a, b).item()))
+print("rmse is scores.rmse, times 100:", np.isclose(rmse(single, first.truth[0]), 100 * scores.rmse(a, b).item()))
 
 # %% [markdown]
-# Now a number over all scenes. Its **standard error** says how far the mean would wander if we took other scenes:
-# the spread of the single values, divided by the square root of how many there are.
+# Now a mean over all scenes. Its **standard error** says how much the mean would vary with other scenes: the standard
+# deviation of the single values, divided by the square root of their number.
 #
-# A second way needs no formula. Draw eight of the eight scenes at random, with repetition, take the mean, do so a
-# thousand times, and see how the means spread. That is the **bootstrap**.
+# A second way needs no formula. Draw eight of the eight scenes at random, with replacement, take the mean, repeat this
+# a thousand times, and take the standard deviation of the means. That is the **bootstrap**.
 
 
 # %%
@@ -105,7 +105,7 @@ def mean_and_error(values):
     return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
 
 
-samples = [ask("image > depth", query, 2) for query in QUERIES]
+samples = [build("image > depth", query, 2) for query in QUERIES]
 values = [rmse(a, s.truth[0]) for a, s in zip(fill_all([s.grid for s in samples]), samples, strict=True)]
 drawn = np.random.default_rng(0).choice(values, (1000, len(values)))
 print("single values:", *(f"{value:.0f}" for value in values))
@@ -113,8 +113,8 @@ print("mean {:.1f}, standard error {:.1f}".format(*mean_and_error(values)))
 print(f"by bootstrap {drawn.mean(1).std():.1f}")
 
 # %% [markdown]
-# The bootstrap tends to come out a little smaller: it divides by eight where the formula divides by seven. Read a mean
-# of, say, 7 ± 1 as: with other scenes I might have got 6 or 8, seldom 4 or 10. `visualcloze-nb evaluate`
+# The bootstrap tends to be a little smaller: it divides by eight where the formula divides by seven. Read a mean of,
+# say, 7 ± 1 as: with other scenes I might have got 6 or 8, rarely 4 or 10. `visualcloze-nb evaluate`
 # measures the same way, with more scenes and steps, and bootstrap intervals.
 #
 # ## What do examples add?
@@ -128,7 +128,7 @@ guess = predict("No text. Which example makes the largest difference?", ..., ["t
 answers, errors = {}, {}
 for text in ("no text", "task text"):
     for n in range(4):
-        samples = [ask("image > depth", query, n, text=text == "task text") for query in QUERIES]
+        samples = [build("image > depth", query, n, text=text == "task text") for query in QUERIES]
         answers[text, n] = fill_all([s.grid for s in samples])
         errors[text, n] = [rmse(a, s.truth[0]) for a, s in zip(answers[text, n], samples, strict=True)]
 gains = {n: mean_and_error(np.subtract(errors["no text", n - 1], errors["no text", n])) for n in (1, 2, 3)}
@@ -136,12 +136,12 @@ guess.compare(dict(enumerate(["the first", "the second", "the third"], 1))[max(g
 
 # %%
 middle = int(np.argsort(errors["task text", 2])[len(QUERIES) // 2])  # a scene that is neither lucky nor unlucky
-shown = ask("image > depth", QUERIES[middle], 1)
+shown = build("image > depth", QUERIES[middle], 1)
 images, titles = [], []
 for text in ("no text", "task text"):
     images += [shown.grid.query[0], *(answers[text, n][middle] for n in range(4)), shown.truth[0]]
     titles += ["query", *(f"{text}\nexamples: {n}" for n in range(4)), "ground truth"]
-show.sheet(images, titles, cols=6, title="One query: above the examples alone, below with the text as well")
+show.sheet(images, titles, cols=6, title="One query: above with examples alone, below with the text too")
 
 # %%
 copied = np.mean([rmse(s.truth[0], s.grid.examples[0][1]) for s in samples])
@@ -159,50 +159,51 @@ checks.draw_means(
 )
 
 # %% [markdown]
-# Look at the image without text and without examples. Nothing says what is wanted, so what would *you* paint?
+# Look at the image without text and without examples. Nothing specifies the task, so what would *you* answer?
 #
-# The bars hold two things: what the examples change, and that some scenes are hard with any examples. But we asked
-# about the *same* scenes each time. So subtract scene by scene first, then take the mean: the second part drops out.
+# The error bars have two sources: the effect of the examples, and scenes that are hard with any examples. But the
+# scenes are the *same* each time. So subtract scene by scene first, then take the mean: the second source drops out.
+# Such differences are called *paired*.
 
 # %%
 for text in ("no text", "task text"):
     for n in (1, 2, 3):
         gain, error = mean_and_error(np.subtract(errors[text, n - 1], errors[text, n]))
-        verdict = "cannot be told from chance" if abs(gain) < 2 * error else "helps" if gain > 0 else "harms"
+        verdict = "not significant" if abs(gain) < 2 * error else "helps" if gain > 0 else "harms"
         print(f"{text:10} example {n}: error falls by {gain:5.1f} ± {error:.1f}: {verdict}")
 
 # %% [markdown]
-# "Cannot be told from chance" means: less than two standard errors. It does not mean that there is no effect, only
-# that eight scenes do not show one.
+# "Not significant" means: less than two standard errors, so it may be random. It does not mean that there is no
+# effect, only that eight scenes do not show one.
 #
-# Text and examples are two ways to say the same thing here. If the text has said it, what is left for an example to
-# say? The paper measured the large model with its text: for depth to image, no, one and two examples give an error of
-# 10.31, 9.91 and 9.68 (RMSE on the paper's own scale, lower is better).
+# Text and examples specify the same task here. What can an example add to the text? The paper measured the large model
+# with its text: for depth to image, no, one and two examples give an error of 10.31, 9.91 and 9.68 (RMSE on the
+# paper's own scale, lower is better).
 #
-# ## Whom does it follow when they disagree?
+# ## What does it follow when text and examples disagree?
 #
-# Now the examples lie. The text asks for a depth map, the examples show outlines. `Grid.with_examples` exchanges the
-# examples and keeps query and text.
+# Now the examples are misleading. The text names a depth map, the examples show outlines. `Grid.with_examples` replaces
+# the examples and keeps query and text.
 
 
 # %%
-def lie(told, shown, query, examples):
-    """A grid whose text says one thing and whose examples show another, and both right answers."""
-    text, images = (ask(f"image > {kind}", query, examples) for kind in (told, shown))
+def conflict(named, shown, query, examples):
+    """A grid whose text names one kind and whose examples show another, and the ground truth of both."""
+    text, images = (build(f"image > {kind}", query, examples) for kind in (named, shown))
     return text.grid.with_examples(images.grid.examples), text.truth[0], images.truth[0]
 
 
-grid, *_ = lie("depth", "edge", QUERIES[middle], 1)
+grid, *_ = conflict("depth", "edge", QUERIES[middle], 1)
 show.show_grid(grid, "The text: " + grid.task.removeprefix("In each row, a logical task is demonstrated ")[:-1])
 
 # %%
-guess = predict("The text says depth, one example shows outlines. In how many of 8 scenes does the example win?", ...)
+guess = predict("The text names depth, one example shows outlines. How many of 8 scenes follow the example?", ...)
 
 
 # %%
-def trial(told, shown, examples):
-    """Answers, and for each whether it is nearer to what the examples show than to what the text says."""
-    grids, by_text, by_examples = zip(*(lie(told, shown, query, examples) for query in QUERIES), strict=True)
+def trial(named, shown, examples):
+    """Answers, and for each whether it is nearer to what the examples show than to what the text names."""
+    grids, by_text, by_examples = zip(*(conflict(named, shown, query, examples) for query in QUERIES), strict=True)
     made = fill_all(grids)
     return made, [rmse(a, e) < rmse(a, t) for a, t, e in zip(made, by_text, by_examples, strict=True)]
 
@@ -212,59 +213,59 @@ guess.compare(sum(trials["depth", "edge", 1][1]))
 
 # %%
 images, titles = [], []
-for told, seen in (("depth", "edge"), ("edge", "depth")):
-    images += [trials[told, seen, n][0][middle] for n in range(4)]
-    titles += [f"text: {told}\n{n} x {seen}" for n in range(4)]
-    images += lie(told, seen, QUERIES[middle], 1)[1:]
-    titles += [f"right for\nthe text: {told}", f"right for the\nexamples: {seen}"]
-show.sheet(images, titles, cols=6, title="From left to right more lying examples, the text always the same")
+for named, shown in (("depth", "edge"), ("edge", "depth")):
+    images += [trials[named, shown, n][0][middle] for n in range(4)]
+    titles += [f"text: {named}\n{n} x {shown}" for n in range(4)]
+    images += conflict(named, shown, QUERIES[middle], 1)[1:]
+    titles += [f"truth of the\ntext: {named}", f"truth of the\nexamples: {shown}"]
+show.sheet(images, titles, cols=6, title="From left to right more misleading examples, the same text")
 
 # %%
 curves = {}
-for told, seen in (("depth", "edge"), ("edge", "depth")):
-    means, bars = zip(*(mean_and_error(trials[told, seen, n][1]) for n in range(4)), strict=True)
-    curves[f"text: {told}\nexamples: {seen}"] = range(4), means, bars
-    print(f"text: {told:5}  follows the examples:", "  ".join(f"{n}: {m:.0%}" for n, m in enumerate(means)))
+for named, shown in (("depth", "edge"), ("edge", "depth")):
+    means, bars = zip(*(mean_and_error(trials[named, shown, n][1]) for n in range(4)), strict=True)
+    curves[f"text: {named}\nexamples: {shown}"] = range(4), means, bars
+    print(f"text: {named:5}  follows the examples:", "  ".join(f"{n}: {m:.0%}" for n, m in enumerate(means)))
 checks.draw_means(
     curves,
-    title="How often the model follows lying examples",
-    xlabel="lying examples",
+    title="How often the model follows misleading examples",
+    xlabel="misleading examples",
     ylabel="share of eight scenes",
     level=("as often as\nthe text", 0.5),
     top=1.08,
 )
 
 # %% [markdown]
-# Where all scenes agree the bar has no length. That is a weakness of the formula, not certainty: eight of eight may
-# well be nine of ten. And compare the two lines: does text or example win, or does outlines win over depth? Look at the
-# sheet as well. An answer may mix the two, and then "nearer to" says little.
+# Where all scenes agree the error bar has no length. That is a weakness of the formula, not certainty: eight of eight
+# may well be nine of ten. And compare the two lines: do answers follow text or examples, or simply outlines? Look at
+# the sheet as well. An answer may mix the two, and then "nearer to" says little.
 #
 # And if the examples contradict each other? Lesson 00 ended with this question. No text, one example of each kind.
 
 # %%
 for order in (("depth", "edge"), ("edge", "depth")):
-    asked = {kind: [ask(f"image > {kind}", query, 2, text=False) for query in QUERIES] for kind in order}
-    pairs = list(zip(*asked.values(), strict=True))
+    samples = {kind: [build(f"image > {kind}", query, 2, text=False) for query in QUERIES] for kind in order}
+    pairs = list(zip(*samples.values(), strict=True))
     made = fill_all([above.grid.with_examples([above.grid.rows[0], below.grid.rows[1]]) for above, below in pairs])
     wins = [rmse(m, below.truth[0]) < rmse(m, above.truth[0]) for m, (above, below) in zip(made, pairs, strict=True)]
     print(f"above {order[0]:5}  below {order[1]:5}: like the lower one in {sum(wins)} of {len(wins)} scenes")
 
 # %% [markdown]
-# Read the two lines together. If the lower example wins in both, nearness to the query counts. If the same *kind* wins
-# in both, the model has a habit. Both may be true at once. And four or five of eight is no win: tossing a coin gives
-# five or more in every third try.
+# Read the two lines together. If the lower example wins in both, distance from the query counts. If the same *kind*
+# wins in both, the model prefers that kind. Both may be true at once. And four or five of eight is no win: a tossed
+# coin gives five or more in every third trial.
 #
-# ## What if no text can say it?
+# ## What if no text can name the task?
 #
-# A text names a task only if there is a word for it. The toy world has families without: *hue 120* turns all colours
+# A text names a task only if there is a word for it. The toy world has families without: *hue 120* rotates all colours
 # by 120 degrees, *hue 240* by 240. Both are called "a recoloured image".
 
 # %%
 ANGLES = (0, 60, 120, 180, 240, 300)
-prompts = {ask(f"image > hue {angle}", 0, 0).grid.prompt for angle in ANGLES}
+prompts = {build(f"image > hue {angle}", 0, 0).grid.prompt for angle in ANGLES}
 print(len(ANGLES), "tasks,", len(prompts), "text")
-turned = [ask(f"image > hue {angle}", QUERIES[middle], 0).truth[0] for angle in ANGLES]
-show.sheet(turned, [f"hue {angle}" for angle in ANGLES], cols=6, title="One scene, six tasks, one text for all")
+rotated = [build(f"image > hue {angle}", QUERIES[middle], 0).truth[0] for angle in ANGLES]
+show.sheet(rotated, [f"hue {angle}" for angle in ANGLES], cols=6, title="One scene, six tasks, one text for all")
 
 # %%
 guess = predict("No examples: in how many of 8 scenes do 'hue 120' and 'hue 240' give the same image?", ...)
@@ -273,43 +274,45 @@ guess = predict("No examples: in how many of 8 scenes do 'hue 120' and 'hue 240'
 hues = {}
 for angle in (120, 240):
     for n in (0, 1, 2):
-        hues[angle, n] = fill_all([ask(f"image > hue {angle}", query, n).grid for query in QUERIES])
+        hues[angle, n] = fill_all([build(f"image > hue {angle}", query, n).grid for query in QUERIES])
 guess.compare(sum(a.tobytes() == b.tobytes() for a, b in zip(hues[120, 0], hues[240, 0], strict=True)))
 
 # %% [markdown]
-# Without examples the two are one and the same input, down to the last bit: no model can do both. Which of the six
-# hues does each answer come nearest to? Guessing would be right in one of six.
+# Without examples the two inputs are equal bit for bit: no model can do both. Which of the six hues is nearest to each
+# answer? A random choice would be right in one of six.
 
 
 # %%
 def nearest_hue(image, query):
-    return min(ANGLES, key=lambda angle: rmse(image, ask(f"image > hue {angle}", query, 0).truth[0]))
+    return min(ANGLES, key=lambda angle: rmse(image, build(f"image > hue {angle}", query, 0).truth[0]))
 
 
 for n in (0, 1, 2):
     right = [nearest_hue(hues[a, n][query], query) == a for a in (120, 240) for query in QUERIES]
     share, error = mean_and_error(np.reshape(right, (2, -1)).mean(0))  # a scene's two answers are not independent
     apart = np.mean([rmse(one, other) for one, other in zip(hues[120, n], hues[240, n], strict=True)])
-    verdict = "better than guessing" if share - 2 * error > 1 / 6 else "cannot be told from guessing"
+    verdict = "better than random" if share - 2 * error > 1 / 6 else "not better than random"
     print(f"examples: {n}   the two answers differ by {apart:4.1f}   right {share:4.0%} ± {error:.0%}: {verdict}")
 
 # %%
-images, titles = [turned[0]], ["query"]
+images, titles = [rotated[0]], ["query"]
 for angle in (120, 240):
-    images += [hues[angle, n][middle] for n in (0, 1, 2)] + [turned[ANGLES.index(angle)]]
+    images += [hues[angle, n][middle] for n in (0, 1, 2)] + [rotated[ANGLES.index(angle)]]
     titles += [f"hue {angle}\nexamples: {n}" for n in (0, 1, 2)] + [f"hue {angle}\nground truth"]
-show.sheet([*images[:5], None, *images[5:]], [*titles[:5], "", *titles[5:]], cols=5, title="Only examples can tell")
+show.sheet(
+    [*images[:5], None, *images[5:]], [*titles[:5], "", *titles[5:]], cols=5, title="Only examples specify the hue"
+)
 
 # %% [markdown]
-# This is what examples are for: a task you can show but have no word for. The numbers say whether *this* model takes
-# the hint. If the two answers do not differ with examples, it has not read them. If they differ but come no nearer than
-# by guessing, it has taken something (look at the ground in the images), but not, as far as eight scenes show, the
-# angle. It must be learned: to see that a column is black with white lines is one thing, to compare two images colour
-# by colour and do the same to a third is another.
+# This is what examples are for: a task that you can show but have no word for. The numbers tell whether *this* model
+# uses them. If the two answers do not differ with examples, it has not read them. If they differ but are no better than
+# random, it has used something (look at the ground in the images), but not, as far as eight scenes show, the angle.
+# This must be learned: it is easy to see that a column is black with white lines, and harder to compare two images
+# colour by colour and do the same to a third.
 #
-# ## Which cell does an answer rest on?
+# ## On which cells does an answer depend?
 #
-# Cover one cell and see what moves. We cover with plain grey, since black is what a blank looks like to the model
+# Grey out one cell and see what changes. We use plain grey, since black is what a blank looks like to the model
 # (lesson 02).
 
 
@@ -321,31 +324,31 @@ def grey_out(grid, row, column):
     return grid.replace(rows=rows)
 
 
-grid = ask("image > depth", QUERIES[middle], 2, text=False).grid
+grid = build("image > depth", QUERIES[middle], 2, text=False).grid
 print("equal to checks.grey_out:", grey_out(grid, 0, 1) == checks.grey_out(grid, 0, 1))
-show.show_grid(grey_out(grid, 0, 1), "The first example without its answer", ["image", "depth map"])
+show.show_grid(grey_out(grid, 0, 1), "The first example without its depth map", ["image", "depth map"])
 
 # %% [markdown]
-# **Exercise.** `fill(grid)` gives an answer, an image, always from the same noise. Cover each cell of the examples,
-# one at a time, fill again, and measure with `rmse` how far the answer moves from the answer to the whole grid. Return
-# an array `(examples, columns)`.
+# **Exercise.** `fill(grid)` returns an answer, an image, always from the same noise. Grey out each cell of the
+# examples, one at a time, fill again, and measure with `rmse` how much the answer differs from the answer to the whole
+# grid. Return an array `(examples, columns)`.
 #
 # | | |
 # |---|---|
 # | `len(grid.examples)`, `grid.n_cols` | how many rows and columns of examples there are |
-# | `grey_out(grid, row, column)` | a new grid; the old one stays as it is |
+# | `grey_out(grid, row, column)` | a new grid; the old one is unchanged |
 
 
 # %% tags=["exercise"]
 def influence(fill, grid):
-    """How far the answer moves, in percent, when a cell is grey: an array (examples, columns)."""
+    """Change of the answer, in percent, when a cell is grey: an array (examples, columns)."""
     ### BEGIN SOLUTION
     answer = fill(grid)
-    moved = np.zeros((len(grid.examples), grid.n_cols))
+    change = np.zeros((len(grid.examples), grid.n_cols))
     for row in range(len(grid.examples)):
         for column in range(grid.n_cols):
-            moved[row, column] = rmse(fill(grey_out(grid, row, column)), answer)
-    return moved
+            change[row, column] = rmse(fill(grey_out(grid, row, column)), answer)
+    return change
     ### END SOLUTION
 
 
@@ -353,7 +356,7 @@ def influence(fill, grid):
 checks.influence.check(influence)
 
 # %% [markdown]
-# `checks.influence.answer` is the same function, for those who have left it out. The model, no text, one example:
+# `checks.influence.answer` is the same function, in case you skipped the exercise. The model, no text, one example:
 
 # %%
 guess = predict("One example, no text. Which of its two cells matters more?", ..., ["image", "depth map"])
@@ -364,13 +367,13 @@ def fill(grid):
     return fill_all([grid])[0]
 
 
-one = checks.influence.answer(fill, ask("image > depth", QUERIES[middle], 1, text=False).grid)
+one = checks.influence.answer(fill, build("image > depth", QUERIES[middle], 1, text=False).grid)
 print("image {:.1f}, depth map {:.1f}".format(*one[0]))
 guess.compare(["image", "depth map"][int(one[0].argmax())])
 
 # %% [markdown]
-# *How far* is one number. *Where* is an image: the change of each pixel of the answer. Here with two examples, and
-# with the query covered too, to compare.
+# *How much* is one number. *Where* is an image: the change of each pixel of the answer. Here with two examples, and for
+# comparison with the query greyed out.
 
 # %%
 answer = fill(grid)
@@ -381,16 +384,17 @@ for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
 checks.draw_influence(grid.completed([answer]), changes, "Each cell's place on the right: what changes when it is grey")
 
 # %% [markdown]
-# Look for shapes in the right half. Without the query, what becomes of the things? Without an example cell, does the
-# answer move at the outlines, all over, or hardly at all? The scale is stretched, so that small changes show.
+# Look for shapes in the right half. Without the query, what becomes of the objects? Without an example cell, does the
+# answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so that small changes are
+# visible.
 #
-# One scene again. So, over all scenes: one example, two, and two with the text.
+# This is one scene again. So, over all scenes: one example, two, and two with the text.
 
 
 # %%
 def table(examples, text):
-    """Mean and standard error, over the scenes, of what each example cell moves."""
-    grids = [ask("image > depth", query, examples, text=text).grid for query in QUERIES]
+    """Mean and standard error, over the scenes, of the change that each example cell causes."""
+    grids = [build("image > depth", query, examples, text=text).grid for query in QUERIES]
     whole, moved = fill_all(grids), {}
     for cell in np.ndindex(examples, 2):
         greyed = fill_all([grey_out(grid, *cell) for grid in grids])
@@ -406,33 +410,35 @@ for (n, text), moved in tables.items():
         print(f"{'task text' if text else 'no text':9}, example {row + 1} of {n}:  {cells}")
 
 
-def less(one, other):
+def is_less(one, other):
     """Is the first mean smaller, by more than two standard errors of the difference?"""
     gap, error = other[0] - one[0], np.hypot(one[1], other[1])
-    return "cannot be told from chance" if abs(gap) < 2 * error else bool(gap > 0)
+    return "not significant" if abs(gap) < 2 * error else bool(gap > 0)
 
 
 alone, in_pair, with_text = (tables[key][key[0] - 1, 1] for key in ((1, False), (2, False), (2, True)))
 print("the depth map next to the query matters")
-print("  less if there is a second example:", less(in_pair, alone))
-print("  less still if the text says it too:", less(with_text, in_pair))
-print("  more than the image beside it:", less(tables[1, False][0, 0], alone))
+print("  less if there is a second example:", is_less(in_pair, alone))
+print("  still less if the text names the task too:", is_less(with_text, in_pair))
+print("  more than the image beside it:", is_less(tables[1, False][0, 0], alone))
 
 # %% [markdown]
-# A cell that can be covered without harm is not useless: another cell may say the same. That is the trouble with
-# taking things away one at a time, here and in any model. And grey is not nothing: "an image, then grey" is an example
-# too, a lying one, and some of what moves may be the model following it. To take an example away, leave out its row.
+# A cell that can be greyed out without effect is not useless: another cell may carry the same information. This limits
+# all such *ablations* of one part at a time, here and in any model. And grey is not nothing: "an image, then grey" is a
+# misleading example too, and the model may partly follow it. To remove an example, leave out its row.
 #
-# In diffusers nothing has a name for this: you change an image in `image=[[…], […]]` of `VisualClozePipeline` and call
-# it again with the same `generator`.
+# In diffusers you change an image in `image=[[…], […]]` of `VisualClozePipeline` and call it again with the same
+# `generator`.
 #
 # ## What we saw
 #
 # - Change one thing, keep query and seed, measure over several scenes, subtract scene by scene.
-# - Text and examples can stand in for each other. What the second adds to the first is a difference to be measured,
-#   and may be too small to be told from chance.
-# - When they disagree, count who is followed. It may depend on the task and on how many examples lie.
-# - What no text can name, only examples can tell: without them two tasks are the same input.
-# - Covering a cell shows whether and where an answer rests on it, as long as no other cell says the same.
+# - Text and examples can replace each other. What the second adds to the first must be measured, and may not be
+#   significant.
+# - When they disagree, count which one the answers follow. It may depend on the task and on the number of misleading
+#   examples.
+# - What no text can name, only examples can show: without them two tasks are the same input.
+# - Greying out a cell shows whether and where an answer depends on it, unless another cell carries the same
+#   information.
 #
-# An open question: a new task, shown in two examples, that was never trained. Would the model follow them?
+# An open question: a held-out task, shown in two examples, that was never trained. Would the model follow them?
