@@ -40,7 +40,7 @@ def test_help_does_not_import_torch(command):
     done = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("False\n"), done.stdout + done.stderr
     if command == "train":
-        assert all(f"\n    {part} " in done.stdout for part in PARTS)
+        assert set(PARTS) <= set(done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux_fill import calculate_shift
 
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.loading.load import TINY
+from visualcloze_nb.loading.checkpoints import TINY
 from visualcloze_nb.sampling import flow
 from visualcloze_nb.sampling.text import Text
 from visualcloze_nb.training.tiny_model import build_scheduler

@@ -8,19 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from visualcloze_nb.loading.memory_plan import (
-    FULL_PARTS,
-    GB,
-    LIVE,
-    NAMES,
-    NF4,
-    Machine,
-    Part,
-    folder_model,
-    full_model,
-    gb,
-    plan,
-)
+from visualcloze_nb.loading.memory_plan import NAMES, STRATEGIES, Machine, load_text_freed, plan
+from visualcloze_nb.loading.model_size import FULL_PARTS, GB, LIVE, NF4, Part, folder_model, full_model, gb
 
 
 def build_on_meta():
@@ -173,8 +162,8 @@ def test_every_plan_fits_and_more_memory_is_never_slower(name, bf16, four_bit):
             rank[gpu, ram] = 99
         else:
             assert found.gpu <= here.gpu_memory and found.ram <= here.ram and found.disk <= here.disk
-            assert not found.packed or four_bit
-            rank[gpu, ram] = found.rank
+            assert not found.strategy.packed or four_bit
+            rank[gpu, ram] = STRATEGIES.index(found.strategy)
     for gpu, ram in rank:
         for more_gpu, more_ram in rank:
             if more_gpu >= gpu and more_ram >= ram:
@@ -183,7 +172,7 @@ def test_every_plan_fits_and_more_memory_is_never_slower(name, bf16, four_bit):
 
 
 @pytest.mark.parametrize(
-    ("gpu", "bf16", "name", "visits"),
+    ("gpu", "bf16", "name", "text_freed"),
     [
         (85, True, "resident", False),
         (25.7, True, "nf4", False),
@@ -191,11 +180,12 @@ def test_every_plan_fits_and_more_memory_is_never_slower(name, bf16, four_bit):
         (9, True, "offload", False),
     ],
 )
-def test_the_usual_machines(gpu, bf16, name, visits):
+def test_the_usual_machines(gpu, bf16, name, text_freed):
     found = plan(full_model("384"), machine(gpu, 64, bf16=bf16))
-    assert (found.name, found.visits) == (name, visits) and not found.missing
+    assert found.name == name and not found.missing
+    assert (found.strategy.load is load_text_freed) == text_freed
     assert found.precision == ("bf16" if bf16 else "fp16")
-    t5 = FULL_PARTS["text_encoder_2"].bytes("bf16" if bf16 else "fp32", found.packed)
+    t5 = FULL_PARTS["text_encoder_2"].bytes("bf16" if bf16 else "fp32", found.strategy.packed)
     assert found.parts["text_encoder_2"] == t5, "T5 overflows in float16: it stays in float32"
 
 

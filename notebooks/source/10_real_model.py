@@ -32,7 +32,8 @@ from visualcloze_nb.loading.random_weights import FULL, build
 from visualcloze_nb.lessons import predict
 from visualcloze_nb.lessons import l10_real_model as checks
 from visualcloze_nb.loading.hardware import probe
-from visualcloze_nb.loading.memory_plan import FULL_PARTS, GB, LIVE, RESERVE, TEXT_WORK, Machine, full_model, gb, plan
+from visualcloze_nb.loading.memory_plan import RESERVE, TEXT_WORK, Machine, plan
+from visualcloze_nb.loading.model_size import FULL_PARTS, GB, LIVE, full_model, gb
 from visualcloze_nb.toyworld import sample
 
 # %load_ext visualcloze_nb.lessons

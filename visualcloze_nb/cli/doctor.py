@@ -6,9 +6,10 @@ import argparse
 import importlib.metadata
 import platform
 
+from visualcloze_nb.loading.checkpoints import HUB, TINY, describe, token
 from visualcloze_nb.loading.hardware import probe
-from visualcloze_nb.loading.load import HUB, TINY, plan, token
-from visualcloze_nb.loading.memory_plan import Machine, gb
+from visualcloze_nb.loading.memory_plan import Machine, plan
+from visualcloze_nb.loading.model_size import gb
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "Pillow")
 OPTIONAL = {
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print machine, versions, a plan for each model, and advice; returns 0 if the bundled model can run."""
     models = options.models or ["tiny", *HUB]
+    for name in options.models:
+        describe(name)  # an unknown one is refused before anything is printed
     machine = probe()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     print(describe_machine(machine))
@@ -49,7 +52,7 @@ def describe_machine(machine: Machine) -> str:
 def report(name: str, machine: Machine) -> str:
     """Say how a model would run here, or why it cannot be told."""
     try:
-        found = plan(name, "cpu" if name == "tiny" else "auto", machine=machine)
+        found = plan(describe(name), machine, "cpu" if name == "tiny" else "auto")
     except Exception as error:  # a doctor reports, whatever the patient has
         return f"  {type(error).__name__}: {error}"
     head = "does not run here; the last way tried:" if found.missing else "runs here:"

@@ -142,7 +142,8 @@ def run(
     Returns:
         the exit status: 1 if a floor is missed.
     """
-    from visualcloze_nb.loading.load import checkpoint_folder, load
+    from visualcloze_nb.loading.checkpoints import checkpoint_folder
+    from visualcloze_nb.loading.load import load
 
     pipe = load(model)
     folder = checkpoint_folder(model) if model == "tiny" or Path(model).is_dir() else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from visualcloze_nb.loading.memory_plan import FULL_PARTS
+from visualcloze_nb.loading.model_size import FULL_PARTS
 from visualcloze_nb.settings import CLIP_TOKENS, INPUT_CHANNELS, LATENT_CHANNELS, TEXT_TOKENS, TOKEN_CHANNELS
 
 

@@ -1,0 +1,117 @@
+"""Loading a checkpoint whole or in parts, with precision, packing and device already decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.quantizers import PipelineQuantizationConfig
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from visualcloze_nb.loading.checkpoints import LORA, REVISIONS, explained, token
+from visualcloze_nb.loading.model_size import TEXT, text_precision
+from visualcloze_nb.pipelines.combined import VisualClozePipeline
+
+MODULES = (*TEXT, "transformer", "vae")
+PACKED = ("text_encoder_2", "transformer")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A checkpoint to load from. A memory plan's `load` decides in which parts, and what comes when.
+
+    Attributes:
+        place: a folder, or a repository on the hub.
+        device: where to run.
+        options: of `from_pretrained`: precision, revision, token, quantisation.
+        lora: whether to put the released LoRA onto FLUX.1-Fill-dev.
+    """
+
+    place: str
+    device: str
+    options: dict[str, Any]
+    lora: bool = False
+
+    def pipeline(self, **components: Any) -> VisualClozePipeline:
+        """Load the pipeline into RAM.
+
+        Args:
+            components: replace those of the checkpoint, by name; None leaves one out.
+        """
+        pipe = self._load(**components)
+        if self.lora:  # the folder's index names FluxFillPipeline and no resolution
+            repository, file = LORA
+            options = {"weight_name": file, "revision": REVISIONS[repository], "token": token()}
+            explained(pipe.load_lora_weights, repository, use_safetensors=True, **options)
+        return pipe
+
+    def pipeline_on_device(self, **components: Any) -> VisualClozePipeline:
+        """Load the pipeline onto its device; `components` as for `pipeline`."""
+        pipe = self.pipeline(**self._straight(), **components)
+        if not self._straight():
+            pipe.to(self.device)
+        return pipe
+
+    def text_encoders(self) -> dict[str, torch.nn.Module]:
+        """Load the text encoders alone, onto the device."""
+        pipe = self._load(transformer=None, vae=None, **self._straight())
+        return {name: getattr(pipe, name).to(self.device) for name in TEXT}
+
+    def packed_parts(self) -> dict[str, torch.nn.Module]:
+        """Load the components that are packed, one after the other, into RAM."""
+        ready = {}
+        for name in PACKED:
+            pipe = self._load(**{other: None for other in MODULES if other != name})
+            ready[name] = getattr(pipe, name).to("cpu")
+        return ready
+
+    def _straight(self) -> dict[str, str]:
+        """Options with which weights go straight to the GPU, without a stay in RAM."""
+        return {"device_map": "cuda"} if self.device == "cuda" and torch.cuda.is_available() else {}
+
+    def _load(self, **options: Any) -> VisualClozePipeline:
+        with loading_bars(shown=not Path(self.place).is_dir()):
+            return explained(VisualClozePipeline.from_pretrained, self.place, **{**self.options, **options})
+
+
+@contextmanager
+def loading_bars(shown: bool) -> Iterator[None]:
+    """Hide diffusers' and transformers' loading bars for a folder on disk, which takes no time to speak of."""
+    hidden = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled() and not shown]
+    for log in hidden:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in hidden:
+            log.enable_progress_bar()
+
+
+def dtypes_of(precision: str) -> torch.dtype | dict[str, torch.dtype]:
+    """Give the precision of the components as diffusers' `dtype` takes it."""
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    text = types[text_precision(precision)]
+    if text == types[precision]:
+        return text
+    return {"default": types[precision], **dict.fromkeys(TEXT, text)}
+
+
+def four_bits(dtypes: torch.dtype | dict) -> PipelineQuantizationConfig:
+    """Pack transformer and T5 in 4 bits (nf4), and compute in the given precision."""
+    from diffusers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig as TransformersConfig
+
+    if not isinstance(dtypes, dict):
+        dtypes = {"default": dtypes, "text_encoder_2": dtypes}
+    settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    return PipelineQuantizationConfig(
+        quant_mapping={
+            "transformer": BitsAndBytesConfig(**settings, bnb_4bit_compute_dtype=dtypes["default"]),
+            "text_encoder_2": TransformersConfig(**settings, bnb_4bit_compute_dtype=dtypes["text_encoder_2"]),
+        }
+    )
