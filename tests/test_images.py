@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from visualcloze_nb.data import images
 from visualcloze_nb.data.images import fit_size, resize_and_crop, to_rgb
 from visualcloze_nb.errors import ImageError, ImageWarning
 
 Image.init()
+ORIENTATION = ExifTags.Base.Orientation
+MIRRORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    7: Image.Transpose.TRANSVERSE,
+}
 MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
 WIDE_MODES = ["I", "I;16", "I;16B", "I;16L", "I;16N", "F"]
 PROGRAMS = {"EPS", "WMF"}
@@ -143,10 +151,10 @@ def test_bytes_of_any_kind_are_refused_quietly(data, start):
 def test_exif_turns_the_image_upright(orientation, tmp_path):
     upright = ramp()
     undo = {None: None, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-    as_stored = {**images.UPRIGHT, **undo}.get(orientation)
+    as_stored = {**MIRRORED, **undo}.get(orientation)
     stored = upright.transpose(as_stored) if as_stored is not None else upright
     exif = Image.Exif()
-    exif[images.ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     data = encoded(stored, "PNG", exif=exif)
     assert to_rgb(data).tobytes() == upright.tobytes()
     path = tmp_path / "photo.png"
@@ -159,7 +167,7 @@ def test_an_image_turned_by_load_image_is_not_turned_again():
     from PIL import ImageOps
 
     exif = Image.Exif()
-    exif[images.ORIENTATION] = 6
+    exif[ORIENTATION] = 6
     opened = Image.open(io.BytesIO(encoded(ramp(), "JPEG", exif=exif)))
     turned = ImageOps.exif_transpose(opened)
     assert turned.size == (9, 12)

@@ -1,50 +1,52 @@
-"""A grid: finished examples above, one unfinished query below.
+"""A grid: complete examples above, a query with empty cells below.
 
-Every row does the same task, every column holds the same kind of image, and the empty cells of the last
-row are the targets: what the model is to fill in. A grid never changes; its methods give new ones.
+Every row does the same task and every column holds the same kind of image. The empty cells of the last row are the
+targets, which the model fills. A grid is immutable; its methods return new ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from visualcloze_nb.data import prompts
-from visualcloze_nb.data.images import fit_size, resize_and_crop, to_rgb
+from visualcloze_nb.data.images import ImageSource, fit_size, resize_and_crop, to_rgb
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import GridError
 from visualcloze_nb.settings import PATCH, VAE_SCALE
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Grid:
     """Examples, a query with empty cells, and the texts that go with them.
 
     Args:
-        rows: the rows, top to bottom, each a list of cells of the same length. A cell is anything `to_rgb`
+        rows: the rows, top to bottom, each a list of cells of the same length. A cell is anything that `to_rgb`
             reads (path, bytes, PIL image, array), or None for a target. Only the last row may have None.
         task: what a row does; `prompts.task_prompt` writes it in the authors' form.
         content: what the target shows. None leaves it out; "" keeps an empty "… depicts:", as diffusers does.
 
     Raises:
-        GridError: if the grid is empty or ragged, an example has an empty cell, nothing says how large the
-            query is, or a text is not a string.
+        GridError: if the grid is empty or ragged, an example has an empty cell, no image gives the query's size,
+            or a text is not a string.
         ImageError: if a cell is not a usable image.
     """
 
     rows: tuple[tuple[Image.Image | None, ...], ...]
-    task: str = ""
-    content: str | None = None
+    task: str
+    content: str | None
 
-    def __post_init__(self):
-        if not isinstance(self.task, str):
-            raise GridError(f'task is of type {type(self.task).__name__}, not a text: use "" for none')
-        if not (self.content is None or isinstance(self.content, str)):
-            raise GridError(f"content is of type {type(self.content).__name__}, not a text: use None for none")
-        object.__setattr__(self, "rows", _checked(self.rows))
+    def __init__(self, rows: Sequence[Sequence[ImageSource | None]], task: str = "", content: str | None = None):
+        if not isinstance(task, str):
+            raise GridError(f'task is of type {type(task).__name__}, not a text: use "" for none')
+        if not (content is None or isinstance(content, str)):
+            raise GridError(f"content is of type {type(content).__name__}, not a text: use None for none")
+        for name, value in (("rows", _checked(rows)), ("task", task), ("content", content)):
+            object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @property
     def n_rows(self) -> int:
@@ -58,8 +60,8 @@ class Grid:
 
     @property
     def examples(self) -> tuple[tuple[Image.Image, ...], ...]:
-        """The finished rows, all but the last."""
-        return self.rows[:-1]
+        """The complete rows, all but the last."""
+        return cast("tuple[tuple[Image.Image, ...], ...]", self.rows[:-1])  # _checked allows no None there
 
     @property
     def query(self) -> tuple[Image.Image | None, ...]:
@@ -68,70 +70,69 @@ class Grid:
 
     @property
     def targets(self) -> tuple[int, ...]:
-        """0-based columns of the empty cells of the last row; () for a finished grid."""
+        """0-based columns of the empty cells of the last row; () for a complete grid."""
         return tuple(col for col, cell in enumerate(self.query) if cell is None)
 
     @property
     def layout_prompt(self) -> str:
-        """The sentence that says how many images lie where."""
+        """The sentence that describes the arrangement of the images."""
         return prompts.layout_prompt(self.n_rows, self.n_cols)
 
     @property
     def prompt(self) -> str:
-        """All that the text encoders read in stage 1."""
+        """The layout, task and content texts joined: what the text encoders read in stage 1."""
         return prompts.full_prompt(self.n_rows, self.n_cols, self.task, self.content)
 
     def require_targets(self) -> Grid:
-        """Return this grid if there is something to fill in.
+        """Return this grid if it has a target.
 
         Raises:
             GridError: if no cell of the last row is empty.
         """
         if not self.targets:
-            raise GridError(f"row {self.n_rows} has no empty cell to fill: put None where the answer belongs")
+            raise GridError(
+                f"row {self.n_rows} has no empty cell to fill: put None in the cell that the model is to fill"
+            )
         return self
 
     def layout(self, resolution: int, vae_scale_factor: int = VAE_SCALE) -> Layout:
-        """Say what sizes the cells get and how they become tokens.
+        """Compute the sizes of the cells and their arrangement as tokens.
 
-        Each row has its own cell size: about `resolution`² pixels at the aspect ratio of its first image.
-        The other images of the row are scaled to cover that size and cropped equally on both sides. A query
-        that is empty throughout takes the size of the last example. Several targets change nothing: they lie
-        in one row (diffusers 0.42.1 resizes once more, with width and height swapped).
+        Each row has its own cell size: about `resolution`² pixels at the aspect ratio of its first image. The other
+        images of the row are scaled to cover that size and cropped equally on both sides. A query without any image
+        takes the size of the last example. Several targets change nothing: they lie in one row (diffusers 0.42.1
+        resizes once more, with width and height swapped).
 
         Args:
             resolution: `pipe.resolution`: 384 or 512, or 64 for the tiny model.
             vae_scale_factor: pixels along one side of a latent.
 
         Returns:
-            sizes, token counts and position ids.
+            Sizes, token counts and position ids.
         """
         multiple = PATCH * vae_scale_factor
-        firsts = [next((cell for cell in row if cell is not None), None) for row in self.rows]
-        if firsts[-1] is None:
-            firsts[-1] = firsts[-2]
-        sizes = tuple(fit_size(first.width, first.height, resolution, multiple) for first in firsts)
-        return Layout(sizes, self.n_cols, self.targets, multiple)
+        sizes: list[tuple[int, int]] = []
+        for row in self.rows:
+            first = next((cell for cell in row if cell is not None), None)
+            sizes.append(sizes[-1] if first is None else fit_size(*first.size, resolution, multiple))
+        return Layout(tuple(sizes), self.n_cols, self.targets, multiple)
 
     def fitted(self, resolution: int, vae_scale_factor: int = VAE_SCALE) -> list[list[Image.Image | None]]:
-        """Give the cells at the sizes of `layout`, scaled and cropped, targets still None."""
+        """Return the cells scaled and cropped to the sizes of `layout`, targets still None."""
         sizes = self.layout(resolution, vae_scale_factor).sizes
         return [
             [None if cell is None else resize_and_crop(cell, *size) for cell in row]
             for row, size in zip(self.rows, sizes, strict=True)
         ]
 
-    def completed(self, images: Sequence) -> Grid:
-        """Put images into the empty cells, left to right.
+    def completed(self, images: Sequence[ImageSource]) -> Grid:
+        """Return a complete grid, with images in the empty cells from left to right.
 
         Args:
-            images: as many images as there are targets, each anything `to_rgb` reads.
-
-        Returns:
-            a finished grid.
+            images: one for each target, each anything that `to_rgb` reads.
 
         Raises:
-            GridError: if the number does not fit.
+            GridError: if the number of images is not the number of targets.
         """
         images = list(images)
         if len(images) != len(self.targets):
@@ -139,17 +140,17 @@ class Grid:
         new = dict(zip(self.targets, images, strict=True))
         return self.replace(rows=[*self.examples, [new.get(c, cell) for c, cell in enumerate(self.query)]])
 
-    def with_blanks(self, *columns: int, query: Sequence | None = None) -> Grid:
-        """Keep the examples and ask for other columns: this is how a task is run backwards.
+    def with_blanks(self, *columns: int, query: Sequence[ImageSource | None] | None = None) -> Grid:
+        """Return a grid with the same examples and other targets: this is how a task is run in reverse.
 
-        The task text stays as it is. Where it tells of the other way, give a fitting one: `.replace(task=…)`.
+        The task text stays; where it describes the forward task, replace it: `.replace(task=…)`.
 
         Args:
             columns: 0-based columns that become targets; at least one.
-            query: a full row of images to take the query from; by default this grid's own last row.
+            query: a row of images to take the conditions from; by default this grid's own last row.
 
         Returns:
-            a grid whose targets are exactly `columns`.
+            A grid whose targets are exactly `columns`.
 
         Raises:
             GridError: if a column does not exist, or a cell that is no longer a target has no image.
@@ -158,7 +159,7 @@ class Grid:
         if len(row) != self.n_cols:
             raise GridError(f"query has {len(row)} cells and the grid {self.n_cols} columns: give a full row")
         if not columns:
-            raise GridError("with_blanks needs at least one column: name the column to be made, from 0")
+            raise GridError("with_blanks needs at least one column: name the column to be filled, from 0")
         for col in columns:
             if not isinstance(col, (int, np.integer)) or not 0 <= col < self.n_cols:
                 raise GridError(f"there is no column {col!r}: columns are 0 to {self.n_cols - 1}")
@@ -171,28 +172,27 @@ class Grid:
         blanked = [None if col in columns else cell for col, cell in enumerate(row)]
         return self.replace(rows=[*self.examples, blanked])
 
-    def with_examples(self, examples: Sequence[Sequence]) -> Grid:
-        """Keep the query and the texts and show other examples; [] shows none."""
+    def with_examples(self, examples: Sequence[Sequence[ImageSource]]) -> Grid:
+        """Return a grid with the same query and texts and other examples; [] for none."""
         return self.replace(rows=[*examples, self.query])
 
-    def replace(self, **changes) -> Grid:
+    def replace(self, **changes: Any) -> Grid:
         """Return a grid with other `rows`, `task` or `content`."""
         return replace(self, **changes)
 
     def to_lists(self) -> list[list[Image.Image | None]]:
-        """Give the rows as diffusers' `image=` takes them."""
+        """Return the rows as diffusers' `image=` takes them."""
         return [list(row) for row in self.rows]
 
-    def image(self, cell: int = 128, titles: Sequence[str] | None = None, outline=None) -> Image.Image:
-        """Draw the grid as one image, empty cells hatched and targets outlined.
+    def image(
+        self, cell: int = 128, titles: Sequence[str] | None = None, outline: Sequence[int] | None = None
+    ) -> Image.Image:
+        """Draw the grid as one RGB image, empty cells hatched and targets outlined.
 
         Args:
             cell: a drawn cell has about `cell`² pixels.
             titles: one text for each column, written above it.
             outline: 0-based columns of the last row to outline; by default the targets.
-
-        Returns:
-            an RGB image.
         """
         from visualcloze_nb.data.grid_image import compose_grid
 
@@ -200,7 +200,7 @@ class Grid:
 
     @property
     def alt(self) -> str:
-        """The grid in words, for readers who do not see the image."""
+        """Alternative text, for readers who do not see the image."""
         query = ", ".join("empty" if cell is None else "an image" for cell in self.query)
         count = len(self.examples)
         return f"Grid of {count} example {'row' if count == 1 else 'rows'} above a query row: {query}."
@@ -210,7 +210,7 @@ class Grid:
 
         return png_bytes(self.image())
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         from visualcloze_nb.data.grid_image import mimebundle
 
         return mimebundle(self)
@@ -227,7 +227,7 @@ class Grid:
         cells = [[cell and (cell.size, cell.tobytes()) for cell in row] for row in self.rows]
         return cells, self.task, self.content
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Grid) else NotImplemented
 
     def __hash__(self) -> int:
@@ -257,8 +257,8 @@ def grey_out(grid: Grid, row: int, column: int, colour: tuple[int, int, int] = (
     return grid.replace(rows=rows)
 
 
-def _checked(rows) -> tuple[tuple[Image.Image | None, ...], ...]:
-    """Return the rows as tuples of RGB images, or raise the first thing that is wrong."""
+def _checked(rows: Sequence[Sequence[ImageSource | None]]) -> tuple[tuple[Image.Image | None, ...], ...]:
+    """Return the rows as tuples of RGB images, or raise the first error."""
     if not isinstance(rows, (list, tuple)):
         raise GridError(f"rows is of type {type(rows).__name__}: give a list of rows, each a list of images")
     for number, row in enumerate(rows, start=1):

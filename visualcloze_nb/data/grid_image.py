@@ -1,33 +1,40 @@
-"""Draw a grid as one image, with Pillow alone: what a notebook shows for a `Grid` or a `Result`."""
+"""Drawing of a grid as one image, with Pillow alone: what a notebook shows for a `Grid` or a `Result`."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from visualcloze_nb.data.images import fit_size, resize_and_crop
 
-TARGET = "#D55E00"  # vermillion of the Okabe-Ito palette, told apart from the greys by everyone
+if TYPE_CHECKING:
+    from visualcloze_nb.data.grid import Grid
+    from visualcloze_nb.data.result import Result
+
+TARGET = "#D55E00"  # vermillion of the Okabe-Ito palette, safe for colour-blind readers
 FRAME = "#9A9A9A"
 TEXT = "#333333"
 MARGIN, GAP = 8, 10
-STRETCH = 4  # a longer image is drawn cropped: a strip of one pixel shows nothing
+STRETCH = 4  # largest ratio of the sides; a longer image is drawn cropped
 
 
-def compose_grid(grid, cell: int = 128, titles: Sequence[str] | None = None, outline=()) -> Image.Image:
+def compose_grid(
+    grid: Grid, cell: int = 128, titles: Sequence[str] | None = None, outline: Sequence[int] = ()
+) -> Image.Image:
     """Draw a grid: examples above, the query below, columns aligned.
 
     Args:
-        grid: a `Grid`.
+        grid: the grid to draw.
         cell: a drawn cell has about `cell`² pixels, at its row's own aspect ratio; 16 or more.
         titles: one text for each column, written above it.
         outline: 0-based columns of the last row that get the target's outline.
 
     Returns:
-        an RGB image, white behind.
+        An RGB image on white.
 
     Raises:
         ValueError: if the number of titles is not the number of columns, or `cell` is too small.
@@ -43,7 +50,7 @@ def compose_grid(grid, cell: int = 128, titles: Sequence[str] | None = None, out
     pitch = max(width for width, _ in sizes) + GAP
     if titles is not None:
         pitch = max(pitch, *(int(font.getlength(title)) + GAP for title in titles))
-    line = font.getbbox("Ag")[3] + 4
+    line = int(font.getbbox("Ag")[3]) + 4
     top = MARGIN + (line if titles is not None else 0)
     height = top + sum(h + GAP for _, h in sizes) + GAP
     canvas = Image.new("RGB", (MARGIN + gutter + pitch * grid.n_cols + MARGIN - GAP, height), "white")
@@ -53,7 +60,7 @@ def compose_grid(grid, cell: int = 128, titles: Sequence[str] | None = None, out
         draw.text((middle, MARGIN), title, fill=TEXT, font=font, anchor="ma")
     for row, (width, row_height) in enumerate(sizes):
         last = row == grid.n_rows - 1
-        top += GAP if last and row else 0  # a little air above the query
+        top += GAP if last and row else 0  # more space above the query
         draw.text((MARGIN, top + row_height // 2), labels[row], fill=TEXT, font=font, anchor="lm")
         for col, image in enumerate(grid.rows[row]):
             left = MARGIN + gutter + col * pitch + (pitch - GAP - width) // 2
@@ -84,7 +91,7 @@ def blank(width: int, height: int) -> Image.Image:
 
 
 def png_bytes(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
-    """Encode an image as PNG, `texts` as its text chunks."""
+    """Encode an image as PNG, with `texts` as its text chunks."""
     info = PngInfo()
     for key, value in (texts or {}).items():
         info.add_itxt(key, value)
@@ -93,13 +100,13 @@ def png_bytes(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
     return data.getvalue()
 
 
-def mimebundle(shown) -> tuple[dict, dict]:
-    """Give a notebook the image of a `Grid` or `Result` together with its words (`alt`)."""
+def mimebundle(shown: Grid | Result) -> tuple[dict, dict]:
+    """Return what a notebook displays: data and metadata, with the image's alternative text."""
     return {"image/png": shown._repr_png_(), "text/plain": repr(shown)}, {"image/png": {"alt": shown.alt}}
 
 
-def _drawn_size(grid, row: int, cell: int) -> tuple[int, int]:
-    """Size of the cells of a row, as `Grid.layout` has it, but to the pixel and not too long."""
+def _drawn_size(grid: Grid, row: int, cell: int) -> tuple[int, int]:
+    """The size of a row's cells as in `Grid.layout`, but not in whole tokens and not longer than `STRETCH`."""
     images = [image for image in (*grid.rows[row], *grid.rows[row - 1]) if image is not None]
     width, height = images[0].size
     width, height = min(width, height * STRETCH), min(height, width * STRETCH)

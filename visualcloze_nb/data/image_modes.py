@@ -1,6 +1,8 @@
-"""Any kind of pixel becomes an eight-bit RGB image: every mode Pillow knows, and arrays."""
+"""Conversion to 8-bit RGB: every mode that Pillow knows, and arrays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -9,7 +11,7 @@ from visualcloze_nb.errors import ImageError
 
 
 def flatten(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Reduce any mode to eight-bit RGB, alpha on white."""
+    """Convert an image of any mode to a new 8-bit RGB image, alpha laid on white; add to `notes` what to warn of."""
     if image.mode.startswith(("I", "F")):
         return _from_wide(image, notes).convert("RGB")
     if image.mode == "LAB":
@@ -19,11 +21,11 @@ def flatten(image: Image.Image, notes: list[str]) -> Image.Image:
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         return white
-    return image.copy() if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")  # a copy even where the mode is RGB
 
 
 def _from_wide(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Reduce a grey image of 16 or 32 bits, or of floats, to eight bits."""
+    """Convert a grey image of 16 or 32 bits, or of floats, to 8 bits."""
     values = np.asarray(image).astype(np.float32)
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
@@ -39,7 +41,17 @@ def _from_wide(image: Image.Image, notes: list[str]) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8))
 
 
-def from_array(array, where: str, max_pixels: int) -> Image.Image:
+def from_array(array: Any, where: str, max_pixels: int) -> Image.Image:
+    """Convert an array to an RGB image.
+
+    Args:
+        array: numpy reads it as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), with values as `images.to_rgb` says.
+        where: name of the image in messages.
+        max_pixels: an array with more pixels is refused.
+
+    Raises:
+        ImageError: for another shape, type or range of values.
+    """
     try:
         array = np.asarray(array)
     except Exception as error:

@@ -1,8 +1,7 @@
-"""Any image a reader may bring becomes a safe RGB image, or one clear error.
+"""Reading any image as RGB, with limits, or with one clear error.
 
-An image file is somebody else's data. It is measured before it is read (bytes), and again before it is
-decoded (pixels). It is then turned upright, reduced to its first frame, to eight bits and to three
-channels, in that order.
+An image file is untrusted input. Its size is checked before it is read (bytes) and before it is decoded (pixels). Then
+it is reduced to its first frame, converted to 8-bit RGB, and turned upright.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ import io
 import os
 import warnings
 from pathlib import Path
+from typing import IO
 
-from PIL import Image
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
 
 from visualcloze_nb.data.image_modes import flatten, from_array
 from visualcloze_nb.errors import ImageError, ImageWarning
@@ -20,19 +21,9 @@ from visualcloze_nb.settings import TOKEN_PIXELS
 
 MAX_PIXELS = 64_000_000  # more than a phone's largest photograph; 192 MB as RGB
 MAX_BYTES = 128 * 2**20
-ORIENTATION = 0x0112  # the EXIF tag; its values 2 to 8 say how the camera was held
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 REFUSED = {"EPS", "WMF"}  # reading these starts another program, or the system's drawing interface
-LAYERED = {"PSD", "MPO"}  # "frames" here are layers, or a phone's preview: not worth a note
-HINTS = (  # what people pass by mistake, told by a piece of the first bytes
+LAYERED = {"PSD", "MPO"}  # their "frames" are layers, or a phone's preview: no warning
+HINTS = (  # common mistakes, recognised by a piece of the first bytes
     (b"<svg", "it is an SVG drawing: export it as PNG"),
     (b"<!doctype html", "it is a web page: download the image itself"),
     (b"<html", "it is a web page: download the image itself"),
@@ -42,27 +33,31 @@ HINTS = (  # what people pass by mistake, told by a piece of the first bytes
     (b"git-lfs", "it is a Git LFS pointer: run git lfs pull"),
 )
 
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | np.ndarray
 
-def to_rgb(image, *, where="image", max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES) -> Image.Image:
-    """Turn whatever holds an image into a new RGB image.
 
-    EXIF orientation is applied, also to a PIL image that still carries the tag. Alpha is laid on white, 16
-    bits become 8, of an animation the first frame is used (and an `ImageWarning` says so). Colour profiles are
-    ignored, as in diffusers.
+def to_rgb(
+    image: ImageSource, *, where: str = "image", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> Image.Image:
+    """Convert an image from any source to a new RGB image.
+
+    EXIF orientation is applied, also to a PIL image that still carries the tag. Alpha is laid on white, 16 bits become
+    8, and of an animation the first frame is used (with an `ImageWarning`). Colour profiles are ignored, as in
+    diffusers.
 
     Args:
-        image: a path (str or Path), the bytes of a file, a binary file object, a PIL image, or an array
-            of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): bool, uint8, uint16, other integers from 0 to
-            255, or floats from 0 to 1.
-        where: what error messages call it, such as `row 1, column 2`.
-        max_pixels: more pixels than this are refused before decoding.
-        max_bytes: longer files than this are refused before reading.
+        image: a path (str or Path), the bytes of a file, a binary file object, a PIL image, or an array of shape
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): bool, uint8, uint16, other integers from 0 to 255, or floats
+            from 0 to 1.
+        where: name of the image in messages, such as `row 1, column 2`.
+        max_pixels: an image with more pixels is refused before it is decoded.
+        max_bytes: a longer file is refused before it is read.
 
     Returns:
-        an image of mode RGB that shares nothing with `image`.
+        An image of mode RGB that shares no memory with `image`.
 
     Raises:
-        ImageError: for everything that is not a usable image, whatever its content.
+        ImageError: for everything that is not a usable image.
     """
     if isinstance(image, Image.Image):
         opened = image
@@ -70,10 +65,10 @@ def to_rgb(image, *, where="image", max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES) 
         opened = _open(_read_path(image, where, max_bytes), where)
     elif isinstance(image, (bytes, bytearray, memoryview)):
         opened = _open(_within(bytes(image), where, max_bytes), where)
+    elif isinstance(image, np.ndarray) or hasattr(image, "__array__"):
+        return from_array(image, where, max_pixels)
     elif hasattr(image, "read"):
         opened = _open(_read_file(image, where, max_bytes), where)
-    elif hasattr(image, "__array__"):
-        return from_array(image, where, max_pixels)
     else:
         kind = "None" if image is None else f"of type {type(image).__name__}"
         raise ImageError(f"{where} is {kind}, not an image: give a file, a PIL image or an array")
@@ -81,15 +76,15 @@ def to_rgb(image, *, where="image", max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES) 
 
 
 def fit_size(width: int, height: int, resolution: int, multiple: int = TOKEN_PIXELS) -> tuple[int, int]:
-    """Give the size at which the model sees an image: about `resolution`² pixels, aspect ratio kept.
+    """Compute an image's size in the model: about `resolution`² pixels at its own aspect ratio.
 
     Args:
-        width, height: of the image, pixels, 1 or more.
-        resolution: side of a square of the same area, pixels (384 or 512; 64 for the tiny model).
-        multiple: sides are cut down to a multiple of this (VAE factor 8 times patch 2), but not below it.
+        width, height: of the image in pixels, 1 or more.
+        resolution: side in pixels of a square of the same area (384 or 512; 64 for the tiny model).
+        multiple: sides are rounded down to a multiple of this, but not below it.
 
     Returns:
-        `(width, height)` in pixels, as in diffusers' `VisualClozeProcessor.preprocess_image`.
+        `(width, height)` in pixels, as diffusers' `VisualClozeProcessor.preprocess_image` computes it.
     """
     aspect = width / height
     new_height = int((resolution * resolution / aspect) ** 0.5)
@@ -98,15 +93,15 @@ def fit_size(width: int, height: int, resolution: int, multiple: int = TOKEN_PIX
 
 
 def resize_and_crop(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Scale an image to cover `width` x `height` and cut what sticks out, equally on both sides.
+    """Scale an image to cover `width` x `height` and crop it equally on both sides.
 
     Args:
         image: an RGB image.
-        width, height: of the result, pixels.
+        width, height: of the result in pixels.
 
     Returns:
-        what diffusers' `VaeImageProcessor` gives with `resize_mode="crop"` (Lanczos), pixel for pixel. Only a
-        image so long that the scaled one would have over `MAX_PIXELS` is cut before it is scaled.
+        The result of diffusers' `VaeImageProcessor` with `resize_mode="crop"` (Lanczos), pixel for pixel. Only an
+        image so long that its scaled version would have over `MAX_PIXELS` is cropped before it is scaled.
     """
     wide = width / height > image.width / image.height
     scaled_width = width if wide else image.width * height // image.height
@@ -132,7 +127,7 @@ def _within(data: bytes, where: str, max_bytes: int) -> bytes:
     return data
 
 
-def _read_path(path, where: str, max_bytes: int) -> bytes:
+def _read_path(path: str | os.PathLike[str], where: str, max_bytes: int) -> bytes:
     if isinstance(path, str) and path.startswith(("http://", "https://", "data:")):
         raise ImageError(f"{where} is an address, not a file: download the image first and give its path")
     try:
@@ -148,7 +143,7 @@ def _read_path(path, where: str, max_bytes: int) -> bytes:
         raise ImageError(f"{where}: {str(path)[:200]!r} cannot be read ({error})") from error
 
 
-def _read_file(file, where: str, max_bytes: int) -> bytes:
+def _read_file(file: IO[bytes], where: str, max_bytes: int) -> bytes:
     try:
         if hasattr(file, "seekable") and file.seekable():
             file.seek(0)
@@ -186,40 +181,41 @@ def _decode(opened: Image.Image, where: str, max_pixels: int) -> Image.Image:
             f"{where} is {width} x {height}, {width * height / 1e6:.0f} million pixels, over the limit of "
             f"{max_pixels / 1e6:.0f} million: save a smaller version"
         )
-    notes = []
+    notes: list[str] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             opened.load()
             frames = _frames(opened)
-            orientation = _orientation(opened)
             result = flatten(opened, notes)
+            result.info.clear()
+            _turn_upright(result, opened)
     except ImageError as error:
         raise ImageError(f"{where} {error}") from error
     except Exception as error:
         kind = f"{opened.format} file" if opened.format else f"image of mode {opened.mode}"
         raise ImageError(f"{where}: this {kind} is damaged or cut off ({error}): save it again") from error
-    if result.width * result.height > max_pixels:  # a few formats tell their true size only now
+    if result.width * result.height > max_pixels:  # a few formats know their size only after decoding
         raise ImageError(f"{where} is {result.width} x {result.height}, too many pixels: save it smaller")
     if frames > 1:
         notes.append(f"holds {frames} frames: the first is used")
     for note in notes:
         warnings.warn(f"{where} {note}", ImageWarning, stacklevel=3)
-    result.info.clear()  # the orientation must not be applied again when this image comes back
-    return result.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else result
+    return result
 
 
 def _frames(opened: Image.Image) -> int:
     try:
         if opened.format in LAYERED or not getattr(opened, "is_animated", False):
             return 1
-        return opened.n_frames
-    except Exception:  # a later frame is broken: the first one is there, and is all we use
+        return getattr(opened, "n_frames", 1)
+    except Exception:  # a later frame is broken; only the first one is used
         return 1
 
 
-def _orientation(opened: Image.Image) -> int | None:
+def _turn_upright(image: Image.Image, opened: Image.Image) -> None:
     try:
-        return opened.getexif().get(ORIENTATION)
-    except Exception:  # broken EXIF beside a sound image: use it as it lies
-        return None
+        image.getexif()[ExifTags.Base.Orientation] = opened.getexif().get(ExifTags.Base.Orientation, 1)
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # broken EXIF beside a sound image, which is used as stored
+        pass

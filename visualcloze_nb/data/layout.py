@@ -1,7 +1,7 @@
-"""The geometry of a grid: how cells of pixels become one row of tokens.
+"""Geometry of a grid: how cells of pixels become one sequence of tokens.
 
-The images of a row lie side by side in one strip. A strip is cut into squares, 16 pixels wide (the VAE
-shrinks by 8, FLUX packs 2 x 2 latent pixels), read line by line; the strips follow each other top to bottom.
+The images of a row lie side by side in one strip. A strip is cut into squares of 16 x 16 pixels (the VAE encodes 8 x 8
+pixels as one latent, FLUX packs 2 x 2 latents), read line by line; the strips follow each other from top to bottom.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from visualcloze_nb.settings import TOKEN_PIXELS
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the cells of a grid lie when a model of one resolution sees it.
+    """Sizes and token positions of a grid's cells at one model's resolution.
 
     Attributes:
         sizes: (width, height) in pixels of each cell, one pair a row.
-        n_cols: cells in a row.
+        n_cols: number of columns.
         targets: 0-based columns of the targets in the last row.
         multiple: pixels along one side of a token.
     """
@@ -47,7 +47,7 @@ class Layout:
 
     @property
     def row_slices(self) -> list[slice]:
-        """Where each row's tokens lie among all L."""
+        """Slices of the rows in the sequence of all L tokens."""
         ends = np.cumsum([0, *self.tokens]).tolist()
         return [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
 
@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def cells(self) -> np.ndarray:
-        """The cell that each token belongs to, int (L, 2): row and column, both from 0."""
+        """Row and column of the cell that each token belongs to, from 0, int (L, 2)."""
         ids = self.ids.astype(int)
         across = np.array([width // self.multiple for width, _ in self.sizes])
         rows = ids[:, 0] - 1
@@ -70,12 +70,12 @@ class Layout:
 
     @property
     def target_tokens(self) -> np.ndarray:
-        """True for the tokens that are to be filled in, bool (L,)."""
+        """True for the tokens of the targets, bool (L,)."""
         rows, cols = self.cells.T
         return (rows == len(self.sizes) - 1) & np.isin(cols, self.targets)
 
     def target_box(self, col: int) -> tuple[int, int, int, int]:
-        """Say where a cell lies in the last row's strip.
+        """Compute the box of a cell in the last row's strip.
 
         Args:
             col: 0-based column.

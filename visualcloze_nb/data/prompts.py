@@ -1,7 +1,7 @@
-"""The three texts a VisualCloze grid is given: layout, task and content.
+"""The three texts of a grid: layout, task and content.
 
-The model reads one string: where the images lie (layout), what a row does (task), and, if you like, what
-the missing image shows (content). The wording is fixed by how the released models were trained.
+The model reads one string: the arrangement of the images (layout), what a row does (task), and optionally what the
+target shows (content). The wording is that of the released models' training (VisualCloze, arXiv 2504.07960).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ CONTENT_LEAD = "The last image of the last row depicts:"
 
 
 def layout_prompt(rows: int, cols: int) -> str:
-    """Say how many images lie where.
+    """Write the layout text: how many rows, columns and images there are.
 
     Args:
         rows: rows of the grid, 1 or more, the query row included.
         cols: columns of the grid, 1 or more.
 
     Returns:
-        the sentence diffusers writes for the same grid. (diffusers 0.42.1 wraps it in a one-element tuple, so
+        The sentence that diffusers writes for the same grid. (diffusers 0.42.1 wraps it in a one-element tuple, so
         its encoders read brackets and quotes as well; ours read the sentence.)
     """
     return f"A grid layout with {rows} rows and {cols} columns, displaying {rows * cols} images arranged side by side."
@@ -53,14 +53,14 @@ def column_prompt(columns: Sequence[str], targets: Sequence[int]) -> str:
         targets: 0-based columns of the targets; at least one. `[IMAGE1]` in the text is column 0.
 
     Returns:
-        the prompt; the targets are named first, then, if there are any, the other columns.
+        The prompt: first the targets, then the other columns if there are any.
 
     Raises:
         ValueError: if there is no target or a target is not a column.
     """
     targets = list(targets)
     if not targets:
-        raise ValueError("a task needs at least one output: name the column that is to be made")
+        raise ValueError("a task needs at least one output: name the column to be filled")
     for target in targets:
         if not 0 <= target < len(columns):
             raise ValueError(f"target column {target} does not exist: columns are 0 to {len(columns) - 1}")
@@ -74,17 +74,17 @@ def column_prompt(columns: Sequence[str], targets: Sequence[int]) -> str:
 
 
 def full_prompt(rows: int, cols: int, task: str | None, content: str | None) -> str:
-    """Join the three texts as diffusers does: this is what both text encoders read in stage 1.
+    """Join the three texts as diffusers does: what both text encoders read in stage 1.
 
     Args:
-        rows: rows of the grid.
-        cols: columns of the grid.
+        rows: rows of the grid, 1 or more.
+        cols: columns of the grid, 1 or more.
         task: what a row does; None counts as "".
-        content: what the target shows. None leaves the sentence out; "" keeps its empty beginning, as stock
-            diffusers does and the documented edge example relies on.
+        content: what the target shows. None leaves the sentence out; "" keeps its beginning, as stock diffusers
+            does and the documented edge example relies on.
 
     Returns:
-        the layout, task and content texts, parted by single spaces, without space at the ends.
+        The layout, task and content texts with one space between, stripped.
     """
     ending = "" if content is None else f"{CONTENT_LEAD} {content}"
     return f"{layout_prompt(rows, cols)} {task or ''} {ending}".strip()
