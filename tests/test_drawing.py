@@ -44,7 +44,7 @@ def grid():
 
 @pytest.fixture
 def result(grid):
-    return Result([C], [B], grid, model="tiny", seed=0)
+    return Result([C], [B], grid, model="tiny")
 
 
 def drawn(figure):

@@ -1,4 +1,4 @@
-"""The builder's controls: each does its work, and none loses an error. What a browser shows is in tests/browser."""
+"""The builder's controls: each works, and none loses an error. The browser's side is tested in tests/browser."""
 
 import io
 import subprocess
@@ -13,8 +13,8 @@ from PIL import Image
 from test_widgets_state import grids
 
 from visualcloze_nb import Grid
-from visualcloze_nb.widgets import GridBuilder, gallery, static_page
-from visualcloze_nb.widgets.error_output import Guard
+from visualcloze_nb.widgets import GridBuilder, gallery, notebook_output
+from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.grid_view import SENT_BYTES
 
 
@@ -68,44 +68,45 @@ def test_the_builder_gives_back_its_grid_and_its_code_makes_it(grid):
 # No error is lost ------------------------------------------------------------------------------------------
 
 
-def set_off(wire):
+def trigger(connection):
     """Do to a widget what the browser does."""
-    widget = wire.widget
-    if wire.event == "click":
+    widget = connection.widget
+    if connection.event == "click":
         widget.click()
-    elif wire.event == "msg":
+    elif connection.event == "msg":
         widget._handle_custom_msg({"kind": "swap", "row": 0, "col": 0}, [])
     else:
-        old = getattr(widget, wire.event)
-        widget.notify_change({"name": wire.event, "old": old, "new": old, "owner": widget, "type": "change"})
+        old = getattr(widget, connection.event)
+        widget.notify_change({"name": connection.event, "old": old, "new": old, "owner": widget, "type": "change"})
 
 
 def test_an_error_in_any_handler_is_shown(builder):
-    """Each handler in turn is made to fail, and set off through its own widget."""
-    wires = builder.guard.wires
-    assert len(wires) > 25 and len({wire.name for wire in wires}) == len(wires)
-    for wire in wires:
-        builder.guard.clear()
+    """Each handler in turn is made to fail, and triggered through its own widget."""
+    connections = builder.errors.connections
+    assert len(connections) > 25 and len({connection.name for connection in connections}) == len(connections)
+    for connection in connections:
+        builder.errors.clear()
 
-        def fail(*args, name=wire.name):
+        def fail(*args, name=connection.name):
             raise RuntimeError(f"<boom> in {name}")
 
-        builder.guard.handlers[wire.name] = fail
-        set_off(wire)
-        shown = builder.guard.message.value
-        assert f"&lt;boom&gt; in {wire.name}" in shown and 'role="alert"' in shown, wire.name
+        builder.errors.handlers[connection.name] = fail
+        trigger(connection)
+        shown = builder.errors.message.value
+        assert f"&lt;boom&gt; in {connection.name}" in shown and 'role="alert"' in shown, connection.name
         assert "RuntimeError" in shown and "<pre>" in shown, "the traceback is there to be opened"
 
 
-def test_every_control_is_wired(builder):
-    """A control that nothing hears would be an error of its own."""
-    wired = {id(wire.widget) for wire in builder.guard.wires}
+def test_every_control_is_connected(builder):
+    """Each control has a handler, or is read when a button is clicked."""
+    connected = {id(connection.widget) for connection in builder.errors.connections}
     controls = [widget for widget in everything(builder.box) if hasattr(widget, "disabled")]
-    asked_later = {builder.ready, builder.scene, builder.examples, builder.kind, builder.toy_scene, builder.other}
-    asked_later |= {builder.panel.seed}
+    form = builder.cell_form
+    read_later = {builder.gallery, builder.scene, builder.examples, form.kind, form.toy_scene, form.other}
+    read_later |= {builder.panel.seed}
     assert len(controls) > 25
     for control in controls:
-        assert id(control) in wired or control in asked_later, f"{control.description} does nothing"
+        assert id(control) in connected or control in read_later, f"{control.description} does nothing"
 
 
 def everything(box):
@@ -116,34 +117,34 @@ def everything(box):
 
 def test_our_refusals_are_shown_in_their_words_without_a_traceback(builder):
     builder.state.select(0, 0)
-    builder.moves["left"].click()
-    assert "row 1, column 1 is at the edge" in builder.guard.message.value
-    assert "<pre>" not in builder.guard.message.value
+    builder.cell_form.moves["left"].click()
+    assert "row 1, column 1 is at the edge" in builder.errors.message.value
+    assert "<pre>" not in builder.errors.message.value
 
 
 def test_warnings_are_shown_too(builder):
     def warn(*_):
         warnings.warn("only <half> of it is used", stacklevel=1)
 
-    builder.guard.handlers["undo"] = warn
-    builder.undo.click()
-    assert "only &lt;half&gt; of it is used" in builder.guard.message.value
+    builder.errors.handlers["undo"] = warn
+    builder.buttons["Undo"].click()
+    assert "only &lt;half&gt; of it is used" in builder.errors.message.value
 
 
 def test_choosing_a_cell_does_not_take_a_message_away(builder):
-    builder.guard.say("read me")
-    builder.which.value = (1, 0)
-    assert "read me" in builder.guard.message.value and builder.state.selected == (1, 0)
-    builder.more_rows.click()
-    assert "read me" not in builder.guard.message.value
+    builder.errors.show_text("read me")
+    builder.cell_form.which.value = (1, 0)
+    assert "read me" in builder.errors.message.value and builder.state.selected == (1, 0)
+    builder.buttons["Add row"].click()
+    assert "read me" not in builder.errors.message.value
 
 
-def test_a_guard_that_changes_widgets_sets_off_nothing():
+def test_changing_a_muted_widget_calls_no_handler():
     import ipywidgets
 
-    guard, box, heard = Guard(), ipywidgets.Text(), []
-    guard.wire("text", box, "value", heard.append)
-    with guard.quietly():
+    errors, box, heard = ErrorOutput(), ipywidgets.Text(), []
+    errors.connect("text", box, "value", heard.append)
+    with errors.muted():
         box.value = "ours"
     box.value = "theirs"
     assert heard == ["theirs"]
@@ -153,84 +154,86 @@ def test_a_guard_that_changes_widgets_sets_off_nothing():
 
 
 def test_rows_and_columns_come_and_go(builder):
-    builder.more_rows.click()
-    builder.more_cols.click()
-    assert (builder.state.n_rows, builder.state.n_cols) == (3, 3) and len(builder.names) == 3
+    builder.buttons["Add row"].click()
+    builder.buttons["Add column"].click()
+    assert (builder.state.n_rows, builder.state.n_cols) == (3, 3) and len(builder.prompt_form.names) == 3
     for _ in range(3):
-        builder.more_rows.click()
-    assert builder.state.n_rows == 5 and builder.more_rows.disabled and not builder.fewer_rows.disabled
+        builder.buttons["Add row"].click()
+    assert (
+        builder.state.n_rows == 5 and builder.buttons["Add row"].disabled and not builder.buttons["Remove row"].disabled
+    )
     for _ in range(4):
-        builder.fewer_rows.click()
-    assert builder.state.n_rows == 1 and builder.fewer_rows.disabled
-    assert builder.guard.message.value == ""
+        builder.buttons["Remove row"].click()
+    assert builder.state.n_rows == 1 and builder.buttons["Remove row"].disabled
+    assert builder.errors.message.value == ""
 
 
 def test_a_target_is_marked_and_unmarked(builder):
     builder.state.select(1, 0)
-    assert not builder.is_target.disabled
-    builder.is_target.value = True
+    assert not builder.cell_form.is_target.disabled
+    builder.cell_form.is_target.value = True
     assert builder.state.draft.targets == {0, 1}
-    builder.is_target.value = False
+    builder.cell_form.is_target.value = False
     assert builder.grid.targets == (1,)
     builder.state.select(0, 0)
-    assert builder.is_target.disabled and not builder.is_target.value
+    assert builder.cell_form.is_target.disabled and not builder.cell_form.is_target.value
 
 
 def test_cells_are_swapped_moved_and_emptied(builder):
     first, second = builder.state.draft.rows[0]
     builder.state.select(0, 0)
-    builder.moves["right"].click()
+    builder.cell_form.moves["right"].click()
     assert builder.state.draft.rows[0] == (second, first) and builder.state.selected == (0, 1)
-    builder.other.value = (0, 0)
-    builder.swap.click()
+    builder.cell_form.other.value = (0, 0)
+    builder.cell_form.swap.click()
     assert builder.state.draft.rows[0] == (first, second)
-    builder.clear.click()
+    builder.cell_form.clear.click()
     assert builder.state.problems == {(0, 1): "row 1, column 2 is empty: put an image in"}
-    builder.undo.click()
+    builder.buttons["Undo"].click()
     assert not builder.state.problems
-    builder.redo.click()
+    builder.buttons["Redo"].click()
     assert builder.state.problems
 
 
 def test_swap_without_a_partner_is_said(builder):
-    builder.other.value = None
-    builder.swap.click()
-    assert 'role="alert"' in builder.guard.message.value and "choose the other cell" in builder.guard.message.value
+    builder.cell_form.other.value = None
+    builder.cell_form.swap.click()
+    assert 'role="alert"' in builder.errors.message.value and "choose the other cell" in builder.errors.message.value
 
 
 def test_texts(builder):
-    for text, name in zip(builder.names, ("an image", "a depth map"), strict=True):
+    for text, name in zip(builder.prompt_form.names, ("an image", "a depth map"), strict=True):
         text.value = name
-    assert "[IMAGE2] a depth map based on [IMAGE1] an image" in builder.grid.task and builder.task.disabled
-    builder.by_names.value = False
-    builder.task.value = "by hand"
-    assert builder.grid.task == "by hand" and not builder.task.disabled
-    builder.by_names.value = True
+    assert "[IMAGE2] a depth map based on [IMAGE1] an image" in builder.grid.task and builder.prompt_form.task.disabled
+    builder.prompt_form.from_names.value = False
+    builder.prompt_form.task.value = "by hand"
+    assert builder.grid.task == "by hand" and not builder.prompt_form.task.disabled
+    builder.prompt_form.from_names.value = True
     assert "[IMAGE2]" in builder.grid.task
     assert builder.grid.content is None
-    builder.with_content.value = True
-    builder.content.value = "a cat"
+    builder.prompt_form.with_content.value = True
+    builder.prompt_form.content.value = "a cat"
     assert builder.grid.content == "a cat"
-    builder.with_content.value = False
+    builder.prompt_form.with_content.value = False
     assert builder.grid.content is None
 
 
 def test_layout_prompt_tokens_and_seconds_are_live(builder):
     assert "3 rows" not in builder.facts.value and "✓ Ready to run." in builder.facts.value
-    assert "64 image tokens, in stage 2 144" in builder.panel.facts.value and "About" in builder.panel.facts.value
-    builder.more_rows.click()
+    assert "64 image tokens, in stage 2 144" in builder.panel.estimate.value and "About" in builder.panel.estimate.value
+    builder.buttons["Add row"].click()
     assert "with 3 rows and 2 columns" in builder.facts.value
     assert "Not ready: row 2, column 1 is empty" in builder.facts.value
-    assert "once the grid is complete" in builder.panel.facts.value
+    assert "once the grid is complete" in builder.panel.estimate.value
 
 
 def test_a_file_is_put_into_the_chosen_cell():
     builder = GridBuilder(drag_and_drop=False)
     builder.state.select(1, 1)
-    builder.file.value = upload("cat.png", png(noise_image(30, 20)))
+    builder.cell_form.file.value = upload("cat.png", png(noise_image(30, 20)))
     cell = builder.state.draft.rows[1][1]
-    assert cell.image.size == (30, 20) and cell.note == "cat.png, 30 x 20" and builder.guard.message.value == ""
-    assert builder.file.value == ()
+    assert cell.image.size == (30, 20) and cell.note == "cat.png, 30 x 20" and builder.errors.message.value == ""
+    assert builder.cell_form.file.value == ()
     shown = builder.cells._cells[1, 1][0].value
     assert 'alt="row 2, column 2: cat.png, 30 x 20"' in shown and "data:image/png;base64" in shown
 
@@ -241,10 +244,10 @@ def test_a_file_is_put_into_the_chosen_cell():
 def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
     builder = GridBuilder(drag_and_drop=False)
     builder.state.select(0, 1)
-    builder.file.value = upload("bad.png", data)
-    assert said in builder.state.refused[0, 1] and said in builder.guard.message.value
+    builder.cell_form.file.value = upload("bad.png", data)
+    assert said in builder.state.refused[0, 1] and said in builder.errors.message.value
     assert said in builder.cells._cells[0, 1][0].value and 'role="alert"' in builder.cells._cells[0, 1][0].value
-    assert said not in builder.cells._cells[0, 0][0].value and said in builder.heading.value
+    assert said not in builder.cells._cells[0, 0][0].value and said in builder.cell_form.heading.value
     assert builder.state.draft.rows[0][1].image is None and not builder.state.can_undo
 
 
@@ -252,8 +255,8 @@ def test_a_gif_s_first_frame_is_used_and_that_is_said():
     builder, data = GridBuilder(drag_and_drop=False), io.BytesIO()
     frames = [noise_image(9, 9, seed=n) for n in range(3)]
     frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
-    builder.file.value = upload("moving.gif", data.getvalue())
-    assert "holds 3 frames: the first is used" in builder.guard.message.value
+    builder.cell_form.file.value = upload("moving.gif", data.getvalue())
+    assert "holds 3 frames: the first is used" in builder.errors.message.value
 
 
 # Drag and drop ---------------------------------------------------------------------------------------------
@@ -281,7 +284,7 @@ def test_dropped_files_that_cannot_be_used_are_refused_at_their_cell():
     send(kind="refuse", row=1, col=0, name="huge.tif", why="is 61 MB, over the limit of 50 MB: save a smaller version")
     assert builder.cells.box.cells[1][0]["problem"].startswith("row 2, column 1: huge.tif is 61 MB")
     send([bytes(1_000_001)], kind="put", row=1, col=1, name="y.png", **{"from": None})
-    assert "over the limit of a million" in builder.guard.message.value and SENT_BYTES < 1_000_000
+    assert "over the limit of a million" in builder.errors.message.value and SENT_BYTES < 1_000_000
 
 
 def test_cells_are_dragged_marked_and_emptied():
@@ -294,33 +297,27 @@ def test_cells_are_dragged_marked_and_emptied():
     send(kind="mark", row=1, col=2)
     assert builder.state.draft.targets == {1}
     send(kind="mark", row=0, col=0)
-    assert "only the last row has targets" in builder.guard.message.value
+    assert "only the last row has targets" in builder.errors.message.value
     send(kind="clear", row=0, col=2)
     assert "row 1, column 3 is empty" in builder.state.problem
     send(kind="undo", row=0, col=0)
     assert (0, 2) not in builder.state.problems
     send(kind="dance", row=0, col=0)
-    assert "dance" in builder.guard.message.value
+    assert "dance" in builder.errors.message.value
     send(kind="swap")
-    assert "KeyError" in builder.guard.message.value
+    assert "KeyError" in builder.errors.message.value
 
 
 def test_choosing_a_cell_in_the_browser_moves_the_form():
     builder, _ = drop()
     builder.cells.box.selected = [1, 2]
-    assert builder.state.selected == (1, 2) and "row 2, column 3 (target)" in builder.heading.value
+    assert builder.state.selected == (1, 2) and "row 2, column 3 (target)" in builder.cell_form.heading.value
 
 
-def test_without_anywidget_the_plain_form_is_there(monkeypatch):
-    from visualcloze_nb.widgets import grid_view as module
-
-    module.widget_class.cache_clear()
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    builder = GridBuilder(Grid(rows()))
-    assert not builder.cells.takes_files and builder.file in list(everything(builder.box))
-    with pytest.raises(ImportError):
-        GridBuilder(drag_and_drop=True)
-    module.widget_class.cache_clear()
+def test_the_plain_form_takes_files_by_upload_and_the_other_by_drop():
+    plain, dropped = (GridBuilder(Grid(rows()), drag_and_drop=drag) for drag in (False, True))
+    assert plain.cell_form.file in list(everything(plain.box)) and not plain.cells.takes_files
+    assert dropped.cell_form.file not in list(everything(dropped.box)) and dropped.cells.takes_files
 
 
 def test_the_files_of_the_front_end_are_part_of_the_package():
@@ -334,29 +331,27 @@ def test_the_files_of_the_front_end_are_part_of_the_package():
 # The toy world ---------------------------------------------------------------------------------------------
 
 
-def test_the_toy_world_has_every_kind_and_family():
-    from visualcloze_nb.toyworld import KINDS, words
+def test_the_gallery_has_real_kinds_and_every_family_of_the_paper():
+    from visualcloze_nb.toyworld import words
 
     for kind in gallery.KINDS:
         words(kind)
-    families = {kind.partition(" ")[0] for kind in KINDS}
-    assert {kind.partition(" ")[0] for kind in gallery.KINDS} == families
     of_the_paper = {"Conditional generation", "Dense prediction", "Restoration", "Style transfer", "Subject extraction"}
     of_the_paper |= {"Reference to image", "Reverse generation", "Several targets", "Unseen task"}
     of_the_paper |= {f"Conditional generation with {more}" for more in ("a subject", "a style", "subject and style")}
     of_the_paper |= {"Editing, background kept", "Editing with a reference", "Restoration with a reference"}
     of_the_paper |= {"Style transfer with a condition", "Relighting"}
-    assert {ready.family for ready in gallery.GALLERY} == of_the_paper
-    practised = [ready for ready in gallery.GALLERY if gallery.practised(ready)]
-    assert 10 <= len(practised) < len(gallery.GALLERY)
+    assert {task.family for task in gallery.GALLERY} == of_the_paper
+    trained = [task for task in gallery.GALLERY if gallery.trained_on(task)]
+    assert 10 <= len(trained) < len(gallery.GALLERY)
 
 
-@pytest.mark.parametrize("ready", gallery.GALLERY, ids=lambda ready: ready.label)
-def test_a_ready_task_opens_as_a_grid_whose_code_makes_it(ready, builder):
-    builder.ready.value = ready
+@pytest.mark.parametrize("task", gallery.GALLERY, ids=lambda task: task.label)
+def test_an_example_task_opens_as_a_grid_whose_code_makes_it(task, builder):
+    builder.gallery.value = task
     builder.scene.value, builder.examples.value = 3, 1
-    builder.open.click()
-    assert 'role="status"' in builder.guard.message.value and ready.label in builder.guard.message.value
+    builder.buttons["Open task"].click()
+    assert 'role="status"' in builder.errors.message.value and task.label in builder.errors.message.value
     assert builder.state.selected == (1, builder.grid.targets[0])
     text = builder.code()
     assert "base64" not in text and "sample(" in text
@@ -364,7 +359,7 @@ def test_a_ready_task_opens_as_a_grid_whose_code_makes_it(ready, builder):
     exec(text, namespace)
     assert namespace["grid"] == builder.grid
     for target in builder.grid.targets:
-        builder.state.mark(target, False)  # the answers lie under the targets
+        builder.state.mark(target, False)  # the ground truth lies under the targets
     exec(builder.code(), namespace)
     assert namespace["grid"] == builder.grid and not builder.grid.targets
 
@@ -373,9 +368,9 @@ def test_a_ready_task_opens_as_a_grid_whose_code_makes_it(ready, builder):
 def test_a_toy_image_is_put_and_made_again_by_the_code(kind):
     builder = GridBuilder(Grid(rows()), drag_and_drop=False)
     builder.state.select(0, 1)
-    builder.kind.value, builder.toy_scene.value = kind, 7
-    builder.put_toy.click()
-    assert builder.guard.message.value == "" and builder.state.draft.rows[0][1].note.startswith(f"toy world, {kind}")
+    builder.cell_form.kind.value, builder.cell_form.toy_scene.value = kind, 7
+    builder.cell_form.put_toy.click()
+    assert builder.errors.message.value == "" and builder.state.draft.rows[0][1].note.startswith(f"toy world, {kind}")
     text = builder.code()
     assert f"toy_image({kind!r}, 7)" in text
     namespace = {}
@@ -384,12 +379,12 @@ def test_a_toy_image_is_put_and_made_again_by_the_code(kind):
 
 
 def test_show_code(builder):
-    builder.show_code.click()
+    builder.buttons["Show the Python"].click()
     assert "base64.b64decode" in builder.python.value or "Too long" in builder.python.value
     builder.state.clear(0, 0)
     assert builder.python.value == "", "code of another grid does not stay"
-    builder.show_code.click()
-    assert "row 1, column 1 is empty" in builder.guard.message.value
+    builder.buttons["Show the Python"].click()
+    assert "row 1, column 1 is empty" in builder.errors.message.value
 
 
 # On the page -----------------------------------------------------------------------------------------------
@@ -429,25 +424,25 @@ def test_a_static_image_comes_first_and_is_kept_up_to_date(builder, monkeypatch)
 
 
 def test_static_mode_shows_the_image_alone(builder, monkeypatch):
-    monkeypatch.setenv(static_page.STATIC, "1")
+    monkeypatch.setenv(notebook_output.STATIC, "1")
     assert len(shown_by(builder, monkeypatch)) == 1
 
 
 def test_an_unfinished_grid_has_an_image_too():
-    shown = GridBuilder()._shown()
+    shown = GridBuilder().still()
     assert shown.image.width > 200 and "row 1, column 1: empty" in shown.alt
 
 
 def test_images_for_the_browser_are_small():
     for size in ((4000, 3000), (64, 64), (5000, 3)):
-        data, kind = static_page.thumb(noise_image(*size))
-        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= static_page.THUMB
+        data, kind = notebook_output.thumbnail(noise_image(*size))
+        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= notebook_output.THUMBNAIL
         assert kind == f"image/{Image.open(io.BytesIO(data)).format.lower()}"
 
 
 def test_what_readers_write_is_not_run_as_html():
     builder = GridBuilder(Grid(rows(), task="<b>", content="<i>"), drag_and_drop=False)
     builder.state.select(0, 0)
-    builder.file.value = upload("<img onerror=x>.png", png(noise_image()))
+    builder.cell_form.file.value = upload("<img onerror=x>.png", png(noise_image()))
     values = [widget.value for widget in everything(builder.box) if hasattr(widget, "value")]
     assert not any("<img onerror" in value for value in values if isinstance(value, str))

@@ -9,16 +9,17 @@ from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
 
 from visualcloze_nb import Grid
+from visualcloze_nb.data.grid import grey_out
 from visualcloze_nb.widgets import (
     GreyOutExplorer,
     GridBuilder,
     RunPanel,
     StepExplorer,
     StrengthExplorer,
+    notebook_output,
     run_estimate,
-    static_page,
 )
-from visualcloze_nb.widgets.explorers import Moment, difference, grey_out, moments_of
+from visualcloze_nb.widgets.explorers import DecodedStep, decode_steps, difference
 
 
 @pytest.fixture
@@ -40,24 +41,24 @@ def pixels(images):
 
 def test_a_run_gives_what_fill_gives_and_watching_changes_nothing(grid, random_pipe):
     panel = panel_of(grid, random_pipe, seed=3, strength=0.6)
-    panel.start.click()
+    panel.buttons["Run"].click()
     panel.wait(60)
     expected = random_pipe.fill(grid, seed=3, steps=4, strength=0.6, progress=False)
     assert pixels(panel.result.images) == pixels(expected.images)
     assert pixels(panel.result.stage1) == pixels(expected.stage1)
-    assert panel.guard.message.value == "" and "Done in" in panel.status.value
-    assert panel.bar.value == panel.bar.max == 4 + 2 * 3
-    assert not panel.start.disabled and panel.cancel.disabled
+    assert panel.errors.message.value == "" and "Done in" in panel.status.value
+    assert panel.progress.value == panel.progress.max == 4 + 2 * 3
+    assert not panel.buttons["Run"].disabled and panel.buttons["Cancel"].disabled
     assert not random_pipe.transformer._forward_hooks and not random_pipe.transformer._forward_pre_hooks
 
 
-def test_the_guesses_are_those_of_the_laid_open_run(grid, random_pipe, monkeypatch):
+def test_previews_are_the_x0_predictions_of_the_steps(grid, random_pipe, monkeypatch):
     from visualcloze_nb.widgets import forward_hooks
 
     monkeypatch.setattr(forward_hooks, "SHARE", 1.0)  # show every step
     seen = []
     panel = panel_of(grid, random_pipe, seed=3, strength=0.6)
-    panel.on_guess = lambda number, shown: seen.append((number, np.asarray(shown)))
+    panel.on_preview = lambda number, shown: seen.append((number, np.asarray(shown)))
     panel.run()
     panel.wait(60)
     expected = []
@@ -67,12 +68,12 @@ def test_the_guesses_are_those_of_the_laid_open_run(grid, random_pipe, monkeypat
     assert [number for number, _ in seen] == [number for number, _ in expected] == [0, 1] * 4 + [0] * 3 + [1] * 3
     for (_, one), (_, other) in zip(seen, expected, strict=True):
         assert one.shape == other.shape and np.abs(one.astype(int) - other).max() <= 2
-    assert len({one.tobytes() for _, one in seen}) > 8, "the guess forms"
+    assert len({one.tobytes() for _, one in seen}) > 8, "the prediction changes"
 
 
 @pytest.mark.parametrize("times, size", [(1.0, (32, 32)), (2.0, (64, 64)), (4.0, (128, 128))])
 def test_size_and_draft(times, size, grid, random_pipe):
-    panel = panel_of(grid, random_pipe, steps=2, times=times)
+    panel = panel_of(grid, random_pipe, steps=2, upscaling=times)
     panel.run()
     panel.wait(60)
     assert panel.result.image.size == size
@@ -80,7 +81,7 @@ def test_size_and_draft(times, size, grid, random_pipe):
     assert panel.steps.disabled and panel.settings["strength"] == 0
     panel.run()
     panel.wait(60)
-    assert panel.result.image.size == (32, 32) and panel.result.settings["steps"] == 10
+    assert panel.result.image.size == (32, 32) and panel.result.settings.steps == 10
 
 
 def test_cancel_is_heard_within_a_step(grid):
@@ -97,13 +98,13 @@ def test_cancel_is_heard_within_a_step(grid):
     panel, ended = panel_of(grid, pipe, steps=50), []
     panel.on_end = lambda: ended.append(panel.status.value)
     panel.run()
-    assert entered.wait(20) and panel.running and panel.start.disabled and not panel.cancel.disabled
-    panel.cancel.click()
+    assert entered.wait(20) and panel.running and panel.buttons["Run"].disabled and not panel.buttons["Cancel"].disabled
+    panel.buttons["Cancel"].click()
     go_on.set()
     panel.wait(20)
     assert not panel.running and after == [], "the next block was not begun"
-    assert "Cancelled" in panel.status.value and panel.result is None and panel.guard.message.value == ""
-    assert not panel.start.disabled and panel.cancel.disabled and "Cancelled" in ended[0]
+    assert "Cancelled" in panel.status.value and panel.result is None and panel.errors.message.value == ""
+    assert not panel.buttons["Run"].disabled and panel.buttons["Cancel"].disabled and "Cancelled" in ended[0]
     panel.steps.value = 2
     panel.run()
     panel.wait(60)
@@ -112,59 +113,59 @@ def test_cancel_is_heard_within_a_step(grid):
 
 def test_an_error_in_the_thread_is_shown_and_the_panel_can_be_used_again(grid, random_pipe):
     panel = panel_of(grid, "no/such-model-anywhere")
-    panel.start.click()
+    panel.buttons["Run"].click()
     panel.wait(60)
-    assert 'role="alert"' in panel.guard.message.value and "no/such-model-anywhere" in panel.guard.message.value
-    assert "Failed" in panel.status.value and not panel.start.disabled
-    panel.pipe = random_pipe
-    panel.on_guess = lambda *_: 1 / 0
-    panel.start.click()
+    assert 'role="alert"' in panel.errors.message.value and "no/such-model-anywhere" in panel.errors.message.value
+    assert "Failed" in panel.status.value and not panel.buttons["Run"].disabled
+    panel._run.pipe = random_pipe
+    panel.on_preview = lambda *_: 1 / 0
+    panel.buttons["Run"].click()
     panel.wait(60)
-    assert "ZeroDivisionError" in panel.guard.message.value
-    panel.on_guess, panel.on_result = None, lambda _: {}["lost"]
-    panel.start.click()
+    assert "ZeroDivisionError" in panel.errors.message.value
+    panel.on_preview, panel.on_result = None, lambda _: {}["lost"]
+    panel.buttons["Run"].click()
     panel.wait(60)
-    assert "KeyError" in panel.guard.message.value and not panel.start.disabled
+    assert "KeyError" in panel.errors.message.value and not panel.buttons["Run"].disabled
 
 
 def test_a_second_run_and_a_grid_without_target_are_refused(grid, random_pipe):
     panel = panel_of(grid.completed([noise_image()] * 2), random_pipe)
-    panel.start.click()
-    assert "has no empty cell to fill" in panel.guard.message.value and not panel.running
+    panel.buttons["Run"].click()
+    assert "has no empty cell to fill" in panel.errors.message.value and not panel.running
     pipe, entered, go_on = build_random_pipe(), threading.Event(), threading.Event()
     pipe.transformer.register_forward_pre_hook(lambda *_: (entered.set(), go_on.wait(20))[:0] or None)
     one, other = panel_of(grid, pipe), panel_of(grid, pipe)
-    one.start.click()
+    one.buttons["Run"].click()
     assert entered.wait(20)
     for panel in (one, other):
-        panel.start.click()
-        assert "a run is under way" in panel.guard.message.value
-        assert one.running and one.start.disabled
-    one.cancel.click()
+        panel.buttons["Run"].click()
+        assert "a run is under way" in panel.errors.message.value
+        assert one.running and one.buttons["Run"].disabled
+    one.buttons["Cancel"].click()
     go_on.set()
     one.wait(20)
 
 
-def test_the_outlook_counts_what_is_done_and_learns_its_pace(grid, random_pipe, monkeypatch):
+def test_the_estimate_counts_what_is_done_and_measures_the_speed(grid, random_pipe, monkeypatch):
     monkeypatch.setattr(run_estimate, "_measured", {})
     panel = panel_of(grid, random_pipe, steps=10, strength=0.5)
-    ahead = panel.work(grid)
+    ahead = panel.run_cost(grid)
     assert (ahead.tokens, ahead.large, ahead.steps, ahead.large_steps, ahead.targets) == (24, 36, 10, 5, 2)
-    assert "24 image tokens, in stage 2 36 for each of 2. Seconds: known after the first run." in panel.facts.value
+    assert "24 image tokens, in stage 2 36 for each of 2. Seconds: known after the first run." in panel.estimate.value
     steps = list(random_pipe.steps(grid, steps=10, strength=0.5, seed=0))
     assert sum(step.before.shape[1] for step in steps) == 10 * 24 + 2 * 5 * 36
     panel.run()
     panel.wait(60)
-    assert re.search(r"About \d+\.\d s \(by the pace of the last run\)", panel.facts.value)
-    run_estimate.measure("some model", ahead, 7.0)
-    assert run_estimate.expect("some model", ahead) == (pytest.approx(7.0), True)
+    assert re.search(r"About \d+\.\d s \(at the speed of the last run\)", panel.estimate.value)
+    run_estimate.record_speed("some model", ahead, 7.0)
+    assert run_estimate.estimate_seconds("some model", ahead) == (pytest.approx(7.0), True)
 
 
 @pytest.mark.parametrize("steps, strength", [(30, 0.4), (7, 0.3), (10, 1.0), (1, 1.0), (3, 0.34), (30, 0.05)])
 def test_stage_2_steps_are_counted_as_sdedit_counts_them(steps, strength, grid):
     from visualcloze_nb.sampling.sdedit import skipped_steps
 
-    assert run_estimate.work(grid, 64, steps, strength).large_steps == steps - skipped_steps(steps, strength)
+    assert run_estimate.run_cost(grid, 64, steps, strength).large_steps == steps - skipped_steps(steps, strength)
 
 
 def test_resolutions_are_known_without_loading(tmp_path):
@@ -180,23 +181,23 @@ def test_resolutions_are_known_without_loading(tmp_path):
 @pytest.mark.parametrize("drag_and_drop", [False, True])
 def test_built_run_and_turned_around(drag_and_drop, grid, random_pipe):
     builder = GridBuilder(grid, random_pipe, drag_and_drop=drag_and_drop)
-    guesses = []
-    show = builder.cells.show_guess
-    builder.cells.show_guess = lambda col, shown: (guesses.append(col), show(col, shown))
+    previewed = []
+    show = builder.cells.show_preview
+    builder.cells.show_preview = lambda col, shown: (previewed.append(col), show(col, shown))
     builder.panel.steps.value = 3
-    assert builder.reverse.disabled
-    builder.panel.start.click()
+    assert builder.buttons["Reverse"].disabled
+    builder.panel.buttons["Run"].click()
     builder.panel.wait(60)
-    assert builder.guard.message.value == "" and {1, 2} == set(guesses)
-    answers = builder.state.draft.answers
-    assert [answers[col].image for col in (1, 2)] == builder.result.images and builder.grid == grid
+    assert builder.errors.message.value == "" and {1, 2} == set(previewed)
+    predictions = builder.state.draft.predictions
+    assert [predictions[col].image for col in (1, 2)] == builder.result.images and builder.grid == grid
     assert "from the model, seed 0" in builder.state.shown(1, 1).note
-    builder.reverse.click()
-    assert builder.grid.targets == (0,) and builder.reverse.disabled
+    builder.buttons["Reverse"].click()
+    assert builder.grid.targets == (0,) and builder.buttons["Reverse"].disabled
     assert builder.grid.rows[1][1].tobytes() == builder.result.images[0].tobytes()
-    builder.panel.start.click()
+    builder.panel.buttons["Run"].click()
     builder.panel.wait(60)
-    assert set(builder.state.draft.answers) == {0} and builder.guard.message.value == ""
+    assert set(builder.state.draft.predictions) == {0} and builder.errors.message.value == ""
 
 
 def test_a_grid_that_changed_during_the_run_is_left_alone(grid, random_pipe):
@@ -214,11 +215,11 @@ def test_a_grid_that_changed_during_the_run_is_left_alone(grid, random_pipe):
             builder.state.write_content("changed")
             return fill(random_pipe, *args, **kwargs)
 
-    builder.panel.pipe = Slow()
-    builder.panel.start.click()
+    builder.panel._run.pipe = Slow()
+    builder.panel.buttons["Run"].click()
     builder.panel.wait(60)
-    assert "was changed during the run" in builder.guard.message.value
-    assert not builder.state.draft.answers and builder.result is not None and builder.grid.content == "changed"
+    assert "was changed during the run" in builder.errors.message.value
+    assert not builder.state.draft.predictions and builder.result is not None and builder.grid.content == "changed"
 
 
 # Explorers -------------------------------------------------------------------------------------------------
@@ -227,10 +228,10 @@ def test_a_grid_that_changed_during_the_run_is_left_alone(grid, random_pipe):
 def test_every_step_can_be_looked_at(grid, random_pipe):
     explorer = StepExplorer.of(random_pipe, grid, seed=1, steps=5, strength=0, target=1)
     steps = list(random_pipe.steps(grid, seed=1, steps=5, strength=0))
-    assert len(explorer.moments) == 5 == explorer.control.max
-    for moment, step in zip(explorer.moments, steps, strict=True):
-        assert pixels([moment.state]) == pixels([random_pipe.read(step)[1]])
-        assert pixels([moment.guess]) == pixels([random_pipe.read(step, step.x0)[1]])
+    assert len(explorer.steps) == 5 == explorer.control.max
+    for one, step in zip(explorer.steps, steps, strict=True):
+        assert pixels([one.latents]) == pixels([random_pipe.read(step)[1]])
+        assert pixels([one.x0]) == pixels([random_pipe.read(step, step.x0)[1]])
     first = explorer.view.value
     explorer.control.value = 5
     assert explorer.view.value != first and "step 5 of 5" in explorer.view.value
@@ -240,8 +241,8 @@ def test_every_step_can_be_looked_at(grid, random_pipe):
 
 
 def test_stage_2_can_be_stepped_through(grid, random_pipe):
-    moments = moments_of(random_pipe, random_pipe.steps(grid, seed=1, steps=4, strength=0.5), stage=2, target=1)
-    assert len(moments) == 2 and moments[0].state.size == (96, 96)
+    decoded = decode_steps(random_pipe, random_pipe.steps(grid, seed=1, steps=4, strength=0.5), stage=2, target=1)
+    assert len(decoded) == 2 and decoded[0].latents.size == (96, 96)
 
 
 def test_strengths_go_from_a_copy_to_a_new_image(random_pipe):
@@ -275,7 +276,7 @@ def test_greying_out_a_cell_shows_its_effect(random_pipe):
 
 def explorers():
     one, other = noise_image(seed=1), noise_image(seed=2)
-    yield StepExplorer([Moment("a", one, other), Moment("b", other, one)])
+    yield StepExplorer([DecodedStep("a", one, other), DecodedStep("b", other, one)])
     yield StrengthExplorer({0.1: one, 0.9: other}, one)
     yield GreyOutExplorer(Grid(rows()), one, {(0, 0): other})
 
@@ -286,12 +287,12 @@ def test_explorers_show_a_sheet_first_and_lose_no_error(explorer, monkeypatch):
 
     shown = shown_by(explorer, monkeypatch)
     assert len(shown) == 2 and shown[0][1]._repr_png_()[:4] == b"\x89PNG"
-    monkeypatch.setenv(static_page.STATIC, "1")
+    monkeypatch.setenv(notebook_output.STATIC, "1")
     assert len(shown_by(explorer, monkeypatch)) == 1
-    explorer.guard.handlers["show"] = lambda _: 1 / 0
+    explorer.errors.handlers["show"] = lambda _: 1 / 0
     choices = [value for _, value in explorer.control.options] if hasattr(explorer.control, "options") else [1, 2]
     explorer.control.value = choices[-1]
-    assert "ZeroDivisionError" in explorer.guard.message.value
+    assert "ZeroDivisionError" in explorer.errors.message.value
 
 
 def test_nothing_to_explore_is_said():

@@ -1,4 +1,4 @@
-"""What a grid builder holds: drafts, undo, problems at their cells, code. No widgets, no torch."""
+"""State of the grid builder: drafts, undo, problems at their cells, code. No widgets, no torch."""
 
 import pytest
 from conftest import noise_image, rows
@@ -9,7 +9,8 @@ from PIL import Image
 from visualcloze_nb import Grid, GridError, ImageError
 from visualcloze_nb.data.prompts import column_prompt
 from visualcloze_nb.widgets.code_export import code
-from visualcloze_nb.widgets.state import BuilderState, Cell, place
+from visualcloze_nb.widgets.draft import Cell, place
+from visualcloze_nb.widgets.state import BuilderState
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 NAMES = st.sampled_from(["an image", "a depth map", "white outlines", 'a "quoted" one', "x, y"])
@@ -54,10 +55,10 @@ MOVES = {
     "mark": lambda s, a, b, p: s.mark(b % s.n_cols, a % 2 == 0),
     "swap": lambda s, a, b, p: s.swap((a % s.n_rows, b % s.n_cols), (b % s.n_rows, a % s.n_cols)),
     "move": lambda s, a, b, p: s.move(a % s.n_rows, b % s.n_cols, ("left", "right", "up", "down")[a % 4]),
-    "name": lambda s, a, b, p: s.name_columns([f"thing {a + col}" for col in range(s.n_cols)]),
+    "name": lambda s, a, b, p: s.name_columns([f"kind {a + col}" for col in range(s.n_cols)]),
     "task": lambda s, a, b, p: s.write_task(None if a % 3 == 0 else f"task {b}"),
     "content": lambda s, a, b, p: s.write_content(None if a % 3 == 0 else f"content {b}"),
-    "answer": lambda s, a, b, p: s.take_answers([p] * len(s.draft.targets)),
+    "predict": lambda s, a, b, p: s.set_predictions([p] * len(s.draft.targets)),
     "reverse": lambda s, a, b, p: s.reverse(),
     "select": lambda s, a, b, p: s.select(a % s.n_rows, b % s.n_cols),
     "refuse": lambda s, a, b, p: s.refuse(a % s.n_rows, b % s.n_cols, "no"),
@@ -196,28 +197,28 @@ def test_names_are_read_out_of_a_prompt_in_the_authors_form():
     assert by_hand.draft.task == "Make [IMAGE3] an image." and by_hand.draft.names == ("", "", "an image")
 
 
-def test_answers_go_into_the_targets_and_reverse_moves_the_blanks():
+def test_predictions_go_into_the_targets_and_reverse_moves_the_blanks():
     answer = noise_image(9, 9, seed=5)
     state = BuilderState(Grid(rows(2, 3, targets=(2,)), column_prompt(["a", "b", "c"], [2])))
-    with pytest.raises(GridError, match="row 2 has no answer yet: run it first"):
+    with pytest.raises(GridError, match="row 2 has no prediction yet: run it first"):
         state.reverse()
-    state.take_answers([answer])
+    state.set_predictions([answer])
     assert state.shown(1, 2).image is answer and state.grid.targets == (2,)
     state.reverse()
     assert state.grid.targets == (0, 1) and state.grid.rows[1][2].tobytes() == answer.tobytes()
     assert state.grid.task == column_prompt(["a", "b", "c"], [0, 1])
-    assert state.draft.answers == {}
+    assert state.draft.predictions == {}
 
 
-def test_answers_are_forgotten_when_the_grid_changes_but_not_when_texts_do():
+def test_predictions_are_dropped_when_the_grid_changes_but_not_when_texts_do():
     state = BuilderState(Grid(rows()))
-    state.take_answers([noise_image()])
+    state.set_predictions([noise_image()])
     state.write_content("a text")
-    assert state.draft.answers
+    assert state.draft.predictions
     state.put(0, 0, noise_image(seed=9))
-    assert not state.draft.answers
+    assert not state.draft.predictions
     state.undo()
-    assert state.draft.answers
+    assert state.draft.predictions
 
 
 def test_code_can_save_the_images_as_files(tmp_path):
@@ -238,9 +239,9 @@ def test_code_of_an_unfinished_grid_names_the_cell():
         code(BuilderState())
 
 
-def test_watchers_hear_of_every_change():
+def test_observers_are_called_after_every_change():
     state, heard = BuilderState(), []
-    state.watch(lambda: heard.append(state.draft))
+    state.observe(lambda: heard.append(state.draft))
     state.put(0, 0, noise_image())
     state.refuse(0, 1, "no")
     state.select(1, 1)

@@ -23,9 +23,9 @@ def write_down():
     said = dict(shape=[state.n_rows, state.n_cols], selected=list(state.selected), targets=sorted(draft.targets),
                 notes=[[cell.note for cell in row] for row in draft.rows], problem=state.problem,
                 refused={{str(list(cell)): why for cell, why in state.refused.items()}},
-                answers=sorted(draft.answers), task=draft.task_text, arrived=arrived)
+                predictions=sorted(draft.predictions), task=draft.task_text, arrived=arrived)
     pathlib.Path({file!r}).write_text(json.dumps(said))
-builder.state.watch(write_down)
+builder.state.observe(write_down)
 write_down()
 builder
 """
@@ -71,7 +71,7 @@ def notebook(server, browser, model, request):
         made = Notebook(page, server, name).open()
         page.locator(".jp-Notebook .jp-CodeCell").first.focus()  # Notebook 7 sometimes focuses nothing yet
         page.keyboard.press("Control+Enter")
-        page.locator(".vcnb [data-shield=up]").wait_for(state="attached")
+        page.locator(".vcnb [data-keyboard=ready]").wait_for(state="attached")
         return made
 
     yield open_
@@ -133,21 +133,21 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     page.keyboard.press("Tab")
     press(nb, "Run")
     nb.until_text("step")
-    nb.until("answers", [1])
+    nb.until("predictions", [1])
     nb.until_text("Done in")
     nb.shot(f"mouse-{form}-2-run")
 
     page.get_by_role("spinbutton", name="Steps").fill("100")
     page.keyboard.press("Tab")
     press(nb, "Run")
-    nb.until_text("forming", ".vcnb figure")
-    nb.shot(f"mouse-{form}-3-forming")
+    nb.until_text("preview", ".vcnb figure")
+    nb.shot(f"mouse-{form}-3-preview")
     press(nb, "Cancel")
-    nb.until_text("Cancelled. The grid is as it was.")
+    nb.until_text("Cancelled. The grid is unchanged.")
     nb.until_text("target: from the model, seed 0")
-    assert page.locator(f"{CELLS[form]}:has-text('forming')").count() == 0, "the cell shows its answer again"
+    assert page.locator(f"{CELLS[form]}:has-text('preview')").count() == 0, "the cell shows its prediction again"
 
-    press(nb, "Run it backwards")
+    press(nb, "Reverse")
     nb.until("targets", [0])
     assert nb.state["notes"][2][1].startswith("from the model")
     assert "[IMAGE1] an image based on [IMAGE2]" in nb.state["task"]
@@ -164,7 +164,7 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
     nb = notebook(form)
     page, keys = nb.page, nb.page.keyboard
     nb.until("shape", [3, 2])
-    nb.tab_to("Ready task")
+    nb.tab_to("Example task")
     keys.press("ArrowDown")  # edges
     nb.tab_to("Open task")
     keys.press("Enter")
@@ -234,20 +234,20 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
     keys.type("8")
     nb.tab_to("Run")
     keys.press("Enter")
-    nb.until("answers", [1])
+    nb.until("predictions", [1])
     nb.until_text("Done in")
     nb.tab_to("Steps", back=True)
     keys.press("Control+a")
     keys.type("100")
     nb.tab_to("Run")
     keys.press("Space")
-    nb.until_text("forming", ".vcnb figure")
+    nb.until_text("preview", ".vcnb figure")
     nb.tab_to("Cancel")
     keys.press("Enter")
-    nb.until_text("Cancelled. The grid is as it was.")
+    nb.until_text("Cancelled. The grid is unchanged.")
     nb.until_text("target: from the model, seed 0")
-    assert page.locator(f"{CELLS[form]}:has-text('forming')").count() == 0, "the cell shows its answer again"
-    nb.tab_to("Run it backwards")
+    assert page.locator(f"{CELLS[form]}:has-text('preview')").count() == 0, "the cell shows its prediction again"
+    nb.tab_to("Reverse")
     keys.press("Enter")
     nb.until("targets", [0])
     nb.shot(f"keys-{form}-2-reversed")
@@ -355,6 +355,6 @@ def test_a_slider_over_the_steps(notebook, model):
     for _ in range(4):
         nb.page.keyboard.press("ArrowRight")
     nb.until_text("step 5 of 8")
-    nb.until_text("change of the guess:")
+    nb.until_text("change of the prediction:")
     assert nb.page.locator(".vcnb figure img").count() == 3
     nb.shot("explorer")

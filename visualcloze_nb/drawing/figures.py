@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -165,7 +165,9 @@ def compare(images: Mapping[str, Any], reference: str | None = None, title: str 
     return _figure(rows, labels, title=title, alt=alt + ".")
 
 
-def new_figure(height: float, width: float = WIDTH, layout: str | None = "constrained") -> NotebookFigure:
+def new_figure(
+    height: float, width: float = WIDTH, layout: Literal["constrained"] | None = "constrained"
+) -> NotebookFigure:
     """Make an empty white figure, to be drawn on with matplotlib.
 
     Args:

@@ -1,10 +1,12 @@
-"""An image in 96 letters: enough to notice a wrong image, too coarse to notice another CPU.
+"""Image fingerprint of 96 characters: fine enough to notice a wrong image, too coarse to notice another CPU.
 
-Tests of notebooks compare printed text and skip images, so an image that is entirely wrong would pass. The
-lessons therefore print one line that is the same on every machine as long as the image is right.
+Tests of notebooks compare printed text and skip images, so an image that is entirely wrong would pass. The lessons
+therefore print one line that is the same on every machine as long as the image is right.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,28 +18,28 @@ BRIGHTNESS, COLOUR = 8, 4  # fields along each side
 TOLERANCE = 8  # of 255; rounding to six bits takes 2 of them
 
 
-def signature(shown) -> str:
-    """Describe an image by the means of 8 x 8 fields in brightness and 4 x 4 in each colour difference.
+def signature(shown: Any) -> str:
+    """Encode an image by the means of 8 x 8 fields in brightness and 4 x 4 in each colour difference.
 
     Args:
         shown: an image, anything `to_rgb` reads, or a `Grid`, `Result` or figure (as a notebook shows it).
 
     Returns:
-        the size and 96 letters, `64x64:…`: one letter a field, 6 bits each.
+        the size and 96 characters, `64x64:…`: one character per field, 6 bits each.
     """
     image = _image(shown)
     levels = np.rint(_fields(image) * 63 / 255).astype(int)
     return f"{image.width}x{image.height}:" + bytes(LETTERS[level] for level in levels).decode()
 
 
-def check_image(shown, expected: str, *, name: str = "image", tolerance: float = TOLERANCE) -> bool:
+def check_image(shown: Any, expected: str, *, name: str = "image", tolerance: float = TOLERANCE) -> bool:
     """Compare an image with a stored signature and print one line that does not depend on the machine.
 
     Args:
         shown: as for `signature`.
         expected: what `signature` returned when the image was known to be right.
         name: what the line calls it.
-        tolerance: how far the mean of any field may be off, of 255.
+        tolerance: largest difference allowed in the mean of any field, in 0 to 255.
 
     Returns:
         True, having printed `image ✓ as expected`, or False, having printed `image ✗ differs: …`.
@@ -50,8 +52,8 @@ def check_image(shown, expected: str, *, name: str = "image", tolerance: float =
     return not reason
 
 
-def difference(shown, expected: str, tolerance: float = TOLERANCE) -> str:
-    """Say in words how an image differs from a stored signature; "" if it does not."""
+def difference(shown: Any, expected: str, tolerance: float = TOLERANCE) -> str:
+    """Describe how an image differs from a stored signature, "" if it does not; arguments as in `check_image`."""
     size, _, letters = expected.partition(":")
     wanted = np.array([LETTERS.find(letter) for letter in letters.encode()])
     if len(wanted) != BRIGHTNESS**2 + 2 * COLOUR**2 or (wanted < 0).any():
@@ -81,6 +83,7 @@ def _fields(image: Image.Image) -> np.ndarray:
     return np.concatenate(fields).astype(np.float64)
 
 
-def _image(shown) -> Image.Image:
-    draws_itself = hasattr(shown, "_repr_png_") and not isinstance(shown, Image.Image)
-    return to_rgb(shown._repr_png_() if draws_itself else shown)
+def _image(shown: Any) -> Image.Image:
+    if isinstance(shown, Image.Image) or not hasattr(shown, "_repr_png_"):
+        return to_rgb(shown)
+    return to_rgb(shown._repr_png_())

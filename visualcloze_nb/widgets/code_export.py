@@ -1,7 +1,6 @@
-"""A grid as Python: what `builder.code()` prints, and what makes an equal grid when it is run.
+"""Export a builder's grid as Python code that recreates it.
 
-Images of the toy world are made again from their seeds. Others are written out as PNG, in the code itself
-or as files beside it.
+Toy images are drawn again from their seeds; others are embedded in the code as PNG, or saved as files beside it.
 """
 
 from __future__ import annotations
@@ -11,25 +10,26 @@ import os
 import textwrap
 from pathlib import Path
 
+from PIL import Image
+
 from visualcloze_nb.data.grid_image import png_bytes
 from visualcloze_nb.widgets.state import BuilderState
 
-WIDTH = 100  # letters in a line of a written-out image
+WIDTH = 100  # characters in a line of an embedded image
 
 
 def code(state: BuilderState, folder: str | os.PathLike | None = None) -> str:
-    """Write the Python that makes the grid of a builder.
+    """Write Python code that recreates a builder's grid.
 
     Args:
-        state: a builder's state; it must be a grid.
-        folder: where to save images as PNG files, made if it is missing. By default they are written into
-            the code, as base64.
+        state: of the builder; it must hold a complete grid.
+        folder: where to save images as PNG files, created if missing; by default images are embedded as base64.
 
     Returns:
-        Python that leaves an equal `Grid` in the variable `grid`.
+        code that assigns an equal `Grid` to the variable `grid`.
 
     Raises:
-        GridError: if the state is not a grid yet; the message names the cell.
+        GridError: if the grid is incomplete; the message names the cell.
     """
     grid = state.grid
     imports, setup, named, rows = {"from visualcloze_nb import Grid": None}, {}, {}, []
@@ -43,12 +43,13 @@ def code(state: BuilderState, folder: str | os.PathLike | None = None) -> str:
                     (imports if line.startswith(("import ", "from ")) else setup)[line] = None
                 row.append(cell.origin.expression)
             else:
-                name = f"image_{r + 1}_{c + 1}"
+                name, image = f"image_{r + 1}_{c + 1}", grid.rows[r][c]
+                assert image is not None  # only targets are empty
                 if folder is None:
                     imports["import base64"] = None
-                    named[name] = _written_out(grid.rows[r][c])
+                    named[name] = _embedded(image)
                 else:
-                    named[name] = repr(_saved(grid.rows[r][c], Path(folder) / f"{name}.png"))
+                    named[name] = repr(_saved(image, Path(folder) / f"{name}.png"))
                 row.append(name)
         rows.append(f"    [{', '.join(row)}],")
     texts = [f"    task={grid.task!r},", f"    content={grid.content!r},"]
@@ -56,12 +57,12 @@ def code(state: BuilderState, folder: str | os.PathLike | None = None) -> str:
     return "\n".join([*lines, "grid = Grid([", *rows, "],", *texts, ")"]) + "\n"
 
 
-def _written_out(image) -> str:
+def _embedded(image: Image.Image) -> str:
     text = base64.b64encode(png_bytes(image)).decode()
     return 'base64.b64decode("""\n' + "\n".join(textwrap.wrap(text, WIDTH)) + '\n""")'
 
 
-def _saved(image, path: Path) -> str:
+def _saved(image: Image.Image, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png_bytes(image))
     return str(path)

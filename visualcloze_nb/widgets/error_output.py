@@ -1,7 +1,6 @@
-"""No error of a widget is lost: every handler is wired here, and what it raises is shown in the widget.
+"""Error output of a widget: connects event handlers and shows what they raise.
 
-Jupyter runs a widget's callbacks outside any cell, so an exception in one goes to a log that readers do not
-see. `Guard.wire` connects a handler and catches what it raises or warns of; `Guard.message` shows it.
+Jupyter runs widget callbacks outside any cell, so their exceptions go to a log that readers do not see.
 """
 
 from __future__ import annotations
@@ -10,55 +9,59 @@ import html
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 
 
 @dataclass
-class Wire:
-    """A connection: what was wired to which handler, and how it is set off (`click`, `value` or `msg`)."""
+class Connection:
+    """An event handler's name, its widget, and the event (`click`, `msg`, or the name of a trait)."""
 
     name: str
-    widget: ipywidgets.Widget
+    widget: ipywidgets.DOMWidget
     event: str
 
 
-class Guard:
-    """Shows messages, and keeps the handlers of one widget from failing unseen.
+class ErrorOutput:
+    """Shows messages, and the exceptions and warnings of the handlers connected through it.
 
     Attributes:
         message: the widget with the last message, announced to screen readers.
-        handlers: by name, what is called.
-        wires: all connections.
-        lock: held while a handler runs or a thread of ours changes widgets.
+        handlers: the handlers by name.
+        connections: all connections.
+        lock: held while a handler runs or a background thread changes widgets.
     """
 
     def __init__(self):
         self.message = ipywidgets.HTML()
         self.message.add_class("vcnb-message")
-        self.handlers: dict[str, Callable] = {}
-        self.wires: list[Wire] = []
+        self.handlers: dict[str, Callable[..., object]] = {}
+        self.connections: list[Connection] = []
         self.lock = threading.RLock()
-        self._quiet = False
-        self._keeps: set[str] = set()
+        self._muted = False
+        self._keeps_message: set[str] = set()
 
-    def wire(self, name: str, widget, event: str, handler: Callable, clears: bool = True) -> None:
-        """Connect a handler.
+    def connect(
+        self, name: str, widget: Any, event: str, handler: Callable[..., object], keeps_message: bool = False
+    ) -> None:
+        """Connect an event of a widget to a handler.
 
         Args:
             name: what the handler does, for messages: `undo`.
-            widget: the widget it belongs to.
+            widget: the ipywidget it belongs to.
             event: `click` of a button, `msg` of a custom widget, else the name of a trait, such as `value`.
             handler: called as `handler()` for a click, `handler(value)` for a trait and
                 `handler(content, buffers)` for a message.
-            clears: whether the last message goes away; looking around should not take it.
+            keeps_message: whether the last message stays; selecting a cell, for example, does not clear it.
         """
         self.handlers[name] = handler
-        self.wires.append(Wire(name, widget, event))
-        if not clears:
-            self._keeps.add(name)
+        self.connections.append(Connection(name, widget, event))
+        if keeps_message:
+            self._keeps_message.add(name)
         if event == "click":
             widget.on_click(lambda _: self.call(name))
         elif event == "msg":
@@ -66,58 +69,51 @@ class Guard:
         else:
             widget.observe(lambda change: self.call(name, change["new"]), event)
 
-    def call(self, name: str, *args) -> None:
+    def call(self, name: str, *args: object) -> None:
         """Run a handler; show what it raises or warns of."""
         with self.lock:
-            if self._quiet:  # a widget changed because we changed it
+            if self._muted:  # this code changed the widget, not the reader
                 return
-            if name not in self._keeps:
+            if name not in self._keeps_message:
                 self.clear()
-            with warnings.catch_warnings(record=True) as notes:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("default")
                 try:
                     self.handlers[name](*args)
                 except Exception as error:
-                    self.error(error, name)
-            self.notes(notes)
+                    self.show_error(error, name)
+            self.show_warnings(caught)
 
-    def quietly(self):
-        """A context in which changing a widget sets off no handler."""
-        return _Quiet(self)
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Change widgets without calling their handlers."""
+        with self.lock:
+            before, self._muted = self._muted, True
+            try:
+                yield
+            finally:
+                self._muted = before
 
-    def say(self, text: str) -> None:
-        """Show something that is not an error."""
+    def show_text(self, text: str) -> None:
+        """Show a message that is not an error."""
         self.message.value = f'<div role="status" class="vcnb-say">{html.escape(text)}</div>'
 
-    def notes(self, caught) -> None:
-        """Show warnings, below what is there."""
-        texts = dict.fromkeys(str(note.message) for note in caught)
+    def show_warnings(self, caught: Iterable[warnings.WarningMessage]) -> None:
+        """Append warnings to the message."""
+        texts = dict.fromkeys(str(warning.message) for warning in caught)
         if texts:
             lines = "".join(f"<div>Note: {html.escape(text)}</div>" for text in texts)
             self.message.value += f'<div role="status" class="vcnb-say">{lines}</div>'
 
-    def error(self, error: BaseException, name: str) -> None:
-        """Show an exception: our own refusals in their words, anything else with its traceback."""
+    def show_error(self, error: BaseException, name: str) -> None:
+        """Show an exception: a ValueError by its message, any other with its traceback."""
         text = html.escape(str(error) or type(error).__name__)
         if not isinstance(error, ValueError):
             where = html.escape("".join(traceback.format_exception(error)))
             text = f"{html.escape(name)} failed: {html.escape(type(error).__name__)}: {text}"
-            text += f"<details><summary>where</summary><pre>{where}</pre></details>"
+            text += f"<details><summary>Traceback</summary><pre>{where}</pre></details>"
         self.message.value = f'<div role="alert" class="vcnb-error"><span aria-hidden="true">⚠ </span>{text}</div>'
 
     def clear(self) -> None:
-        """Take the last message away."""
+        """Remove the last message."""
         self.message.value = ""
-
-
-class _Quiet:
-    def __init__(self, guard: Guard):
-        self.guard = guard
-
-    def __enter__(self):
-        self.guard.lock.acquire()
-        self.before, self.guard._quiet = self.guard._quiet, True
-
-    def __exit__(self, *error):
-        self.guard._quiet = self.before
-        self.guard.lock.release()

@@ -1,154 +1,160 @@
-"""Explorers: a slider over what a run did. A sheet of images first, the slider after it.
+"""Explorers: a slider over the images of finished runs, after a static sheet of them.
 
-Each explorer holds finished images, so moving its slider costs nothing and needs no model. `of` makes one
-by running a pipeline.
+Moving the slider needs no model; the class method `of` runs a pipeline to make the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 from PIL import Image
 
-from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.grid import Grid, grey_out
 from visualcloze_nb.data.images import resize_and_crop
-from visualcloze_nb.errors import GridError
-from visualcloze_nb.widgets.error_output import Guard
-from visualcloze_nb.widgets.state import place
-from visualcloze_nb.widgets.static_page import Page, figure
+from visualcloze_nb.widgets.controls import FULL_LABEL
+from visualcloze_nb.widgets.draft import place
+from visualcloze_nb.widgets.error_output import ErrorOutput
+from visualcloze_nb.widgets.notebook_output import NotebookOutput, figure, figures
 
-GREY = (128, 128, 128)
+if TYPE_CHECKING:
+    from visualcloze_nb.drawing.notebook_figure import NotebookFigure
+    from visualcloze_nb.pipelines.combined import VisualClozePipeline
+    from visualcloze_nb.sampling.flow import Step
+
+WIDE = {"width": "480px"}
 
 
 class Explorer:
-    """A static sheet, and a control that shows one entry of many. Subclasses say what the entries are.
+    """Base class: a static sheet of images, and a control that selects what is shown.
 
     Attributes:
         box: the live widget; `show()` displays sheet and widget.
-        control: the slider, or whatever chooses.
+        control: the slider or list.
     """
 
-    def __init__(self, control):
-        self.guard, self.control, self.view = Guard(), control, ipywidgets.HTML()
-        self.guard.wire("show", control, "value", lambda _: self.refresh())
-        self.box = ipywidgets.VBox([self.guard.message, control, self.view])
-        self._page = Page(self.box, self.sheet)
+    def __init__(self, control: Any):
+        self.errors, self.control, self.view = ErrorOutput(), control, ipywidgets.HTML()
+        self.errors.connect("show", control, "value", lambda _: self.refresh())
+        self.box = ipywidgets.VBox([self.errors.message, control, self.view])
+        self._output = NotebookOutput(self.box, self.sheet)
         self.refresh()
 
     def show(self) -> None:
         """Display the sheet and, unless static, the live control."""
-        self._page.show()
+        self._output.show()
 
     _ipython_display_ = show
 
     def refresh(self) -> None:
-        """Show what the control stands at."""
-        shown = "".join(figure(image, words, words, 256, "vcnb-big") for words, image in self.panels())
-        self.view.value = f'<div style="display:flex;gap:12px;flex-wrap:wrap">{shown}</div>'
+        """Show the selected images."""
+        self.view.value = figures([figure(image, text, text, 256, "vcnb-big") for text, image in self.panels()])
 
     def panels(self) -> list[tuple[str, Image.Image]]:
-        """Words and images for what the control stands at."""
+        """Captions and images of what is selected."""
         raise NotImplementedError
 
-    def sheet(self):
+    def sheet(self) -> NotebookFigure:
         """The static figure."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A step of a run, decoded.
+class DecodedStep:
+    """A step of a run, decoded to images.
 
     Attributes:
-        label: which step, at which noise.
-        state: the noisy latents after the step, as an image.
-        guess: the finished image as far as could be told.
+        label: number and noise levels of the step.
+        latents: the noisy latents after the step.
+        x0: the x0 prediction.
     """
 
     label: str
-    state: Image.Image
-    guess: Image.Image
+    latents: Image.Image
+    x0: Image.Image
 
 
 class StepExplorer(Explorer):
-    """A slider over the steps of one run: the state, the running guess, and what changed in the guess.
+    """A slider over the steps of one run: noisy latents, x0 prediction, and how the prediction changed.
 
     Args:
-        moments: in order; `moments_of` decodes them from a run.
+        steps: in order; `decode_steps` makes them from a run.
     """
 
-    def __init__(self, moments: Sequence[Moment]):
-        if not moments:
+    def __init__(self, steps: Sequence[DecodedStep]):
+        if not steps:
             raise ValueError("there are no steps to show: give those of a run")
-        self.moments = list(moments)
-        last = len(self.moments)
-        style, layout = {"description_width": "initial"}, {"width": "480px"}
-        super().__init__(ipywidgets.IntSlider(1, 1, last, description="Step", style=style, layout=layout))
+        self.steps = list(steps)
+        super().__init__(ipywidgets.IntSlider(1, 1, len(steps), description="Step", style=FULL_LABEL, layout=WIDE))
 
     @classmethod
-    def of(cls, pipe, grid: Grid, *, stage: int = 1, target: int = 0, **settings) -> StepExplorer:
-        """Run a pipeline laid open and keep its steps.
+    def of(
+        cls, pipe: VisualClozePipeline, grid: Grid, *, stage: int = 1, target: int = 0, **settings: Any
+    ) -> StepExplorer:
+        """Run a pipeline step by step and decode the steps.
 
         Args:
-            pipe, grid: what to run.
+            pipe: the pipeline to run.
+            grid: the grid to fill.
             stage: 1 or 2.
             target: which target, from 0.
             settings: as for `pipe.steps`: seed, steps, strength …
         """
-        return cls(moments_of(pipe, pipe.steps(grid, **settings), stage, target))
+        return cls(decode_steps(pipe, pipe.steps(grid, **settings), stage, target))
 
     def changes(self, number: int) -> tuple[Image.Image, float]:
-        """How the guess differs from that of the step before: an image, and the mean of 255."""
-        before = self.moments[max(number - 1, 0)].guess
-        return difference(before, self.moments[number].guess)
+        """How an x0 prediction differs from that of the step before: an image, and the mean in 0 to 255."""
+        return difference(self.steps[max(number - 1, 0)].x0, self.steps[number].x0)
 
-    def panels(self):
+    def panels(self) -> list[tuple[str, Image.Image]]:
         number = self.control.value - 1
-        moment = self.moments[number]
+        step = self.steps[number]
         changed, mean = self.changes(number)
-        words = "change of the guess (first step: none)" if number == 0 else f"change of the guess: {mean:.1f} of 255"
-        return [(f"state, {moment.label}", moment.state), ("running guess", moment.guess), (words, changed)]
+        text = "change of the prediction" + (" (first step: none)" if number == 0 else f": {mean:.1f} of 255")
+        return [(f"latents, {step.label}", step.latents), ("x0 prediction", step.x0), (text, changed)]
 
-    def sheet(self):
+    def sheet(self) -> NotebookFigure:
         from visualcloze_nb.drawing.figures import sheet
 
-        last = len(self.moments) - 1
+        last = len(self.steps) - 1
         picks = sorted({round(last * part / 5) for part in range(6)})
-        rows = [[self.moments[n].state for n in picks], [self.moments[n].guess for n in picks]]
-        rows.append([self.changes(n)[0] for n in picks])
-        titles = [f"step {n + 1}" for n in picks] + ["guess" for _ in picks]
+        images = [self.steps[n].latents for n in picks] + [self.steps[n].x0 for n in picks]
+        titles = [f"step {n + 1}" for n in picks] + ["x0" for _ in picks]
+        images += [self.changes(n)[0] for n in picks]
         titles += [f"change {self.changes(n)[1]:.0f}" for n in picks]
-        title = f"{len(self.moments)} steps: state, running guess, change of the guess"
-        return sheet([one for row in rows for one in row], titles, cols=len(picks), title=title)
+        title = f"{len(self.steps)} steps: latents, x0 prediction, change of the prediction"
+        return sheet(images, titles, cols=len(picks), title=title)
 
 
-def moments_of(pipe, steps, stage: int = 1, target: int = 0) -> list[Moment]:
+def decode_steps(
+    pipe: VisualClozePipeline, steps: Iterable[Step], stage: int = 1, target: int = 0
+) -> list[DecodedStep]:
     """Decode the steps of a run.
 
     Args:
-        pipe: the pipeline they come from.
+        pipe: the pipeline that they come from.
         steps: from `pipe.steps(grid)`.
         stage: 1 or 2: which steps.
         target: which target's image, from 0.
     """
-    moments = []
+    decoded = []
     for step in steps:
         if step.stage != stage or (stage == 2 and step.target != target):
             continue
         which = target if stage == 1 else 0
         label = f"step {step.index + 1} of {step.total}, noise {step.sigma:.2f} to {step.sigma_next:.2f}"
-        moments.append(Moment(label, pipe.read(step)[which], pipe.read(step, step.x0)[which]))
-    return moments
+        decoded.append(DecodedStep(label, pipe.read(step)[which], pipe.read(step, step.x0)[which]))
+    return decoded
 
 
 class StrengthExplorer(Explorer):
     """A slider over the strength of stage 2: from a copy to a new image.
 
     Args:
-        results: by strength, the first target; `of` makes them.
+        results: the first target by strength; `of` makes them.
         stage1: the target after stage 1.
     """
 
@@ -157,16 +163,22 @@ class StrengthExplorer(Explorer):
             raise ValueError("there are no strengths to show: give at least one")
         self.results, self.stage1 = dict(sorted(results.items())), stage1
         options = [(f"{strength:.2f}", strength) for strength in self.results]
-        style, layout = {"description_width": "initial"}, {"width": "480px"}
-        slider = ipywidgets.SelectionSlider(options=options, description="Strength", style=style, layout=layout)
+        slider = ipywidgets.SelectionSlider(options=options, description="Strength", style=FULL_LABEL, layout=WIDE)
         super().__init__(slider)
 
     @classmethod
-    def of(cls, pipe, grid: Grid, strengths=(0.1, 0.2, 0.4, 0.6, 0.8, 1.0), **settings) -> StrengthExplorer:
+    def of(
+        cls,
+        pipe: VisualClozePipeline,
+        grid: Grid,
+        strengths: Sequence[float] = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
+        **settings: Any,
+    ) -> StrengthExplorer:
         """Fill a grid once for every strength, with the same noise.
 
         Args:
-            pipe, grid: what to run.
+            pipe: the pipeline to run.
+            grid: the grid to fill.
             strengths: of stage 2, each above 0 and at most 1.
             settings: as for `pipe.fill`: seed (0 unless given), steps …
         """
@@ -174,16 +186,16 @@ class StrengthExplorer(Explorer):
         done = {strength: pipe.fill(grid, strength=strength, **settings) for strength in strengths}
         return cls({strength: one.image for strength, one in done.items()}, next(iter(done.values())).stage1[0])
 
-    def _off(self, image: Image.Image) -> float:
+    def _distance(self, image: Image.Image) -> float:
         return difference(self.stage1.resize(image.size, Image.Resampling.LANCZOS), image)[1]
 
-    def panels(self):
+    def panels(self) -> list[tuple[str, Image.Image]]:
         strength = self.control.value
         image = self.results[strength]
-        words = f"strength {strength:.2f}, differs by {self._off(image):.1f} of 255"
-        return [(f"stage 1, {self.stage1.width} x {self.stage1.height}", self.stage1), (words, image)]
+        text = f"strength {strength:.2f}, differs by {self._distance(image):.1f} of 255"
+        return [(f"stage 1, {self.stage1.width} x {self.stage1.height}", self.stage1), (text, image)]
 
-    def sheet(self):
+    def sheet(self) -> NotebookFigure:
         from visualcloze_nb.drawing.figures import sheet
 
         images = [self.stage1, *self.results.values()]
@@ -192,76 +204,62 @@ class StrengthExplorer(Explorer):
 
 
 class GreyOutExplorer(Explorer):
-    """Grey out one cell, and see what the answer becomes without it.
+    """A list of cells: the prediction with one cell greyed out, beside that of the whole grid.
 
     Args:
         grid: the grid that was filled.
-        answer: its first target.
-        without: by cell (row, column from 0), the first target with that cell grey.
+        prediction: its first target.
+        without: the first target by the cell (row, column from 0) that was greyed out.
     """
 
-    def __init__(self, grid: Grid, answer: Image.Image, without: Mapping[tuple[int, int], Image.Image]):
-        self.grid, self.answer, self.without = grid, answer, dict(without)
+    def __init__(self, grid: Grid, prediction: Image.Image, without: Mapping[tuple[int, int], Image.Image]):
+        self.grid, self.prediction, self.without = grid, prediction, dict(without)
         options = [("none: all cells as they are", None)] + [(f"grey: {place(*cell)}", cell) for cell in self.without]
-        style, layout = {"description_width": "initial"}, {"width": "360px"}
-        super().__init__(ipywidgets.Dropdown(options=options, description="Cell", style=style, layout=layout))
+        super().__init__(ipywidgets.Dropdown(options=options, description="Cell", style=FULL_LABEL, layout=WIDE))
 
     @classmethod
-    def of(cls, pipe, grid: Grid, cells=None, **settings) -> GreyOutExplorer:
+    def of(
+        cls, pipe: VisualClozePipeline, grid: Grid, cells: Sequence[tuple[int, int]] | None = None, **settings: Any
+    ) -> GreyOutExplorer:
         """Fill a grid as it is, and once more for every cell greyed out, with the same noise.
 
         Args:
-            pipe, grid: what to run.
-            cells: (row, column from 0); by default every image of the examples.
+            pipe: the pipeline to run.
+            grid: the grid to fill.
+            cells: (row, column from 0); by default all cells of the examples.
             settings: as for `pipe.fill`; seed 0, and no stage 2, unless given.
         """
         settings = {"seed": 0, "strength": 0, "progress": False, **settings}
         if cells is None:
             cells = [(row, col) for row in range(grid.n_rows - 1) for col in range(grid.n_cols)]
-        answer = pipe.fill(grid, **settings).image
-        return cls(grid, answer, {cell: pipe.fill(grey_out(grid, *cell), **settings).image for cell in cells})
+        prediction = pipe.fill(grid, **settings).image
+        return cls(grid, prediction, {cell: pipe.fill(grey_out(grid, *cell), **settings).image for cell in cells})
 
-    def panels(self):
+    def panels(self) -> list[tuple[str, Image.Image]]:
         cell = self.control.value
         if cell is None:
-            return [("grid", self.grid.image(cell=64)), ("answer with all cells", self.answer)]
+            return [("grid", self.grid.image(cell=64)), ("prediction with all cells", self.prediction)]
         image = self.without[cell]
-        changed, mean = difference(self.answer, image)
+        changed, mean = difference(self.prediction, image)
         return [
             (f"grid, {place(*cell)} grey", grey_out(self.grid, *cell).image(cell=64)),
-            ("answer with all cells", self.answer),
-            (f"answer without {place(*cell)}", image),
+            ("prediction with all cells", self.prediction),
+            (f"prediction without {place(*cell)}", image),
             (f"difference: {mean:.1f} of 255", changed),
         ]
 
-    def sheet(self):
+    def sheet(self) -> NotebookFigure:
         from visualcloze_nb.drawing.figures import sheet
 
         titles = ["all cells"]
         for cell, image in self.without.items():
-            titles.append(f"without {cell[0] + 1},{cell[1] + 1}: {difference(self.answer, image)[1]:.1f}")
-        title = "The answer without one cell (row, column), and how far it is from the one with all, of 255"
-        return sheet([self.answer, *self.without.values()], titles, cols=4, title=title)
-
-
-def grey_out(grid: Grid, row: int, col: int) -> Grid:
-    """Replace one image of a grid by plain grey of its size.
-
-    Raises:
-        GridError: if there is no such cell, or it is a target.
-    """
-    if not (0 <= row < grid.n_rows and 0 <= col < grid.n_cols):
-        raise GridError(f"there is no {place(row, col)}: the grid is {grid.n_rows} x {grid.n_cols}")
-    image = grid.rows[row][col]
-    if image is None:
-        raise GridError(f"{place(row, col)} is a target: there is nothing to grey out")
-    rows = grid.to_lists()
-    rows[row][col] = Image.new("RGB", image.size, GREY)
-    return grid.replace(rows=rows)
+            titles.append(f"without {cell[0] + 1},{cell[1] + 1}: {difference(self.prediction, image)[1]:.1f}")
+        title = "Prediction without one cell (row, column), and its distance from that of the whole grid, of 255"
+        return sheet([self.prediction, *self.without.values()], titles, cols=4, title=title)
 
 
 def difference(one: Image.Image, other: Image.Image) -> tuple[Image.Image, float]:
-    """How two images differ: brightened so that the most is white, and the mean difference of 255."""
+    """The absolute difference of two images, scaled so that its maximum is white, and its mean in 0 to 255."""
     off = np.abs(np.asarray(one).astype(int) - np.asarray(resize_and_crop(other, *one.size))).astype(float)
     if off.max() == 0:
         return Image.new("RGB", one.size, "black"), 0.0

@@ -1,6 +1,6 @@
-"""Images and ready tasks of the toy world: every family of tasks in the VisualCloze paper has one here.
+"""Gallery of toy images and example tasks, one or more for every task family of the VisualCloze paper.
 
-The lists need no torch. Only drawing does, so the toy world is imported when an image is asked for.
+The lists need no torch; drawing does, so the toy world is imported by the functions.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from PIL import Image
 
 from visualcloze_nb.settings import TINY_RESOLUTION
-from visualcloze_nb.widgets.state import Cell, Draft, Origin, draft_of
+from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of
 
 KINDS = (
     *("image", "edge", "depth", "mask", "normals", "instances"),
     *("subject", "foreground", "background", "style", "styled", "removed"),
     *("grey", "blurred", "pixelated", "noisy", "speckled", "holed", "dark", "faded", "posterised"),
-    *("negative", "flipped", "hue 60", "hue 120", "hue 180", "hue 240", "hue 300", "mix 4", "mix 109"),
+    *("negative", "contours", "flipped", "hue 60", "hue 120", "hue 180", "hue 240", "hue 300", "mix 4", "mix 109"),
     *("turn 1", "turn 2", "turn 3", "shift 2", "shift 10", "light 0", "light 180"),
     *("recolour 3", "replace 2", "move 0", "move 2"),
 )
-MOST_SCENES = 10_000
+N_SCENES = 10_000  # held-out scenes
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A task that can be opened.
+class GalleryTask:
+    """An example task that the builder can open.
 
     Attributes:
-        family: as the paper groups its tasks.
-        title: what is done.
-        task: a path of the toy world's graph.
-        targets: 0-based columns to be filled in; by default the task's outputs.
+        family: the paper's group of tasks.
+        title: what the task does.
+        task: a path in the toy world's graph.
+        targets: 0-based target columns; by default the task's outputs.
     """
 
     family: str
@@ -41,45 +41,48 @@ class Ready:
 
     @property
     def label(self) -> str:
+        """Family and title, for a list."""
         return f"{self.family}: {self.title}"
 
 
 GALLERY = (
-    Ready("Dense prediction", "depth", "image > depth"),
-    Ready("Dense prediction", "edges", "image > edge"),
-    Ready("Dense prediction", "class mask", "image > mask"),
-    Ready("Dense prediction", "normals", "image > normals"),
-    Ready("Dense prediction", "instance mask", "image > instances"),
-    Ready("Conditional generation", "image from edges", "edge > image"),
-    Ready("Conditional generation", "image from a mask", "mask > image"),
-    Ready("Conditional generation", "image from edges and depth", "edge + depth > image"),
-    Ready("Conditional generation with a subject", "subject and depth", "subject + depth > image"),
-    Ready("Conditional generation with a style", "edges, in a style", "edge + style > styled"),
-    Ready("Conditional generation with subject and style", "edges, in a style", "edge + subject + style > styled"),
-    Ready("Reference to image", "an image around a subject", "subject > image"),
-    Ready("Subject extraction", "the subject alone", "image > subject"),
-    Ready("Style transfer", "a reference shows the style", "image + style > styled"),
-    Ready("Style transfer", "colours turned by 120 degrees", "image > hue 120"),
-    Ready("Style transfer with a condition", "negative, edges given", "image + edge > negative"),
-    Ready("Editing, background kept", "take the things away", "image > background"),
-    Ready("Editing, background kept", "take the subject away", "image > removed"),
-    Ready("Editing, background kept", "another colour for the subject", "image > recolour 3"),
-    Ready("Editing, background kept", "another shape for the subject", "image > replace 2"),
-    Ready("Editing, background kept", "move the subject", "image > move 0"),
-    Ready("Relighting", "light from the right", "image > light 0"),
-    Ready("Editing with a reference", "put the subject there", "subject + background > image"),
-    Ready("Restoration", "pixelated", "pixelated > image"),
-    Ready("Restoration", "noise", "noisy > image"),
-    Ready("Restoration", "a hole", "holed > image"),
-    Ready("Restoration", "grey to colour", "grey > image"),
-    Ready("Restoration", "low light", "dark > image"),
-    Ready("Restoration", "salt and pepper", "speckled > image"),
-    Ready("Restoration with a reference", "pixelated, subject given", "subject + pixelated > image"),
-    Ready("Several targets", "depth and edges at once", "image > depth + edge"),
-    Ready("Unseen task", "mask to depth", "mask > depth"),
-    Ready("Unseen task", "a hue turned by 180 degrees", "image > hue 180"),
-    Ready("Unseen task", "grey and mirrored", "image > grey then flipped"),
-    Ready("Reverse generation", "back from depth to the image", "image > depth", (0,)),
+    GalleryTask("Dense prediction", "depth", "image > depth"),
+    GalleryTask("Dense prediction", "edges", "image > edge"),
+    GalleryTask("Dense prediction", "class mask", "image > mask"),
+    GalleryTask("Dense prediction", "normals", "image > normals"),
+    GalleryTask("Dense prediction", "instance mask", "image > instances"),
+    GalleryTask("Conditional generation", "image from edges", "edge > image"),
+    GalleryTask("Conditional generation", "image from a mask", "mask > image"),
+    GalleryTask("Conditional generation", "image from edges and depth", "edge + depth > image"),
+    GalleryTask("Conditional generation with a subject", "subject and depth", "subject + depth > image"),
+    GalleryTask("Conditional generation with a style", "edges, in a style", "edge + style > styled"),
+    GalleryTask(
+        "Conditional generation with subject and style", "edges, in a style", "edge + subject + style > styled"
+    ),
+    GalleryTask("Reference to image", "an image around a subject", "subject > image"),
+    GalleryTask("Subject extraction", "the subject alone", "image > subject"),
+    GalleryTask("Style transfer", "a reference shows the style", "image + style > styled"),
+    GalleryTask("Style transfer", "colours turned by 120 degrees", "image > hue 120"),
+    GalleryTask("Style transfer with a condition", "negative, edges given", "image + edge > negative"),
+    GalleryTask("Editing, background kept", "remove all shapes", "image > background"),
+    GalleryTask("Editing, background kept", "remove the subject", "image > removed"),
+    GalleryTask("Editing, background kept", "another colour for the subject", "image > recolour 3"),
+    GalleryTask("Editing, background kept", "another shape for the subject", "image > replace 2"),
+    GalleryTask("Editing, background kept", "move the subject", "image > move 0"),
+    GalleryTask("Relighting", "light from the right", "image > light 0"),
+    GalleryTask("Editing with a reference", "put the subject there", "subject + background > image"),
+    GalleryTask("Restoration", "pixelated", "pixelated > image"),
+    GalleryTask("Restoration", "noise", "noisy > image"),
+    GalleryTask("Restoration", "a hole", "holed > image"),
+    GalleryTask("Restoration", "grey to colour", "grey > image"),
+    GalleryTask("Restoration", "low light", "dark > image"),
+    GalleryTask("Restoration", "salt and pepper", "speckled > image"),
+    GalleryTask("Restoration with a reference", "pixelated, subject given", "subject + pixelated > image"),
+    GalleryTask("Several targets", "depth and edges at once", "image > depth + edge"),
+    GalleryTask("Unseen task", "mask to depth", "mask > depth"),
+    GalleryTask("Unseen task", "a hue turned by 180 degrees", "image > hue 180"),
+    GalleryTask("Unseen task", "grey and mirrored", "image > grey then flipped"),
+    GalleryTask("Reverse generation", "back from depth to the image", "image > depth", (0,)),
 )
 
 
@@ -89,15 +92,15 @@ def toy_image(
     """Draw one image of the toy world.
 
     Args:
-        kind: a name of `KINDS`, or one of the families with another number.
-        seed: which scene, 0 or more; also of the chance in `noisy`, `speckled` and `holed`.
-        width, height: pixels.
+        kind: a name in `KINDS`, or one of its families with another number.
+        seed: of the scene, 0 or more, and of the random numbers in `noisy`, `speckled` and `holed`.
+        width, height: in pixels.
 
     Returns:
         an RGB image, the same on every machine.
 
     Raises:
-        ValueError: no such kind, or a negative seed.
+        ValueError: if there is no such kind, or the seed is negative.
     """
     import torch
 
@@ -105,35 +108,35 @@ def toy_image(
 
     if seed < 0:
         raise ValueError(f"seed is {seed}: give 0 or more")
-    chance = torch.Generator().manual_seed(seed)
-    return to_image(draw(kind, [make_scene(seed)], height, width, chance)[0])
+    generator = torch.Generator().manual_seed(seed)
+    return to_image(draw(kind, [make_scene(seed)], height, width, generator)[0])
 
 
 def toy_cell(kind: str, seed: int) -> Cell:
-    """Make a cell with one image of the toy world, and how to make it again."""
+    """Draw a toy image into a cell that knows its own code."""
     image = toy_image(kind, seed)
     setup = ("from visualcloze_nb.widgets import toy_image",)
     return Cell(image, f"toy world, {kind}, scene {seed}", Origin(setup, f"toy_image({kind!r}, {seed})"))
 
 
-def open_ready(ready: Ready, seed: int = 0, examples: int = 2) -> Draft:
-    """Make a ready task: a draft to put into a builder.
+def open_task(task: GalleryTask, seed: int = 0, examples: int = 2) -> Draft:
+    """Draw an example task as a draft for a builder.
 
     Args:
-        ready: one of `GALLERY`.
-        seed: which scenes, 0 to 9999; no model of this package has been trained on them.
-        examples: finished rows above the query, 0 to 4.
+        task: one of `GALLERY`.
+        seed: of the scenes, 0 to 9999; all are held out from training.
+        examples: rows above the query, 0 to 4.
 
     Returns:
-        a draft whose targets still hold, out of sight, the images that belong there.
+        a draft with the ground truth kept under its targets.
 
     Raises:
-        ValueError: a seed or a number of examples out of range.
+        ValueError: if the seed or the number of examples is out of range.
     """
     from visualcloze_nb.toyworld import sample
 
-    made = sample(ready.task, seed, examples, targets=ready.targets)
-    call = f"sample({ready.task!r}, {seed}, {examples}, targets={made.grid.targets!r})"
+    made = sample(task.task, seed, examples, targets=task.targets)
+    call = f"sample({task.task!r}, {seed}, {examples}, targets={made.grid.targets!r})"
     setup = ("from visualcloze_nb.toyworld import sample", f"toy = {call}")
     draft = draft_of(made.grid)
     rows = [
@@ -149,8 +152,8 @@ def open_ready(ready: Ready, seed: int = 0, examples: int = 2) -> Draft:
     return Draft(tuple(map(tuple, rows)), draft.targets, draft.names, draft.task, draft.content)
 
 
-def practised(ready: Ready) -> bool:
-    """Tell whether the bundled model was trained on exactly this task (imports torch)."""
+def trained_on(task: GalleryTask) -> bool:
+    """Whether the bundled model was trained on exactly this task (imports torch)."""
     from visualcloze_nb.toyworld import Task, is_trained
 
-    return ready.targets is None and is_trained(Task.parse(ready.task))
+    return task.targets is None and is_trained(Task.parse(task.task))

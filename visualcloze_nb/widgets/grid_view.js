@@ -1,5 +1,5 @@
-// The grid view: drag files and cells, or use the keyboard. State comes as traits, what the reader does goes
-// back as messages; nothing is decided here but how large a photograph may be when it is sent.
+// Grid view: drag files and cells, or use the keyboard. State arrives as traits, actions are sent as messages; the
+// only decision made here is how far a photograph is shrunk before it is sent.
 
 class Refused extends Error {}
 
@@ -50,7 +50,7 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-// JupyterLab would otherwise take the focused element's keys, Ctrl+Z too, for the notebook (see shield.js).
+// JupyterLab would otherwise take the focused element's keys, Ctrl+Z too, for the notebook (see keyboard.js).
 const OURS = { "data-lm-suppress-shortcuts": "true" };
 
 const SUMMARY =
@@ -62,7 +62,7 @@ function render({ model, el }) {
   let dragged = null; // the cell that is being dragged
   let cells = []; // elements, by row and column
   let shape = "";
-  let images = []; // addresses to give back
+  let images = []; // object URLs to revoke
 
   const file = element("input", { type: "file", accept: "image/*", multiple: "", tabindex: "-1", "aria-hidden": "true" });
   file.style.display = "none";
@@ -220,11 +220,11 @@ function render({ model, el }) {
       line.forEach((now, col) => {
         const one = cells[row][col];
         one.box.dataset.kind = now.kind;
-        one.words.textContent = now.words;
+        one.words.textContent = now.text;
         one.problem.textContent = now.problem ? `⚠ ${now.problem}` : "";
         if (now.refused) one.problem.setAttribute("role", "alert");
         else one.problem.removeAttribute("role");
-        one.box.setAttribute("aria-label", `${place(row, col)}: ${now.words}${now.problem ? `. ${now.problem}` : ""}`);
+        one.box.setAttribute("aria-label", `${place(row, col)}: ${now.text}${now.problem ? `. ${now.problem}` : ""}`);
         if (now.mime) image(one, now.image, now.mime);
         else {
           one.image.hidden = true;
@@ -237,11 +237,11 @@ function render({ model, el }) {
 
   function heard(message, buffers) {
     if (message.kind === "draw") draw();
-    if (message.kind !== "guess") return;
+    if (message.kind !== "preview") return;
     const one = cells[message.row]?.[message.col];
     if (!one) return;
     image(one, buffers[0], message.mime);
-    one.words.textContent = "target: forming";
+    one.words.textContent = "target: preview";
   }
 
   choose.addEventListener("click", pick);

@@ -1,98 +1,85 @@
-"""The grid on the page with drag and drop: the state of `plain_grid.PlainGrid`, drawn by JavaScript.
+"""The grid with drag and drop: the state of a builder, drawn by JavaScript through anywidget.
 
-anywidget brings `grid_view.js` and `grid_view.css` to JupyterLab, Notebook 7, Colab and VS Code as they are.
-Photographs are shrunk in the browser before they are sent: a message of some ten megabytes is lost without a word.
+Photographs are shrunk in the browser before they are sent: Jupyter silently drops messages of some ten megabytes.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
+import anywidget
+import traitlets
 from PIL import Image
 
 from visualcloze_nb.errors import ImageError
-from visualcloze_nb.widgets.error_output import Guard
-from visualcloze_nb.widgets.plain_grid import complaint, describe
-from visualcloze_nb.widgets.state import BuilderState, place
-from visualcloze_nb.widgets.static_page import thumb
+from visualcloze_nb.widgets.cell_text import caption_problem, describe
+from visualcloze_nb.widgets.draft import place
+from visualcloze_nb.widgets.error_output import ErrorOutput
+from visualcloze_nb.widgets.notebook_output import thumbnail
+from visualcloze_nb.widgets.state import BuilderState
 
 HERE = Path(__file__).parent
 FILE_BYTES = 50_000_000  # larger files are refused before they are read
-SENT_BYTES = 900_000  # what arrives in the kernel, at most
-SIDE = 2048  # pixels: more than any stage of the model looks at
+SENT_BYTES = 900_000  # largest message that the browser sends to the kernel
+SIDE = 2048  # pixels: more than any stage of the model uses
 
 
-@cache
-def widget_class():
-    """The anywidget class, made when it is first needed.
+class GridWidget(anywidget.AnyWidget):
+    """The browser's side: `cells` are drawn, `selected` is synchronised; what the reader does comes as messages."""
 
-    Raises:
-        ImportError: if anywidget is not installed.
-    """
-    import anywidget
-    import traitlets
-
-    class DropGrid(anywidget.AnyWidget):
-        """`cells` are shown, `selected` is the chosen one; what the reader does comes as messages."""
-
-        _esm = HERE / "grid_view.js"
-        _css = HERE / "grid_view.css"
-        cells = traitlets.List().tag(sync=True)
-        headings = traitlets.List().tag(sync=True)
-        selected = traitlets.List([0, 0]).tag(sync=True)
-        limits = traitlets.Dict({"file": FILE_BYTES, "sent": SENT_BYTES, "side": SIDE}).tag(sync=True)
-
-    return DropGrid
+    _esm = HERE / "grid_view.js"
+    _css = HERE / "grid_view.css"
+    cells = traitlets.List().tag(sync=True)
+    headings = traitlets.List().tag(sync=True)
+    selected = traitlets.List([0, 0]).tag(sync=True)
+    limits = traitlets.Dict({"file": FILE_BYTES, "sent": SENT_BYTES, "side": SIDE}).tag(sync=True)
 
 
-class DropGrid:
-    """Shows the cells; files and cells can be dragged onto them, and everything can be done by keyboard.
+class GridView:
+    """Shows the cells; files and cells can be dragged onto them, and everything works by keyboard.
 
     Args:
         state: what is shown.
-        guard: catches what goes wrong.
+        errors: shows what the handlers raise.
 
-    Raises:
-        ImportError: if anywidget is not installed.
+    Attributes:
+        box: the widget.
     """
 
     takes_files = True
 
-    def __init__(self, state: BuilderState, guard: Guard):
-        self.state, self.guard = state, guard
-        self.box = widget_class()()
-        guard.wire("grid view", self.box, "msg", self._heard)
-        guard.wire("choose a cell", self.box, "selected", lambda at: state.select(*at), clears=False)
+    def __init__(self, state: BuilderState, errors: ErrorOutput):
+        self.state = state
+        self.box = GridWidget()
+        errors.connect("grid view", self.box, "msg", self._receive)
+        errors.connect("choose a cell", self.box, "selected", lambda cell: state.select(*cell), keeps_message=True)
         self.refresh()
 
     def refresh(self) -> None:
-        """Send the state as it is now."""
+        """Send the current state to the browser."""
         state = self.state
         self.box.headings = [name or f"column {col + 1}" for col, name in enumerate(state.draft.names)]
         self.box.cells = [[self._sent(row, col) for col in range(state.n_cols)] for row in range(state.n_rows)]
         self.box.selected = list(state.selected)
 
-    def show_guess(self, col: int, image: Image.Image) -> None:
-        """Show in a target what the model makes of it so far."""
-        data, kind = thumb(image)
-        self.box.send({"kind": "guess", "row": self.state.n_rows - 1, "col": col, "mime": kind}, [data])
+    def show_preview(self, col: int, image: Image.Image) -> None:
+        """Show an x0 preview in a target."""
+        data, mime = thumbnail(image)
+        self.box.send({"kind": "preview", "row": self.state.n_rows - 1, "col": col, "mime": mime}, [data])
 
-    def forget_guess(self) -> None:
-        """Show the state again in place of a guess."""
+    def clear_previews(self) -> None:
+        """Show the current state in place of the previews."""
         self.box.send({"kind": "draw"})
 
-    def _sent(self, row: int, col: int) -> dict:
-        state = self.state
-        kind, words = describe(state, row, col)
-        image = state.shown(row, col).image
-        data, mime = (b"", "") if image is None else thumb(image)
-        wrong = complaint(state, row, col)
-        refused = (row, col) in state.refused
-        short = wrong if refused else wrong.removeprefix(f"{place(row, col)} is ")
-        return {"kind": kind, "words": words, "problem": short, "refused": refused, "image": data, "mime": mime}
+    def _sent(self, row: int, col: int) -> dict[str, object]:
+        described = describe(self.state, row, col)
+        image = self.state.shown(row, col).image
+        data, mime = (b"", "") if image is None else thumbnail(image)
+        problem = caption_problem(self.state, row, col)
+        texts = {"kind": described.kind, "text": described.text, "problem": problem, "refused": described.refused}
+        return {**texts, "image": data, "mime": mime}
 
-    def _heard(self, content: dict, buffers: list) -> None:
+    def _receive(self, content: dict, buffers: list) -> None:
         kind, state = content.get("kind"), self.state
         if kind in ("undo", "redo"):
             getattr(state, kind)()
@@ -112,7 +99,7 @@ class DropGrid:
                 raise ValueError(f"{place(row, col)} is in an example: only the last row has targets")
             state.mark(col, not state.is_target(row, col))
         else:
-            raise ValueError(f"the grid view sent {kind!r}, which means nothing here")
+            raise ValueError(f"the grid view sent an unknown message: {kind!r}")
 
     def _put(self, row: int, col: int, content: dict, data: bytes) -> None:
         if len(data) > 1_000_000:

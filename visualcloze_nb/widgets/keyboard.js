@@ -1,10 +1,10 @@
 // JupyterLab takes arrow keys and letters for the notebook, even where a list or a slider has the focus: an
 // arrow would go to another cell, D D would delete one. Inside our forms plain keys belong to the form; those
-// with Ctrl or Cmd (save, run) stay Jupyter's. Ours is told first: the window hears a key before the document.
+// with Ctrl or Cmd (save, run) stay Jupyter's. This handler runs first: the window gets a key before the document.
 
 function render({ el }) {
   el.style.display = "none";
-  el.dataset.shield = "up";
+  el.dataset.keyboard = "ready";
   const heard = (event) => {
     if (!el.closest(".vcnb")?.contains(event.target) || event.target.closest(".vcnb-drop")) return;
     // The mark counts only on the focused element itself: JupyterLab's shortcuts ask for `:focus`.

@@ -1,0 +1,116 @@
+"""Run a pipeline in a background thread, with live previews and cancellation.
+
+A kernel handles no widget events while a cell or a callback runs. With the model in its own thread, a click on
+*Cancel* takes effect within a step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.result import Result
+from visualcloze_nb.errors import Cancelled
+
+if TYPE_CHECKING:
+    from visualcloze_nb.pipelines.combined import VisualClozePipeline
+
+_busy = threading.Lock()  # one run at a time: two would share the processor and the model's hooks
+
+
+class BackgroundRun:
+    """Calls `pipe.fill` in a background thread; it can be started again after each end.
+
+    Args:
+        pipe: a pipeline, or a name for `load`; it is loaded on the first run.
+        on_step: called as `on_step(done, total, stage)` after each transformer step.
+        on_preview: called as `on_preview(stage, target, images)`, see `LivePreview`.
+        on_end: called as `on_end(outcome, seconds, warnings)`; the outcome is a `Result`, or the exception that
+            ended the run: `Cancelled`, or an error.
+    """
+
+    def __init__(
+        self,
+        pipe: VisualClozePipeline | str,
+        on_step: Callable[[int, int, int], None],
+        on_preview: Callable[[int, int, list[Image.Image]], None],
+        on_end: Callable[[Result | Exception, float, list[warnings.WarningMessage]], None],
+    ):
+        self.pipe, self.on_step, self.on_preview, self.on_end = pipe, on_step, on_preview, on_end
+        self.model_name = pipe if isinstance(pipe, str) else f"pipeline {id(pipe)}"
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is in progress."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether the run is about to be cancelled."""
+        return self._stop.is_set()
+
+    def start(self, grid: Grid, settings: dict[str, Any], upscaling: float) -> None:
+        """Start to fill a grid in the background.
+
+        Args:
+            grid: the grid to be filled.
+            settings: keyword arguments of `pipe.fill`, except the size.
+            upscaling: factor by which stage 2 enlarges a target's sides.
+
+        Raises:
+            ValueError: if a run is in progress, here or in another panel.
+        """
+        if self.running or not _busy.acquire(blocking=False):
+            raise ValueError("a run is under way: cancel it, or wait for it")
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, args=(grid, settings, upscaling), daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Cancel the run at the transformer's next block."""
+        self._stop.set()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the run to end, at most `timeout` seconds."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self, grid: Grid, settings: dict[str, Any], upscaling: float) -> None:
+        began = time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                pipe = self.pipe = _load(self.pipe) if isinstance(self.pipe, str) else self.pipe
+                began = time.perf_counter()
+                outcome = self._fill(pipe, grid, settings, upscaling)
+            except Exception as error:
+                outcome = error
+            seconds = time.perf_counter() - began
+        _busy.release()
+        self.on_end(outcome, seconds, caught)
+
+    def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any], upscaling: float) -> Result:
+        from visualcloze_nb.widgets.forward_hooks import LivePreview
+
+        if self.cancelling:
+            raise Cancelled
+        layout = grid.layout(pipe.resolution)
+        size: dict[str, Any] = {"width": round(layout.sizes[-1][0] * upscaling)} if settings["strength"] else {}
+        with LivePreview(pipe, layout, self.on_preview, self._stop):
+            return pipe.fill(grid, **settings, **size, progress=False, on_step=self.on_step)
+
+
+@cache
+def _load(name: str) -> VisualClozePipeline:
+    from visualcloze_nb.loading.load import load
+
+    return load(name)

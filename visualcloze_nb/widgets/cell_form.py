@@ -1,0 +1,117 @@
+"""Form for the builder's selected cell: target or condition, file, toy image, moving and swapping."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+from ipywidgets import HTML, Checkbox, Dropdown, FileUpload, VBox
+
+from visualcloze_nb.errors import GridError, ImageError
+from visualcloze_nb.widgets import gallery
+from visualcloze_nb.widgets.cell_text import describe
+from visualcloze_nb.widgets.controls import FULL_LABEL, button, number, row
+from visualcloze_nb.widgets.draft import place
+from visualcloze_nb.widgets.error_output import ErrorOutput
+from visualcloze_nb.widgets.state import DIRECTIONS, BuilderState
+
+FILE_BYTES = 5_000_000  # FileUpload sends a file as it is, and Jupyter drops messages of 10 MB
+
+
+class CellForm:
+    """Controls that act on the selected cell.
+
+    Args:
+        state: of the builder.
+        errors: shows what the handlers raise.
+        with_files: whether to offer a file upload; the drag-and-drop grid takes files itself.
+
+    Attributes:
+        box: the widget.
+    """
+
+    def __init__(self, state: BuilderState, errors: ErrorOutput, with_files: bool):
+        self.state, self.errors = state, errors
+        self.heading = HTML()
+        self.which = Dropdown(description="Cell", style=FULL_LABEL, layout={"width": "220px"})
+        self.is_target = Checkbox(False, description="Target: to be filled in", indent=False)
+        self.is_target.layout.width = "210px"
+        self.file = FileUpload(accept="image/*", description="Image file …", layout={"width": "auto"})
+        self.kind: Any = Dropdown(options=gallery.KINDS, description="Toy image", style=FULL_LABEL)
+        self.kind.layout.width = "220px"
+        self.toy_scene = number("Toy scene", 0, 0, 10**6)
+        self.other = Dropdown(description="Swap with", style=FULL_LABEL, layout={"width": "240px"})
+        self.clear = button(errors, "Empty this cell", self._on_selected(state.clear), "trash")
+        self.put_toy = button(errors, "Put toy image", self._put_toy, "paint-brush")
+        self.moves = {
+            name: button(errors, f"Move {name}", self._on_selected(state.move, name), f"arrow-{name}")
+            for name in DIRECTIONS
+        }
+        self.swap = button(errors, "Swap", self._swap, "exchange")
+        errors.connect("select", self.which, "value", self._select, keeps_message=True)
+        errors.connect("mark target", self.is_target, "value", self._mark)
+        errors.connect("put file", self.file, "value", self._put_file)
+        note = HTML(f"PNG or JPEG, at most {FILE_BYTES / 1e6:.0f} MB")
+        rows = [
+            self.heading,
+            row(self.which, self.is_target, self.clear),
+            *([row(self.file, note)] if with_files else []),
+            row(self.kind, self.toy_scene, self.put_toy),
+            row(*self.moves.values(), self.other, self.swap),
+        ]
+        self.box = VBox(rows, layout={"border": "1px solid #767676", "padding": "4px 8px", "margin": "6px 0"})
+
+    def refresh(self) -> None:
+        """Show the current state."""
+        state = self.state
+        row, col = state.selected
+        places = [(place(r, c), (r, c)) for r in range(state.n_rows) for c in range(state.n_cols)]
+        for control in (self.which, self.other):
+            if tuple(control.options) != tuple(places):
+                control.options = places
+        self.which.value = row, col
+        described = describe(state, row, col)
+        problem = html.escape(described.problem)
+        alert = f'<div class="vcnb-error">{problem}</div>' if problem else ""
+        self.heading.value = f"<h4>Chosen cell: {place(row, col)} ({html.escape(described.text)})</h4>{alert}"
+        self.is_target.disabled = row != state.n_rows - 1
+        self.is_target.value = state.is_target(row, col)
+
+    def _on_selected(self, method: Callable[..., object], *more: object) -> Callable[[], object]:
+        return lambda: method(*self.state.selected, *more)
+
+    def _select(self, cell: tuple[int, int] | None) -> None:
+        if cell:
+            self.state.select(*cell)
+
+    def _mark(self, target: bool) -> None:
+        row, col = self.state.selected
+        if row != self.state.n_rows - 1:
+            raise GridError(f"{place(row, col)} is in an example: only the last row has targets")
+        self.state.mark(col, target)
+
+    def _swap(self) -> None:
+        if self.other.value is None:
+            raise GridError(f"{place(*self.state.selected)}: choose the other cell to swap with")
+        self.state.swap(self.state.selected, self.other.value)
+
+    def _put_file(self, files: tuple[dict[str, Any], ...]) -> None:
+        row, col = self.state.selected
+        for file in files:
+            if file["size"] > FILE_BYTES:
+                size = f"{file['size'] / 1e6:.1f} MB, over the limit of {FILE_BYTES / 1e6:.0f} MB"
+                why = f"{place(row, col)}: {file['name']} is {size}: save a smaller version"
+                self.state.refuse(row, col, why)
+                raise ImageError(why)
+            try:
+                self.state.put(row, col, bytes(file["content"]), file["name"])
+            finally:
+                with self.errors.muted():
+                    self.file.value = ()
+
+    def _put_toy(self) -> None:
+        self.errors.show_text("Drawing … (the first time it takes some seconds)")
+        cell = gallery.toy_cell(self.kind.value, self.toy_scene.value)
+        self.state.put(*self.state.selected, cell.image, cell.note, cell.origin)
+        self.errors.clear()

@@ -1,0 +1,43 @@
+"""Describe a builder's cell in words, for captions, alt texts and error messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from visualcloze_nb.widgets.draft import place
+from visualcloze_nb.widgets.state import BuilderState
+
+
+@dataclass(frozen=True)
+class CellText:
+    """A cell in words.
+
+    Attributes:
+        kind: `image`, `empty`, `target` or `prediction`.
+        text: what is in it, such as `cat.jpg, 640 x 480`.
+        problem: why it is invalid or why an image was rejected, or "".
+        refused: whether the problem is a rejected image.
+    """
+
+    kind: str
+    text: str
+    problem: str
+    refused: bool
+
+
+def describe(state: BuilderState, row: int, col: int) -> CellText:
+    """Describe a cell, counted from 0."""
+    cell = state.shown(row, col)
+    if state.is_target(row, col):
+        kind, text = ("target", "target") if cell.image is None else ("prediction", f"target: {cell.note}")
+    else:
+        kind, text = ("empty", "empty") if cell.image is None else ("image", cell.note)
+    if why := state.refused.get((row, col)):
+        return CellText(kind, text, why, True)
+    return CellText(kind, text, state.problems.get((row, col), ""), False)
+
+
+def caption_problem(state: BuilderState, row: int, col: int) -> str:
+    """Shorten a cell's problem to stand at the cell, without the cell's name in front."""
+    described = describe(state, row, col)
+    return described.problem if described.refused else described.problem.removeprefix(f"{place(row, col)} is ")
