@@ -116,7 +116,7 @@ def test_only_a_grid_with_targets_can_be_asked(grid):
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
+    ("call", "message"),
     [
         (lambda grid: grid.completed([]), "0 images for 1 empty cells"),
         (lambda grid: grid.with_blanks(), "at least one column"),
@@ -128,9 +128,9 @@ def test_only_a_grid_with_targets_can_be_asked(grid):
         (lambda grid: grid.with_examples([[RED, None]]), "row 1, column 2 is empty"),
     ],
 )
-def test_impossible_wishes_are_refused(grid, ask, message):
+def test_impossible_targets_are_refused(grid, call, message):
     with pytest.raises(GridError, match=message):
-        ask(grid)
+        call(grid)
 
 
 def test_a_layout_by_hand():

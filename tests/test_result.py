@@ -105,6 +105,7 @@ def recorded(text):
     [
         ("missing.png", None, FileNotFoundError, "missing.png"),
         ("folder.png", "folder", OSError, "folder.png"),
+        ("null\0.png", None, ProvenanceError, "is not a path"),
         ("text.png", b"not an image", ProvenanceError, "'.*text.png' is not a PNG file"),
         ("empty.png", b"", ProvenanceError, "is not a PNG file"),
         ("photo.jpg", jpeg(RED), ProvenanceError, "is not a PNG file"),

@@ -1,7 +1,7 @@
-"""What `pipe.fill` returns: the images, the grid they complete, and how they came about.
+"""What `pipe.fill` returns: the images, the grid that they complete, and their provenance.
 
-A saved image carries its provenance, so that a file found a year later still says which model made it,
-from which texts, with which seed and settings.
+A saved image carries its provenance: a file found a year later still says which model made it, from which texts, with
+which seed and settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import mimebundle, png_bytes
 from visualcloze_nb.errors import ProvenanceError
 
-PROVENANCE = "visualcloze_nb"  # the key of the PNG text chunk
+PROVENANCE = "visualcloze_nb"  # key of the PNG text chunk
 
 
 @dataclass(eq=False, repr=False)
@@ -49,7 +49,7 @@ class Result:
     model: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("images", "stage1"):
             count, wanted = len(getattr(self, name)), len(self.grid.targets)
             if count != wanted:
@@ -66,11 +66,10 @@ class Result:
         return self.grid.completed(self.images)
 
     def provenance(self) -> dict[str, Any]:
-        """Tell how the images came about, in plain JSON values.
+        """Return how the images were made, in plain JSON values.
 
         Returns:
-            model, seed, settings, the three texts, the grid's shape, a SHA-256 of its images, seconds,
-            versions.
+            Model, seed, settings, the three texts, the grid's shape, a SHA-256 of its images, seconds, versions.
         """
         record = {
             "model": self.model,
@@ -88,18 +87,18 @@ class Result:
         }
         return json.loads(json.dumps(record, default=_plain))
 
-    def save(self, path: str | os.PathLike, target: int = 0) -> Path:
-        """Write one target as PNG, with its provenance inside; an existing file is replaced as a whole.
+    def save(self, path: str | os.PathLike[str], target: int = 0) -> Path:
+        """Write one target as PNG with its provenance; an existing file is replaced as a whole.
 
         Args:
-            path: where to; the ending must be `.png`.
+            path: of the file, which must end in `.png`.
             target: which of `images`, from 0.
 
         Returns:
-            the path.
+            The path.
 
         Raises:
-            ValueError: if the ending is another or there is no such target.
+            ValueError: if the path does not end in `.png` or there is no such target.
             OSError: if the file cannot be written; an existing file is then left as it was.
         """
         path = Path(path).expanduser()
@@ -119,14 +118,14 @@ class Result:
 
     @property
     def alt(self) -> str:
-        """The result in words, for readers who do not see the image."""
+        """Alternative text, for readers who do not see the image."""
         columns = ", ".join(str(col + 1) for col in self.grid.targets)
         return f"{self.grid.alt[:-1]}; the model filled column {columns}."
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.filled.image(outline=self.grid.targets))
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         return mimebundle(self)
 
     def __repr__(self) -> str:
@@ -134,21 +133,25 @@ class Result:
         return f"<Result {sizes}, model={self.model!r}, seed={self.seed}>"
 
 
-def read_provenance(path: str | os.PathLike) -> dict[str, Any]:
+def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read back what `Result.save` wrote into a PNG.
 
     Args:
         path: a PNG file.
 
     Returns:
-        the record, as `Result.provenance` gives it, and which target the file holds.
+        The record that `Result.provenance` returned, and as `target` which of the images the file holds.
 
     Raises:
         ProvenanceError: if the file is not a PNG, holds no such record, or is damaged.
         OSError: if there is no such file or it cannot be read.
     """
     name = repr(os.fspath(path))
-    with Path(path).expanduser().open("rb") as file:
+    try:
+        file = Path(path).expanduser().open("rb")
+    except (ValueError, RuntimeError) as error:  # a null character, or the home of an unknown user
+        raise ProvenanceError(f"{name} is not a path ({error})") from error
+    with file:
         try:
             with Image.open(file, formats=["PNG"]) as image:
                 image.load()  # text chunks may follow the pixels
@@ -176,6 +179,6 @@ def _digest(grid: Grid) -> str:
     return digest.hexdigest()
 
 
-def _plain(value):
-    """Make JSON of numbers that numpy or torch wrapped; of anything else its text."""
+def _plain(value: Any) -> Any:
+    """Convert numbers of numpy or torch to JSON numbers, and anything else to text."""
     return value.item() if getattr(value, "shape", None) == () else str(value)
