@@ -342,8 +342,8 @@ show.sheet(sheet, titles * 2, cols=6, title="Round trips: above from the image, 
 # Above, the generated outlines and depth map are the first half of the trip and the generated image is its end. Below
 # it is the other way round.
 #
-# **Predict.** We divide each error after the whole trip by that of a baseline, the mean image of that kind. A ratio of 1
-# means that the trip preserved no more than the mean image. Of which kind is most lost?
+# **Predict.** We divide each error after the whole trip by that of a baseline, the mean image of that kind. 1 means
+# that the trip preserved no more than the mean image. Of which kind is most lost?
 
 # %%
 guess = predict("Most is lost of", ..., ["the outlines", "the depth map", "the image"])
