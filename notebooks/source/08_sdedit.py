@@ -134,8 +134,8 @@ guess.compare(round(noise.std().item() / shrunk.std().item()))
 # ## Where does stage 2 start?
 #
 # So a larger image needs a schedule with more noise. FLUX **shifts** its noise levels (Esser et al. 2024): it
-# multiplies the ratio of noise to image, `sigma / (1 - sigma)`, by `exp(mu)`, and `mu` grows with the number of tokens. The tiny
-# model has few tokens, so its line is lower; with 256 tokens both have the same shift.
+# multiplies the ratio of noise to image, `sigma / (1 - sigma)`, by `exp(mu)`, and `mu` grows with the number of tokens.
+# The tiny model has few tokens, so its line is lower; with 256 tokens both have the same shift.
 
 
 # %%

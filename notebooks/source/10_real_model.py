@@ -2,17 +2,17 @@
 # # 10 The real model
 # **What changes with 17 billion parameters?**
 #
-# Everything so far ran on a tiny model. The released one is the same machine, built far larger. This lesson weighs it
-# before anybody downloads it: how large it is, where it fits, what a step costs, how it is called, and what you may do
-# with it. At the end you will be able to
+# Everything so far ran on a tiny model. The released one has the same architecture, but is far larger. This lesson
+# examines it before you download it: how large it is, where it fits, what a step costs, how to call it, and what its
+# licence allows. At the end you will be able to
 #
-# - say how much memory a model needs, from its configuration alone,
-# - store weights in four bits, and say what that does to an image,
+# - compute how much memory a model needs, from its configuration alone,
+# - store weights in four bits, and measure the effect on an image,
 # - tell which graphics cards can run the model, and how,
 # - run the documented examples on a GPU, in both stages or each alone.
 #
-# 30 minutes. A CPU is enough: cells that need a GPU are skipped, and say so. No figure printed here was measured on a
-# GPU. They are counted or computed. The real weights have not been run by whoever made this page.
+# 30 minutes. A CPU is enough: cells that need a GPU are skipped, and say so. No number printed here was measured on a
+# GPU. They are counted or computed. The author of this page has not run the real weights.
 
 # %% tags=["setup"]
 import copy
@@ -43,8 +43,8 @@ pipe = load("tiny")
 
 # %% [markdown]
 # ## What is the same, and what is larger?
-# PyTorch can build a model on the device `meta`: all its layers are there, with their shapes, but without memory for a
-# single number. So we can have the full model here, complete, and weigh it.
+# PyTorch can build a model on the device `meta`: with all its layers and their shapes, but without memory for the
+# weights. So we can build the full model here and count its parameters.
 
 # %%
 full = build(FULL, "meta")
@@ -57,10 +57,9 @@ for name in names.split():
     print(f"{name:22}{small[name]!s:>8}{big_one[name]!s:>8}{'  the same' if small[name] == big_one[name] else ''}")
 
 # %% [markdown]
-# The door is the same: 384 numbers a token go in, 64 come out (lesson 02). Rows, masks, ids and schedule are what you
-# know. What grows is everything behind the door: layers, heads, and the vectors that the text arrives in. They come
-# from two text encoders, CLIP (`text_encoder`) and T5 (`text_encoder_2`). And one thing is new, `guidance_embeds`. We
-# come to it.
+# Input and output are the same: 384 channels per token go in, 64 come out (lesson 02). Rows, masks, ids and schedule
+# are those you know. Everything inside grows: layers, heads, and the text vectors. They come from two text encoders,
+# CLIP (`text_encoder`) and T5 (`text_encoder_2`). One input is new, `guidance_embeds`, see below.
 #
 # **Predict.** How many times more parameters has the full model, all parts together?
 
@@ -80,13 +79,13 @@ for part in PARTS:
 print("as the package says:", all(sizes["full"][part] == FULL_PARTS[part].parameters for part in PARTS))
 ratio = sum(sizes["full"].values()) / sum(sizes["tiny"].values())
 guess.compare(int(round(ratio, -1)), within=ratio / 3)
-checks.draw_areas(sizes, "Area is parameters: the tiny model is the dots on the left")
+checks.draw_areas(sizes, "The area is the number of parameters: the tiny model is the dots on the left")
 
 # %% [markdown]
-# Where do they come from? A matrix from one vector of `width` numbers to another has `width`² parameters. Count the
-# matrices of a FLUX block in units of `width`². A *double* block treats image and text apart: for each of the two 4
-# for attention, 8 for the MLP, 6 to be steered by time and text. A *single* block treats them as one: 3 + 9 + 3, as its
-# last matrix serves attention and MLP together.
+# Where are they? A matrix from one vector of `width` numbers to another has `width`² parameters. Count the matrices of
+# a FLUX block in units of `width`². A *double* block has separate weights for image and text: for each of the two 4 for
+# attention, 8 for the MLP, 6 for modulation by timestep and text. A *single* block has the same weights for both: 3 + 9
+# + 3, since attention and MLP share its last matrix.
 
 
 # %%
@@ -100,7 +99,7 @@ for name, config in {"tiny": small, "full": big_one}.items():
     print(f"{name}: {by_hand(config):,} by hand, {share:.0%} of the transformer")
 
 # %% [markdown]
-# ## What does it weigh?
+# ## How much memory do the weights need?
 # A parameter in `bfloat16` takes 2 bytes. (GB here is 10⁹ bytes.)
 
 # %%
@@ -109,12 +108,12 @@ print(", ".join(f"{part} {gb(size)}" for part, size in weight.items()), "| toget
 print("as the package says:", all(weight[part] == FULL_PARTS[part].bytes("bf16") for part in PARTS))
 
 # %% [markdown]
-# Most graphics cards have less. The way out is to store weights with fewer bits. **nf4** uses four: a weight is one of
-# 16 levels. The levels lie close together around 0, where most weights are. Every block of 64 weights has its own
-# scale, its largest absolute value, so that it uses all levels.
+# Most graphics cards have less. The solution is **quantisation**: store weights with fewer bits. **nf4** uses four: a
+# weight is one of 16 levels. The levels lie close together around 0, where most weights are. Every block of 64 weights
+# has its own scale, its largest absolute value, so that it uses the full range.
 #
-# **Exercise.** Round weights to four bits. Divide each block by its scale, take the nearest level, multiply back. (The
-# cells after the check use the package's form.)
+# **Exercise.** Round weights to four bits. Divide each block by its scale, take the nearest level, multiply by the
+# scale again. (The cells after the check use the package's form.)
 
 
 # %% tags=["exercise"]
@@ -137,14 +136,14 @@ rounded = checks.round_weights(block, levels)
 checks.draw_rounding(block[0], rounded[0], levels * block.abs().max(), "Each weight moves to the nearest of 16 levels")
 
 # %% [markdown]
-# What does that do to an image? Round every linear layer of the tiny transformer and fill the same grid, from the same
-# noise. Call the two answers alike if their root mean square difference is below 0.1.
+# What is the effect on an image? Round every linear layer of the tiny transformer and fill the same grid, from the same
+# noise. Call the two answers similar if their root mean square difference is below 0.1.
 #
 # **Predict.** The two answers will be
 
 # %%
-choices = ["equal", "alike", "different images"]
-guess = predict("With four bits a weight:", ..., choices)
+choices = ["equal", "similar", "different images"]
+guess = predict("With four bits per weight:", ..., choices)
 
 
 def in_four_bits(module):
@@ -159,32 +158,35 @@ def in_four_bits(module):
 task = sample("image > depth", seed=3)
 whole = pipe.fill(task.grid, seed=0, strength=0, progress=False).image
 precise, pipe.transformer = pipe.transformer, in_four_bits(pipe.transformer)
-packed = pipe.fill(task.grid, seed=0, strength=0, progress=False).image
+quantised = pipe.fill(task.grid, seed=0, strength=0, progress=False).image
 pipe.transformer = precise
-off = (latents.pixels(whole) - latents.pixels(packed)).square().mean().sqrt().item() / 2
+off = (latents.pixels(whole) - latents.pixels(quantised)).square().mean().sqrt().item() / 2
 print(f"root mean square difference: {off:.2f} (black against white is 1)")
-guess.compare(choices[0] if whole == packed else choices[1] if off < 0.1 else choices[2])
+guess.compare(choices[0] if whole == quantised else choices[1] if off < 0.1 else choices[2])
 show.sheet(
-    [task.grid.query[0], whole, packed, task.truth[0]],
-    ["given", "32 bits a weight", "4 bits a weight", "ground truth"],
+    [task.grid.query[0], whole, quantised, task.truth[0]],
+    ["given", "32 bits per weight", "4 bits per weight", "ground truth"],
     title="The same noise, an eighth of the bits: look for a difference",
 )
 
 # %% [markdown]
-# One scene and a tiny model prove little about the large one. But note what was not rounded: the arithmetic. Weights
-# are unpacked layer by layer, and the model computes as before. Four bits save memory, not work.
+# One scene and a tiny model prove little about the large one. But the arithmetic was not rounded: the model dequantises
+# weights layer by layer, and computes as before. Four bits save memory, not work.
 #
-# Now weigh again. Packed are linear layers only, and T5 keeps one kind of layer whole (`wo`), because rounding harms
-# it. A scale takes 32 bits, so a weight costs half a byte and a 64th of 4 bytes.
+# Now compute the memory again. Only linear layers are quantised, and T5 keeps one kind of layer unchanged (`wo`),
+# because rounding harms it. A scale takes 32 bits, so a weight costs half a byte and a 64th of 4 bytes.
 
 
 # %%
-def packable(module, but=()):
+def quantisable(module, but=()):
     layers = {name: m for name, m in module.named_modules() if isinstance(m, torch.nn.Linear)}
     return sum(m.weight.numel() for name, m in layers.items() if name.split(".")[-1] not in but)
 
 
-four_bit = {"transformer": packable(full["transformer"]), "text_encoder_2": packable(full["text_encoder_2"], ["wo"])}
+four_bit = {
+    "transformer": quantisable(full["transformer"]),
+    "text_encoder_2": quantisable(full["text_encoder_2"], ["wo"]),
+}
 light = {part: weight[part] - (2 - 0.5 - 4 / 64) * four_bit.get(part, 0) for part in PARTS}
 print(", ".join(f"{part} {gb(size)}" for part, size in light.items()), "| together", gb(sum(light.values())))
 print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", part in four_bit) for part in PARTS))
@@ -193,9 +195,9 @@ print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", 
 # In diffusers: `PipelineQuantizationConfig` with a `BitsAndBytesConfig(load_in_4bit=True)` for each of the two parts.
 #
 # ## What does a step cost?
-# On `meta` PyTorch can even run the model: no number is computed, but the work of all matrix products is counted, each
-# multiplication and each addition as one operation. Compare with a formula. A token meets about 12 `width`² weights in
-# each block, and attention pairs every token with every other, twice `width` deep.
+# On `meta` PyTorch can even run the model: it computes no numbers, but counts the work of all matrix products, each
+# multiplication and each addition as one operation. Compare with a formula. A token is multiplied with about
+# 12 `width`² weights in each block, and attention multiplies every token with every other, twice over `width` numbers.
 
 
 # %%
@@ -239,26 +241,26 @@ for name, (tokens, text) in work.items():
 times = sum(costs["2 x 2 at 384"].values()) / tiny_cost
 guess.compare(int(round(times, -3)), within=times / 3)
 tera = {name: {part: n / 1e12 for part, n in cost.items()} for name, cost in costs.items()}
-checks.draw_stacks(tera, "More pixels cost twice: more tokens, and more pairs of tokens", "10¹² operations a step")
+checks.draw_stacks(tera, "More pixels cost twice: more tokens, and more pairs of tokens", "10¹² operations per step")
 
 # %% [markdown]
 # ## Where does it fit?
-# Weights are not all. On the way through a block some copies of all tokens are alive (about `LIVE` = 18 numbers for
-# each of the `width`), and the VAE holds three large images of 256 channels. These come and go: what counts is the
-# largest. `RESERVE` is for the driver, `TEXT_WORK` for T5 at work. And parts need not be there together. So there are
-# ways to run. Compute them; then guess which one a card of 24 GB takes.
+# Memory holds more than weights. In a block, several copies of all tokens, the **activations**, exist at once (about
+# `LIVE` = 18 numbers for each of the `width`), and in the VAE three large images of 256 channels. They are temporary:
+# only the largest counts. `RESERVE` is for the driver, `TEXT_WORK` for T5's activations. And not all parts are needed
+# at once. So there are several memory plans. Compute them; then guess which one a card of 24 GB needs.
 
 
 # %%
 def peaks(weight, tokens, pixels):
-    """The GPU memory that each way needs, in bytes."""
+    """GPU memory that each plan needs, in bytes."""
     text, vae = weight["text_encoder"] + weight["text_encoder_2"], weight["vae"]
     denoise, decode = LIVE * tokens * 3072 * 2, 3 * pixels * 256 * 2
     stays = weight["transformer"] + vae
     return {
-        "resident": stays + text + max(denoise, decode) + RESERVE,  # everything stays
-        "encode-then-free": stays + max(text + TEXT_WORK, denoise, decode) + RESERVE,  # text encoders leave
-        "offload": max(weight["transformer"] + denoise, text, vae + decode) + RESERVE,  # one after the other
+        "resident": stays + text + max(denoise, decode) + RESERVE,  # all parts stay
+        "encode-then-free": stays + max(text + TEXT_WORK, denoise, decode) + RESERVE,  # text encoders are freed
+        "offload": max(weight["transformer"] + denoise, text, vae + decode) + RESERVE,  # one part at a time
     }
 
 
@@ -291,17 +293,17 @@ for way, parts in {"bf16": weight, "nf4": light, "nf4, no bf16": plans["T4 (Cola
     held["work and reserve"] = peaks(parts, tokens, pixels)["resident"] - sum(parts.values())
     bars[way] = {name: size / GB for name, size in held.items()}
 lines = {name: memory for name, (_, memory) in CARDS.items()}
-checks.draw_stacks(bars, "If everything stays: a bar must end before the card's line", "GB of GPU memory", lines)
+checks.draw_stacks(bars, "If all parts stay: a bar must end before the card's line", "GB of GPU memory", lines)
 
 # %% [markdown]
-# Memory is as PyTorch reports it, roughly, and every card is given `bitsandbytes`, which does the packing. The T4 is
-# the narrow one. It has no `bfloat16`, so T5 must compute in `float32` (the lowest bar): it comes for a new text and
-# leaves again. That is arithmetic: unverified until somebody runs it.
+# Memory is about what PyTorch reports, and we assume `bitsandbytes`, which quantises, on every card. The T4 is the
+# difficult one. It has no `bfloat16`, so T5 must compute in `float32` (the lowest bar): it is loaded for a new text and
+# freed again. This is computed, not measured.
 #
-# And this machine? `load` asks the same question; in a terminal, `visualcloze-nb doctor`. Without a GPU the
+# And this machine? `load` chooses in the same way; in a terminal, `visualcloze-nb doctor`. Without a GPU the
 # answer is the CPU, if it has the memory, and hours: how many follows from how fast it multiplies matrices, here of
-# `float32`; in `bfloat16` it may be several times faster or slower. (What you read here was printed where this page
-# was made. It differs on every machine, so nothing checks it.)
+# `float32`; in `bfloat16` it may be several times faster or slower. (The output was printed where this page was made.
+# It differs on every machine, so no test compares it.)
 
 # %% tags=["nbval-ignore-output"]
 here = probe()
@@ -316,15 +318,16 @@ print(f"30 steps of stage 1 on this CPU: {hours:.1f} hours, at {rate / 1e9:.0f} 
 # %% [markdown]
 # ## How do I run it?
 # ### First the licence
-# - FLUX.1-Fill-dev, on which all rests, is **gated and non-commercial**. Education is not a category of its own there.
-#   You may use the outputs, but not to train competing models; a content filter or a review of outputs is required.
+# - FLUX.1-Fill-dev, on which VisualCloze is based, is **gated and non-commercial**. Its licence has no separate
+#   category for education. You may use the outputs, but not to train competing models; a content filter or a review of
+#   outputs is required.
 # - The released VisualCloze pipelines contain Fill's weights: treat them as its derivatives. The cards of the 512 LoRA
 #   and of the Graph200K data say Apache-2.0; the authors' repository has no licence file.
-# - You accept the gate yourself, with your own account. Nothing of it is in this course. The tiny model is not
-#   concerned: it was trained here, on drawn images.
+# - You accept the licence yourself, with your own account. Nothing of it is in this course. The tiny model is not
+#   affected: it was trained here, on drawn images.
 #
 # ### The documented call
-# diffusers brings an example in its own documentation. We read it from there: images by their URLs, and the texts.
+# The documentation of diffusers contains an example. We read it from there: the URLs of its images, and its texts.
 
 # %%
 example = diffusers.VisualClozePipeline.__call__.__doc__
@@ -338,14 +341,14 @@ for name, kinds in {"edgedetection": ("image", "edge"), "subjectdriven": ("refer
     print(*(f"{folder}{name}_query_{kind}.jpg" for kind in kinds[:-1]), sep="\n")
 
 # %% [markdown]
-# Three examples in all: a photograph from a mask; edges (two columns, 864 x 1152 pixels); a subject in a new place
+# There are three examples: a photograph from a mask; edges (two columns, 864 x 1152 pixels); a subject in a new place
 # (three columns, 1024 x 1024). The texts of the other two are on the
 # [documentation page](https://huggingface.co/docs/diffusers/api/pipelines/visualcloze). Nothing was downloaded here.
 #
-# Two settings are new to you. The full model takes **guidance** as a number, 30 (lesson 03). And its text is padded
-# to 512 tokens: `max_sequence_length=512`. Below is the same call on the tiny model, which says what it cannot use.
+# Two settings are new. The full model takes **guidance** as an input, 30 (lesson 03). And its text is padded to 512
+# tokens: `max_sequence_length=512`. Below is the same call on the tiny model, which warns about what it cannot use.
 #
-# Both stages can work alone. A pipeline holds both: `generation_pipe`, a `VisualClozeGenerationPipeline`, and
+# Both stages work alone too. A pipeline contains both: `generation_pipe`, a `VisualClozeGenerationPipeline`, and
 # `upsampling_pipe`, in diffusers a `FluxFillPipeline`. (From files: `from_pretrained` the first, then `from_pipe` the
 # second, which shares the weights. Give stock's `torch_dtype=torch.bfloat16`, or it makes them float32, twice as
 # large.)
@@ -368,16 +371,16 @@ def documented(pipe, rows, task, content, **more):
 
 toy = sample("edge + depth > image", seed=4, caption=True).grid
 pipe.set_progress_bar_config(disable=True)
-with warnings.catch_warnings(record=True) as said:
+with warnings.catch_warnings(record=True) as caught:
     joint = documented(pipe, toy.to_lists(), toy.task, toy.content, max_sequence_length=64)
-print("size", joint.size, "|", *sorted({str(w.message).split(":")[0] for w in said}))
+print("size", joint.size, "|", *sorted({str(w.message).split(":")[0] for w in caught}))
 
 
 # %%
 def two_stages(pipe, rows, task, content, text=64, **size):
-    again = {"num_inference_steps": 30, "max_sequence_length": text, "generator": torch.Generator().manual_seed(0)}
-    small = pipe.generation_pipe(task_prompt=task, content_prompt=content, image=rows, **again).images[0][0]
-    large = pipe.upsampling_pipe(image=small, prompt=content, strength=0.4, **again, **size).images[0]
+    settings = {"num_inference_steps": 30, "max_sequence_length": text, "generator": torch.Generator().manual_seed(0)}
+    small = pipe.generation_pipe(task_prompt=task, content_prompt=content, image=rows, **settings).images[0][0]
+    large = pipe.upsampling_pipe(image=small, prompt=content, strength=0.4, **settings, **size).images[0]
     return small, large
 
 
@@ -386,10 +389,10 @@ print("the same image as in one call:", large == joint)
 show.sheet([small, large], ["stage 1", "stage 2"], title="The tiny model: stage 2 is three times as wide")
 
 # %% [markdown]
-# Now the real one. Install what it needs: `python -m pip install -e '.[gpu]'` in a checkout; in Colab put `[gpu]`
-# behind the package's name in the first cell. Where a file is gated, accept the gate and set a read token as
-# `HF_TOKEN` (in Colab a secret of that name). Set `DOWNLOAD = True` if you have read the licence and have room for
-# the download. `load` then chooses as above, or says what is missing. Without a GPU the cells below are skipped.
+# Now the real model. Install what it needs: `python -m pip install -e '.[gpu]'` in a checkout; in Colab put `[gpu]`
+# behind the package's name in the first cell. Where a file is gated, accept its licence and set a read token as
+# `HF_TOKEN` (in Colab a secret of that name). Set `DOWNLOAD = True` if you have read the licence and have space for
+# the download. `load` then chooses as above, or reports what is missing. Without a GPU the cells below are skipped.
 
 # %%
 DOWNLOAD = DOWNLOAD_LORA = False
@@ -413,11 +416,11 @@ small, large = two_stages(big, rows, task_prompt, content_prompt, text=512, widt
 show.sheet([image, small, large], ["one call", "stage 1 alone", "stage 2 alone"], cols=1, title="The full model")
 
 # %% [markdown]
-# There is a second route. A **LoRA** leaves a matrix alone and adds a narrow detour, down to 256 numbers and up again:
-# for a matrix of 3072 x 3072 that is a sixth as many parameters. VisualCloze was trained that way on Fill, so Fill and
-# the LoRA file should make the same model. In diffusers it is `load_lora_weights`; here `load("384-lora")`. Two such
-# models do not fit: restart the kernel, run the lesson's first cells (as far as `pipe = load("tiny")`), set
-# `DOWNLOAD_LORA = True` in a cell of your own, and go on here.
+# There is a second way. A **LoRA** (low-rank adaptation) keeps a matrix fixed and adds the product of two narrow ones,
+# down to 256 numbers and up again: for a matrix of 3072 x 3072 that is a sixth as many parameters. VisualCloze was
+# trained that way on Fill, so Fill and the LoRA file should give the same model. In diffusers it is
+# `load_lora_weights`; here `load("384-lora")`. Two such models do not fit: restart the kernel, run the lesson's first
+# cells (as far as `pipe = load("tiny")`), set `DOWNLOAD_LORA = True` in a new cell, and continue here.
 
 # %% tags=["gpu"]
 # %%gpu DOWNLOAD_LORA
@@ -426,11 +429,11 @@ print(big.plan.words())
 
 # %% [markdown]
 # ## What we saw
-# - The same classes and the same door, with more and wider blocks behind it.
-# - Memory is parameters times bytes, and what the work needs for a while. You computed what the package plans with.
-# - Four bits a weight save memory, not work. They bring the model onto cards of 24 GB.
-# - A step costs with the tokens, and with their pairs. Examples and pixels are what you pay for.
-# - The call is the one you know. New are guidance as a number, 512 text tokens, and a licence to accept.
+# - The same classes, inputs and outputs, with more and wider blocks inside.
+# - Memory is parameters times bytes, plus activations. You computed the numbers that the package plans with.
+# - Four bits per weight save memory, not work. With them the model fits cards of 24 GB.
+# - The cost of a step grows with the tokens and with their pairs: with examples and pixels.
+# - The call is the one you know. New are guidance as an input, 512 text tokens, and a licence to accept.
 #
-# An open question: most of these parameters know what the world looks like, and little of them is about grids. How
-# small could a model be that only does the tasks *you* need?
+# An open question: most of these parameters store what the world looks like, and few are about grids. How small could a
+# model be that only does the tasks *you* need?
