@@ -117,7 +117,7 @@ def test_an_error_in_the_thread_is_shown_and_the_panel_can_be_used_again(grid, r
     panel.wait(60)
     assert 'role="alert"' in panel.errors.message.value and "no/such-model-anywhere" in panel.errors.message.value
     assert "Failed" in panel.status.value and not panel.buttons["Run"].disabled
-    panel._run.pipe = random_pipe
+    panel.background.pipe = random_pipe
     panel.on_preview = lambda *_: 1 / 0
     panel.buttons["Run"].click()
     panel.wait(60)
@@ -215,7 +215,7 @@ def test_a_grid_that_changed_during_the_run_is_left_alone(grid, random_pipe):
             builder.state.write_content("changed")
             return fill(random_pipe, *args, **kwargs)
 
-    builder.panel._run.pipe = Slow()
+    builder.panel.background.pipe = Slow()
     builder.panel.buttons["Run"].click()
     builder.panel.wait(60)
     assert "was changed during the run" in builder.errors.message.value

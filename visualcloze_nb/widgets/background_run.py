@@ -18,6 +18,7 @@ from PIL import Image
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.errors import Cancelled
+from visualcloze_nb.widgets.forward_hooks import LivePreview
 
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
@@ -99,8 +100,6 @@ class BackgroundRun:
         self.on_end(outcome, seconds, caught)
 
     def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any], upscaling: float) -> Result:
-        from visualcloze_nb.widgets.forward_hooks import LivePreview
-
         if self.cancelling:
             raise Cancelled
         layout = grid.layout(pipe.resolution)

@@ -12,16 +12,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
 
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import Cancelled
-from visualcloze_nb.sampling.latents import decode_targets
-from visualcloze_nb.sampling.sdedit import decode_stage2
 from visualcloze_nb.settings import TOKEN_PIXELS
 
 if TYPE_CHECKING:
+    import torch
+
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
 SHARE = 0.25  # largest share of the run's time that is spent on previews
@@ -73,6 +72,9 @@ class LivePreview:
         self._last_sigma = sigma
         if time.monotonic() < self._next_time or self.pipe.vae.device != z.device:
             return
+        from visualcloze_nb.sampling.latents import decode_targets
+        from visualcloze_nb.sampling.sdedit import decode_stage2
+
         began = time.monotonic()
         x0 = (z - sigma * output[0]).to(z.dtype)
         if stage == 1:

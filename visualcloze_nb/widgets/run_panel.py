@@ -39,6 +39,7 @@ class RunPanel:
         on_end: called when a run ends, also after an error or a cancellation.
 
     Attributes:
+        background: the run, which holds the pipeline.
         buttons: the buttons by label.
         result: of the last completed run, or None.
         running_grid: the grid of the last run, or None.
@@ -57,7 +58,7 @@ class RunPanel:
     ):
         self._grid = (lambda: grid) if isinstance(grid, Grid) else grid
         self.on_preview, self.on_result, self.on_end = on_preview, on_result, on_end
-        self._run = BackgroundRun(pipe, self._count_step, self._take_previews, self._end)
+        self.background = BackgroundRun(pipe, self._count_step, self._take_previews, self._end)
         self.result: Result | None = None
         self.running_grid: Grid | None = None
         self._previews: dict[int, tuple[Image.Image, str]] = {}
@@ -150,12 +151,12 @@ class RunPanel:
     @property
     def pipe(self) -> VisualClozePipeline | str:
         """The pipeline, or its name while it is not loaded."""
-        return self._run.pipe
+        return self.background.pipe
 
     @property
     def running(self) -> bool:
         """Whether a run is in progress."""
-        return self._run.running
+        return self.background.running
 
     def random_seed(self) -> None:
         """Choose a seed at random."""
@@ -183,7 +184,7 @@ class RunPanel:
         resolution, settings = resolution_of(self.pipe), settings or self.settings
         if resolution is None:
             return None
-        text = TINY_TEXT_TOKENS if self._run.model_name == "tiny" else TEXT_TOKENS
+        text = TINY_TEXT_TOKENS if self.background.model_name == "tiny" else TEXT_TOKENS
         if not isinstance(self.pipe, str):
             text = min(TEXT_TOKENS, self.pipe.tokenizer_2.model_max_length)
         factor = self.upscaling.value if upscaling is None else upscaling
@@ -200,7 +201,7 @@ class RunPanel:
         text = f"{cost.tokens} image tokens"
         if cost.large:
             text += f", in stage 2 {cost.large}" + (f" for each of {cost.targets}" if cost.targets > 1 else "")
-        seconds, measured = estimate_seconds(self._run.model_name, cost)
+        seconds, measured = estimate_seconds(self.background.model_name, cost)
         if seconds is None:
             return f"{text}. Seconds: known after the first run."
         basis = "at the speed of the last run" if measured else "assumed; a first run measures it"
@@ -218,18 +219,18 @@ class RunPanel:
         grid = self._grid().require_targets()
         with self.errors.lock:  # the run's first report waits for the lines below
             settings = grid, self.settings, self.upscaling.value
-            self._run.start(*settings)
+            self.background.start(*settings)
             self._started_with, self.running_grid, self._previews = settings, grid, {}
             self._set_running(True, "Loading the model …")
 
     def cancel(self) -> None:
         """Cancel the run at the transformer's next block."""
-        self._run.cancel()
+        self.background.cancel()
         self.status.value = "Cancelling …"
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the run to end, at most `timeout` seconds."""
-        self._run.wait(timeout)
+        self.background.wait(timeout)
 
     def _end(self, outcome: Result | Exception, seconds: float, caught: list[warnings.WarningMessage]) -> None:
         status = "Failed: see the message."
@@ -253,7 +254,7 @@ class RunPanel:
     def _take_result(self, result: Result, seconds: float) -> None:
         self.result = result
         if (cost := self.run_cost(*self._started_with)) is not None:
-            record_speed(self._run.model_name, cost, seconds)
+            record_speed(self.background.model_name, cost, seconds)
         self._previews = {number: (image, "done") for number, image in enumerate(result.images)}
         self._show_previews()
         if self.on_result is not None:
@@ -263,7 +264,7 @@ class RunPanel:
     def _count_step(self, done: int, total: int, stage: int) -> None:
         with self.errors.lock:
             self.progress.max, self.progress.value = total, done
-            if not self._run.cancelling:
+            if not self.background.cancelling:
                 self.status.value = f"Stage {stage}, step {done} of {total}"
 
     def _take_previews(self, stage: int, target: int, images: list[Image.Image]) -> None:
