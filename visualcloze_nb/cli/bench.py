@@ -10,6 +10,8 @@ import json
 import shutil
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 from visualcloze_nb.cli.arguments import fraction, new_file, whole
 from visualcloze_nb.cli.own_process import in_own_process
@@ -91,19 +93,19 @@ def measure(options: argparse.Namespace) -> dict:
     from visualcloze_nb.loading.hardware import limit_threads
 
     threads = limit_threads()
+    open_checkpoint: Callable[[Any], Any]
     if options.case == "ours":
         from visualcloze_nb.loading.load import load
+
+        open_checkpoint, place, run = load, options.model, ours
     else:
-        import diffusers
+        from diffusers import VisualClozePipeline  # pyright: ignore[reportPrivateImportUsage]  # as users import it
 
         from visualcloze_nb.loading.checkpoints import checkpoint_folder
+
+        open_checkpoint, place, run = VisualClozePipeline.from_pretrained, checkpoint_folder(options.model), stock
     imported = time.perf_counter()
-    if options.case == "ours":
-        pipe = load(options.model)
-        run = ours
-    else:
-        pipe = diffusers.VisualClozePipeline.from_pretrained(checkpoint_folder(options.model))
-        run = stock
+    pipe: Any = open_checkpoint(place)
     loaded = time.perf_counter()
     grid, _ = demo_grid()
     runs = [run(pipe, grid, options) for _ in range(1 + options.repeat)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.quantizers import PipelineQuantizationConfig
+from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -103,15 +103,14 @@ def dtypes_of(precision: str) -> torch.dtype | dict[str, torch.dtype]:
 
 def four_bits(dtypes: torch.dtype | dict) -> PipelineQuantizationConfig:
     """Pack transformer and T5 in 4 bits (nf4), and compute in the given precision."""
-    from diffusers import BitsAndBytesConfig
+    from diffusers.quantizers.quantization_config import BitsAndBytesConfig
     from transformers import BitsAndBytesConfig as TransformersConfig
 
     if not isinstance(dtypes, dict):
         dtypes = {"default": dtypes, "text_encoder_2": dtypes}
-    settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
-    return PipelineQuantizationConfig(
-        quant_mapping={
-            "transformer": BitsAndBytesConfig(**settings, bnb_4bit_compute_dtype=dtypes["default"]),
-            "text_encoder_2": TransformersConfig(**settings, bnb_4bit_compute_dtype=dtypes["text_encoder_2"]),
-        }
-    )
+    settings: dict[str, Any] = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    configs: dict[str, Any] = {
+        "transformer": BitsAndBytesConfig(**settings, bnb_4bit_compute_dtype=dtypes["default"]),
+        "text_encoder_2": TransformersConfig(**settings, bnb_4bit_compute_dtype=dtypes["text_encoder_2"]),
+    }
+    return PipelineQuantizationConfig(quant_mapping=configs)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from visualcloze_nb.loading.model_size import FULL_PARTS
 from visualcloze_nb.settings import CLIP_TOKENS, INPUT_CHANNELS, LATENT_CHANNELS, TEXT_TOKENS, TOKEN_CHANNELS
+
+VAE_BLOCKS: dict[str, Any] = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+}
 
 
 @dataclass(frozen=True)
@@ -83,20 +89,21 @@ SMALL = Size(
 
 def build(size: Size, device: str) -> dict:
     """Build all components of a pipeline in bfloat16 on a device, weights random."""
-    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
     with torch.device("meta"):
         transformer = FluxTransformer2DModel(
             in_channels=INPUT_CHANNELS, out_channels=TOKEN_CHANNELS, **size.transformer
         )
         vae = AutoencoderKL(
-            down_block_types=["DownEncoderBlock2D"] * 4,
-            up_block_types=["UpDecoderBlock2D"] * 4,
             latent_channels=LATENT_CHANNELS,
             use_quant_conv=False,
             use_post_quant_conv=False,
             shift_factor=0.1159,
             scaling_factor=0.3611,
+            **VAE_BLOCKS,
             **size.vae,
         )
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
@@ -149,7 +156,7 @@ def any_tokenizers(size: Size):
 
 def four_bit_layers(module: torch.nn.Module) -> torch.nn.Module:
     """Pack the linear layers of a module in 4 bits (nf4) with bitsandbytes, where they lie; T5's `wo` stays."""
-    import bitsandbytes
+    import bitsandbytes  # pyright: ignore[reportMissingImports]  # the gpu extra
 
     kept = set(getattr(module, "_keep_in_fp32_modules", None) or ())
     for parent in list(module.modules()):
