@@ -152,16 +152,16 @@ def compare(images: Mapping[str, Any], reference: str | None = None, title: str 
         raise ValueError(f"there is no image {reference!r}: the names are {', '.join(images)}")
     base = to_rgb(images[reference])
     fitted = {name: resize_and_crop(to_rgb(image), *base.size) for name, image in images.items()}
-    lower, words = [], []
+    lower, texts = [], []
     for name, image in fitted.items():
         off = np.abs(np.asarray(image).astype(int) - np.asarray(base)).max(-1)
         bright = (off * (255 / max(off.max(), 1))).astype(np.uint8)
         lower.append(_NOTHING if name == reference else Image.fromarray(bright))
-        words.append("" if name == reference else f"differs from {reference}\nby up to {off.max()} of 255")
+        texts.append("" if name == reference else f"differs from {reference}\nby up to {off.max()} of 255")
     alt = f"{', '.join(images)} side by side. " + "; ".join(
-        f"{name} {text}" for name, text in zip(fitted, words, strict=True) if text
+        f"{name} {text}" for name, text in zip(fitted, texts, strict=True) if text
     ).replace("\n", " ")
-    rows, labels = [list(fitted.values()), lower], [list(fitted), words]
+    rows, labels = [list(fitted.values()), lower], [list(fitted), texts]
     return _figure(rows, labels, title=title, alt=alt + ".")
 
 
@@ -218,7 +218,7 @@ def _figure(
         axes.axis("off")
         y -= 0.1
     left = (width - cols * cell) / 2 + cell * 0.03
-    for row, words, count, ratio, tall in zip(rows, labels, lines, ratios, heights, strict=True):
+    for row, texts, count, ratio, tall in zip(rows, labels, lines, ratios, heights, strict=True):
         y -= tall
         for number, image in enumerate(row):
             if image is _NOTHING:
@@ -227,7 +227,7 @@ def _figure(
             axes = figure.add_axes((x / width, (y + 0.06) / height, side / width, side * ratio / height))
             _draw(axes, image, ratio, TARGET if number in outline else FRAME)
             if count:
-                axes.set_title(words[number], size=SMALL, color=TEXT, pad=4)
+                axes.set_title(texts[number], size=SMALL, color=TEXT, pad=4)
     return figure
 
 
