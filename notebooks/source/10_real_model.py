@@ -79,7 +79,7 @@ for part in PARTS:
 print("as the package says:", all(sizes["full"][part] == FULL_PARTS[part].parameters for part in PARTS))
 ratio = sum(sizes["full"].values()) / sum(sizes["tiny"].values())
 guess.compare(int(round(ratio, -1)), within=ratio / 3)
-checks.draw_areas(sizes, "The area is the number of parameters: the tiny model is the dots on the left")
+checks.draw_areas(sizes, "Area is the parameter count: the tiny model is the dots on the left")
 
 # %% [markdown]
 # Where are they? A matrix from one vector of `width` numbers to another has `width`² parameters. Count the matrices of
@@ -178,15 +178,13 @@ show.sheet(
 
 
 # %%
-def quantisable(module, but=()):
+def linear(module, but=()):
+    """Number of weights in linear layers, `but` those of these names."""
     layers = {name: m for name, m in module.named_modules() if isinstance(m, torch.nn.Linear)}
     return sum(m.weight.numel() for name, m in layers.items() if name.split(".")[-1] not in but)
 
 
-four_bit = {
-    "transformer": quantisable(full["transformer"]),
-    "text_encoder_2": quantisable(full["text_encoder_2"], ["wo"]),
-}
+four_bit = {"transformer": linear(full["transformer"]), "text_encoder_2": linear(full["text_encoder_2"], ["wo"])}
 light = {part: weight[part] - (2 - 0.5 - 4 / 64) * four_bit.get(part, 0) for part in PARTS}
 print(", ".join(f"{part} {gb(size)}" for part, size in light.items()), "| together", gb(sum(light.values())))
 print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", part in four_bit) for part in PARTS))
