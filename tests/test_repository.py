@@ -14,10 +14,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import visualcloze_nb
+from visualcloze_nb.cli.main import COMMANDS, main
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+CITATION = (ROOT / "CITATION.cff").read_text()
 SLUG = PROJECT["tool"]["visualcloze_nb"]["slug"]
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split("\n") if line and line[0] != "#")
 
@@ -25,7 +29,7 @@ PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().
 def requirements() -> list[Requirement]:
     extras = PROJECT["project"]["optional-dependencies"]
     used = [*PROJECT["project"]["dependencies"]]
-    for extra in ("notebooks", "test", "train", "lab"):
+    for extra in ("notebooks", "test", "train", "lab", "dev"):
         used += extras[extra]
     texts = dict.fromkeys(used)
     return [Requirement(text) for text in texts if not text.startswith("visualcloze_nb[")]
@@ -173,6 +177,33 @@ def test_an_edited_pyproject_is_installed_again(bare, tmp_path):
     assert "-m pip install" not in bare("exit 1").stdout
     (tmp_path / "pyproject.toml").touch()
     assert "-m pip install" in bare("exit 1").stdout
+
+
+# Metadata ---------------------------------------------------------------------------------------------------
+
+
+def test_documents_name_subcommands_that_exist():
+    documents = [README, *(path.read_text() for path in (ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "README.md"))]
+    named = {name for text in documents for name in re.findall(r"visualcloze-nb ([a-z]+)", text)}
+    assert named and named <= set(COMMANDS)
+    assert PROJECT["project"]["scripts"] == {"visualcloze-nb": f"{main.__module__}:{main.__name__}"}
+
+
+def test_addresses_are_made_from_the_slug():
+    home = f"https://github.com/{SLUG}"
+    assert all(address.startswith(home) for address in PROJECT["project"]["urls"].values())
+    assert PROJECT["project"]["urls"]["Homepage"] == yaml.safe_load(CITATION)["repository-code"] == home
+
+
+def test_versions_agree():
+    assert yaml.safe_load(CITATION)["version"] == visualcloze_nb.__version__
+    assert f"## {visualcloze_nb.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["rev"] for hook in hooks] == [f"v{PINS['ruff']}"]
+
+
+def test_the_wheel_holds_the_package_alone():
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["visualcloze_nb"]}
 
 
 # What is committed ------------------------------------------------------------------------------------------

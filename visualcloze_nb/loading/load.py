@@ -26,14 +26,14 @@ def load(
     revision: str | None = None,
     compile: bool = False,
 ) -> VisualClozePipeline:
-    """Load a pipeline the way that suits this machine.
+    """Load a pipeline by the fastest memory plan that fits this machine.
 
     Args:
         name: `tiny` (bundled; on the CPU unless `plan` or `device` says otherwise); `384`, `512` or
             `384-lora` (released, 34 GB, for a GPU); the path of a folder that a pipeline was saved in; or the
             id of a hub repository.
-        plan: `auto`, or the memory plan to follow, even if it may not fit: `resident`, `encode-then-free`, `nf4`,
-            `offload`, `cpu`.
+        plan: `auto`, or the name of one of `memory_plan.STRATEGIES`, such as `resident`, `nf4` or `offload`: it is
+            followed even if it may not fit.
         device: where to run, such as `cuda:1`, in place of what the plan says.
         dtype: precision of the computation, in place of what the plan says. `visualcloze-nb bench --options`
             measures how far bfloat16 changes the tiny model's image.
