@@ -31,6 +31,9 @@ DPI = 100
 CELL = 2.4  # inches: the largest width of a drawn image
 SMALL, NORMAL = 9.5, 11  # points
 LINE, LETTER = 0.19, 0.098  # inches, about: height of a line of text, width of a letter of a title
+# The Okabe-Ito palette, safe for colour-blind readers; lines differ in style and marker as well.
+BLUE, ORANGE, GREEN, PINK = "#0072B2", TARGET, "#009E73", "#CC79A7"
+LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, ":", "^"), (PINK, "-.", "D"))
 _NOTHING = object()  # a place of a figure where nothing is drawn
 
 

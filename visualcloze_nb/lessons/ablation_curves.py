@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from visualcloze_nb.drawing.figures import new_figure
+from visualcloze_nb.drawing.figures import LINES, new_figure
 
 EXPERIMENTS = Path(__file__).parents[1] / "tiny" / "experiments"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # of the Okabe-Ito palette: told apart by all readers
 
 
 @dataclass
@@ -79,7 +78,7 @@ def draw(panels: Mapping[str, Mapping[str, Curve]], title: str):
     words = []
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (panel, curves) in zip(grid, panels.items(), strict=True):
-        for colour, marker, (name, curve) in zip(COLOURS, "os^D", curves.items(), strict=False):
+        for (colour, _, marker), (name, curve) in zip(LINES, curves.items(), strict=False):
             axes.plot(curve.steps, curve.error, color=colour, marker=marker, markersize=4, label=name)
             axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
             words.append(f"{panel}, {name}: {curve.error[0]:.2f} to {curve.error[-1]:.2f}")

@@ -9,12 +9,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from visualcloze_nb.data.grid_image import TARGET, TEXT
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.drawing.figures import new_figure, show_image
+from visualcloze_nb.drawing.figures import BLUE, new_figure, show_image
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.settings import TOKEN_PIXELS
 
 WIDE = 750  # pixels: the width of a figure in a notebook
-BLUE = "#0072B2"  # of the Okabe-Ito palette, like TARGET
 
 # The exercise -----------------------------------------------------------------------------------------------
 

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import new_figure
+from visualcloze_nb.drawing.figures import BLUE, ORANGE, new_figure
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.sampling.flow import euler_step
-
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of the Okabe-Ito palette: told apart by all readers
 
 # The exercise -----------------------------------------------------------------------------------------------
 

@@ -9,11 +9,8 @@ from PIL import Image, ImageDraw
 
 from visualcloze_nb.data.grid import Grid, grey_out
 from visualcloze_nb.data.grid_image import TARGET
-from visualcloze_nb.drawing.figures import new_figure
+from visualcloze_nb.drawing.figures import LINES, new_figure
 from visualcloze_nb.lessons.exercise import exercise
-
-# Of the Okabe-Ito palette; line and marker differ as well.
-LINES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"))
 
 # The exercise -----------------------------------------------------------------------------------------------
 

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import new_figure
+from visualcloze_nb.drawing.figures import LINES, new_figure
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.sampling.flow import add_noise
 from visualcloze_nb.sampling.sdedit import skipped_steps
-
-# Of the Okabe-Ito palette; line and marker differ as well.
-LINES = (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"), ("#CC79A7", "-.", "D"))
 
 # The exercise -----------------------------------------------------------------------------------------------
 

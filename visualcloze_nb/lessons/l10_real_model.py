@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import new_figure
+from visualcloze_nb.drawing.figures import BLUE, GREEN, ORANGE, PINK, new_figure
 from visualcloze_nb.lessons.exercise import exercise
 
-# Of the Okabe-Ito palette; hatching differs as well.
-PAINTS = (("#0072B2", ""), ("#E69F00", "//"), ("#009E73", ".."), ("#CC79A7", "xx"), ("#999999", "--"))
+PAINTS = ((BLUE, ""), ("#E69F00", "//"), (GREEN, ".."), (PINK, "xx"), ("#999999", "--"))  # colour and hatching
 
 # The exercise -----------------------------------------------------------------------------------------------
 
@@ -162,8 +161,8 @@ def draw_rounding(before: torch.Tensor, after: torch.Tensor, levels: torch.Tenso
     for level in levels:
         axes.axhline(float(level), color="#BBBBBB", linewidth=0.8)
     places = range(len(before))
-    axes.vlines(places, before, after, color="#D55E00", linewidth=1.5)
-    axes.plot(places, before, "o", color="#0072B2", markersize=4, label="weight")
+    axes.vlines(places, before, after, color=ORANGE, linewidth=1.5)
+    axes.plot(places, before, "o", color=BLUE, markersize=4, label="weight")
     axes.plot(places, after, "_", color="black", markersize=8, markeredgewidth=1.5, label="nearest level")
     axes.set(xlim=(-1, len(before)), xlabel="64 weights of one block", ylabel="value")
     axes.set_title(title, size=11, weight="bold", loc="left")
