@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from conftest import build_random_pipe, noise_image, quiet, rows
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 from PIL import Image
@@ -58,12 +59,45 @@ GRIDS = {
 }
 
 
+PRECISIONS = {  # of the text encoders, and of transformer and VAE
+    "fp32": (torch.float32, torch.float32),
+    "bf16": (torch.bfloat16, torch.bfloat16),
+    "fp32 text, bf16": (torch.float32, torch.bfloat16),
+    "fp32 text, fp16": (torch.float32, torch.float16),  # what `load` does on a GPU without bf16
+}
+
+
+def cast(pipe, precision):
+    text, rest = PRECISIONS[precision]
+    for name, dtype in (("text_encoder", text), ("text_encoder_2", text), ("transformer", rest), ("vae", rest)):
+        getattr(pipe, name).to(dtype)
+    return pipe
+
+
+def casts_prompts(pipe):
+    """Give a stock pipeline the cast that it lacks: embeddings in the transformer's dtype."""
+    for stage in (pipe.generation_pipe, pipe.upsampling_pipe):
+
+        def encode_prompt(*args, stage=stage, **kwargs):
+            dtype = stage.transformer.dtype
+            return [part.to(dtype) for part in type(stage).encode_prompt(stage, *args, **kwargs)]
+
+        stage.encode_prompt = encode_prompt
+    return pipe
+
+
+@pytest.fixture(scope="module", params=PRECISIONS)
+def both_pipes(request):
+    """Ours and stock in one precision."""
+    ours = cast(build_random_pipe(), request.param)
+    return ours, casts_prompts(cast(build_random_pipe(diffusers.VisualClozePipeline), request.param))
+
+
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("strength", [0.4, 1.0])
-def test_both_stages(random_pipe, stock_pipe, name, strength):
+def test_both_stages(both_pipes, name, strength):
     call = {**TEXTS, **SETTINGS, **SIZE, "image": GRIDS[name], "upsampling_strength": strength}
-    ours = random_pipe(**call, generator=seeded()).images[0][0]
-    stock = stock_pipe(**call, generator=seeded()).images[0][0]
+    ours, stock = (pipe(**call, generator=seeded()).images[0][0] for pipe in both_pipes)
     assert_same(ours, stock)
 
 
@@ -164,14 +198,6 @@ def test_one_generator_for_a_batch_draws_in_the_same_order_in_stage_1(random_pip
             assert np.abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_text_cache_does_not_change_the_image(random_pipe):
-    call = {**TEXTS, **SETTINGS, **SIZE, "image": rows()}
-    random_pipe.text_cache.clear()
-    first = random_pipe(**call, generator=seeded()).images[0][0]
-    assert len(random_pipe.text_cache) == 4  # two encoders, two stages
-    assert_same(random_pipe(**call, generator=seeded()).images[0][0], first)
-
-
 def test_folders_load_both_ways(random_pipe, stock_pipe, tmp_path):
     call = {**TEXTS, **SETTINGS, **SIZE, "image": rows(), "upsampling_strength": 0.4}
     random_pipe.save_pretrained(tmp_path / "ours")
@@ -206,24 +232,46 @@ def test_the_single_stages_load_and_save_too(random_pipe, tmp_path):
     assert generation.resolution == stock_one.resolution == random_pipe.resolution
 
 
-@pytest.mark.parametrize("targets", [(1,), (0, 1)])
-@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
-def test_fill_and_the_laid_open_steps_agree(random_pipe, monkeypatch, targets, strength):
-    monkeypatch.undo()  # both with the right layout text
+def assert_steps_equal_fill(pipe, targets, strength):
     grid = Grid(rows(3, 2, size=(80, 48), targets=targets), task="a red circle", content="a blue square")
     settings = {"seed": 5, "steps": 5, "strength": strength}
-    result = random_pipe.fill(grid, **settings, progress=False)
-    steps = list(random_pipe.steps(grid, **settings))
-    last = [step for step in steps if step.index == step.total - 1]
-    for one, other in zip(random_pipe.read(last[0]), result.stage1, strict=True):
-        assert_same(one, other)
+    result = pipe.fill(grid, **settings, progress=False)
+    last = [step for step in pipe.steps(grid, **settings) if step.index == step.total - 1]
     assert len(last) == 1 + (len(targets) if strength else 0)
-    for step, image in zip(last[1:], result.images, strict=False):
-        assert_same(random_pipe.read(step)[0], image)
+    images = [image for step in last for image in pipe.read(step)]
+    expected = [*result.stage1, *(result.images if strength else [])]
+    for one, other in zip(images, expected, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("targets", [(1,), (0, 1)])
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_steps_equal_fill(both_pipes, monkeypatch, targets, strength):
+    monkeypatch.undo()  # both with the right layout text
+    assert_steps_equal_fill(both_pipes[0], targets, strength)
+
+
+OFFLOADS = {  # the same hooks as on a GPU, with the CPU as the device
+    "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
+    "group": lambda pipe: pipe.enable_group_offload(torch.device("cpu"), offload_type="leaf_level"),
+}
+
+
+@pytest.mark.parametrize("kind", OFFLOADS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_steps_equal_fill_offloaded(monkeypatch, kind, precision):
+    monkeypatch.undo()
+    pipe = cast(build_random_pipe(), precision)
+    OFFLOADS[kind](pipe)
+    for cls in (diffusers.ModelMixin, transformers.PreTrainedModel):  # the weights wait elsewhere than they run
+        monkeypatch.setattr(cls, "device", property(lambda self: torch.device("meta")))
+    assert pipe._execution_device.type == "cpu"
+    for _ in range(2):  # hooks must be as they were after a run
+        assert_steps_equal_fill(pipe, (1,), 0.4)
 
 
 def test_the_bundled_checkpoint_in_stock_diffusers(tiny):
-    from visualcloze_nb.loading.load import TINY
+    from visualcloze_nb.loading.checkpoints import TINY
 
     stock = quiet(diffusers.VisualClozePipeline.from_pretrained(TINY))
     size = {"upsampling_height": 96, "upsampling_width": 160}

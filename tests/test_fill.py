@@ -1,4 +1,4 @@
-"""`fill` and `steps`: what they return, say and refuse; and the memory for texts."""
+"""`fill` and `steps`: what they return, warn about and refuse."""
 
 import json
 import warnings
@@ -6,14 +6,18 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import build_random_pipe, fresh_copy, noise_image, rows
+from conftest import fresh_copy, noise_image, rows
 from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.errors import GridError, SizeWarning, TextWarning
-from visualcloze_nb.pipelines.prompt_cache import unknown_words
+from visualcloze_nb.pipelines.prompt_check import unknown_words
 from visualcloze_nb.pipelines.validation import stage2_size
+from visualcloze_nb.sampling.flow import euler_sample
+from visualcloze_nb.sampling.latents import position_ids
+from visualcloze_nb.sampling.text import encode_text
 
 GRID = Grid(rows(), task="a red circle", content="a blue square")
 
@@ -27,13 +31,14 @@ def test_a_result_says_all(random_pipe):
     assert isinstance(result, Result)
     assert result.stage1[0].size == (32, 32) and result.image.size == (96, 96)
     assert result.filled.rows[-1][-1].size == (96, 96) and result.grid is GRID
-    assert result.seed == 7 and result.settings["steps"] == 4 and result.settings["strength"] == 0.4
-    assert result.settings["max_sequence_length"] == 64 and result.settings["width"] == 96
+    assert result.seed == 7 and result.settings.steps == 4 and result.settings.strength == 0.4
+    assert result.settings.max_sequence_length == 64 and result.settings.width == 96
     parts = {f"stage {n} {part}" for n in (1, 2) for part in ("text", "encode", "steps", "decode")}
     assert set(result.seconds) == {*parts, "total"}
     assert sum(result.seconds[part] for part in parts) == pytest.approx(result.seconds["total"])
     assert result.versions["torch"] == torch.__version__
-    json.dumps(result.provenance())
+    record = json.loads(json.dumps(result.provenance()))
+    assert (record["seed"], record["settings"]["guidance"]) == (7, 30), "defaults are recorded as the values used"
 
 
 def test_a_seed_is_a_image(random_pipe):
@@ -68,6 +73,7 @@ def test_a_draft_is_stage_1_alone(random_pipe):
     whole = random_pipe.fill(GRID, seed=3, steps=3, progress=False)
     assert same(draft.image, whole.stage1[0]) and same(draft.image, draft.stage1[0])
     assert not any(part.startswith("stage 2") for part in draft.seconds)
+    assert (draft.settings.width, draft.settings.height) == draft.image.size
 
 
 def test_sizes(random_pipe):
@@ -111,7 +117,7 @@ def test_an_error_leaves_the_pipeline_as_it_was(random_pipe):
 
     with pytest.raises(RuntimeError, match="stop"):
         random_pipe.fill(GRID, steps=2, on_step=fail, progress=False)
-    assert all(inner.clock is None for inner in random_pipe.inner)
+    assert all(inner.timer is None for inner in random_pipe.inner)
     assert all(inner._progress_bar_config == {"disable": True} for inner in random_pipe.inner)
     assert random_pipe.generation_pipe._given_latents is None
 
@@ -178,110 +184,22 @@ def test_text_that_does_not_fit_is_named(random_pipe):
         random_pipe.fill(long, steps=1, max_sequence_length=200, progress=False)
 
 
-class Counter:
-    """Counts the calls of the text encoders."""
-
-    def __init__(self, pipe):
-        self.calls = 0
-        for encoder in (pipe.text_encoder, pipe.text_encoder_2):
-            encoder.register_forward_pre_hook(self.count)
-
-    def count(self, *args):
-        self.calls += 1
-
-    def new(self):
-        self.calls, calls = 0, self.calls
-        return calls
+@pytest.mark.parametrize("stage", [1, 2])
+def test_any_step_can_be_read(random_pipe, stage):
+    """Also one from `euler_sample`, which no pipeline has seen."""
+    layout = GRID.layout(32) if stage == 1 else Layout(((48, 32),), 1, (0,))
+    z, sigmas = torch.randn(1, layout.total, 64), torch.tensor([1.0, 0.5, 0.0])
+    inputs = torch.rand(1, layout.total, 320), position_ids(layout), encode_text(random_pipe, "a red circle", 64)
+    *_, step = euler_sample(random_pipe.transformer, z, *inputs, sigmas, layout=layout, stage=stage)
+    assert [image.size for image in random_pipe.read(step)] == [(32, 32) if stage == 1 else (48, 32)]
+    assert [image.size for image in random_pipe.read(step, step.x0)] == [(32, 32) if stage == 1 else (48, 32)]
 
 
-def test_texts_are_encoded_once_until_the_encoders_change(random_pipe):
-    pipe = fresh_copy(random_pipe)
-    counter = Counter(pipe)
-
-    def fill(grid=GRID, **options):
-        return pipe.fill(grid, seed=0, steps=1, progress=False, **options)
-
-    first = fill()
-    assert counter.new() == 4  # two encoders, two stages
-    assert same(fill().image, first.image) and counter.new() == 0
-    fill(GRID.replace(task="a blue circle"))
-    assert counter.new() == 2, "stage 2 reads the same content"
-    fill(max_sequence_length=48)
-    assert counter.new() == 2, "CLIP always reads 77 tokens"
-
-    with torch.no_grad():  # training, in place
-        pipe.text_encoder_2.shared.weight.mul_(-1)
-    other = fill()
-    assert counter.new() == 2 and not same(other.image, first.image)
-
-    pipe.to(torch.float64)
-    fill()
-    assert counter.new() == 4
-    pipe.to(torch.float32)
-    fill()
-    assert counter.new() == 4
-
-    pipe.text_encoder.train()
-    fill(), fill()
-    assert counter.new() == 4, "an encoder in training is not remembered: dropout may be on"
-    pipe.text_encoder.eval()
-
-    pipe.text_encoder = random_pipe.text_encoder
-    assert pipe.generation_pipe.text_encoder is random_pipe.text_encoder
-
-
-def test_offloading_does_not_forget_texts(random_pipe):
-    pipe = fresh_copy(random_pipe)
-    pipe.enable_model_cpu_offload(device="cpu")
-    counter = Counter(pipe)
-    first = pipe.fill(GRID, seed=0, steps=1, progress=False)
-    assert counter.new() == 4
-    assert same(pipe.fill(GRID, seed=0, steps=1, progress=False).image, first.image) and counter.new() == 0
-
-
-def test_a_lora_on_the_text_encoder_is_not_remembered(random_pipe):
-    peft = pytest.importorskip("peft")
-    pipe = fresh_copy(random_pipe)
-    plain = pipe.fill(GRID, seed=0, steps=1, progress=False)
-    pipe.text_encoder.add_adapter(peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
-    for name, parameter in pipe.text_encoder.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=2)
-    counter = Counter(pipe)
-    adapted = pipe.fill(GRID, seed=0, steps=1, progress=False)
-    pipe.fill(GRID, seed=0, steps=1, progress=False)
-    assert counter.new() == 4 and not same(plain.image, adapted.image)
-
-
-def test_gradients_go_through_the_encoders_when_asked(random_pipe):
-    stage_1 = random_pipe.generation_pipe
-    for _ in range(2):
-        embeds, pooled, _ = stage_1.encode_prompt("a red circle", "", None, max_sequence_length=64)
-        assert embeds.requires_grad and pooled.requires_grad
-
-
-@pytest.mark.filterwarnings("ignore:.*does not know")
-def test_the_memory_for_texts_is_bounded():
-    pipe = build_random_pipe()
-    with torch.no_grad():
-        for number in range(60):
-            pipe.upsampling_pipe.encode_prompt(f"{number} red circle", max_sequence_length=64)
-    assert len(pipe.text_cache) <= 32
-
-
-@pytest.mark.parametrize("strength", [0.0, 0.5])
-def test_a_trace_changes_nothing(random_pipe, strength):
-    grid = Grid(rows(2, 3, size=(80, 48), targets=(1, 2)), task="a red circle")
-    seen = []
-    options = {"seed": 3, "steps": 2, "strength": strength, "progress": False}
-    plain = random_pipe.fill(grid, **options)
-    traced = random_pipe.fill(grid, **options, trace=True, on_step=lambda *step: seen.append(step))
-    assert plain.trace is None and len(traced.trace) == len(seen) == (4 if strength else 2)
-    assert seen[0] == (1, len(seen), 1)
-    for one, other in zip(plain.images + plain.stage1, traced.images + traced.stage1, strict=True):
-        assert same(one, other)
-    with pytest.raises(ValueError, match="trace cannot be had with sigmas"):
-        random_pipe.fill(grid, trace=True, sigmas=[1.0, 0.5])
+def test_a_strength_that_leaves_no_step_is_refused_before_any_model_runs(random_pipe, monkeypatch):
+    monkeypatch.setattr(random_pipe.text_encoder, "forward", None)
+    for run in (random_pipe.fill, random_pipe.steps):
+        with pytest.raises(ValueError, match="strength 1e-20 of 2 steps leaves no step"):
+            run(GRID, steps=2, strength=1e-20)
 
 
 def test_steps_lay_the_run_open(random_pipe):

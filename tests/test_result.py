@@ -12,6 +12,7 @@ from visualcloze_nb.data import result as module
 from visualcloze_nb.data.grid_image import png_bytes
 from visualcloze_nb.data.result import PROVENANCE, read_provenance
 from visualcloze_nb.errors import ProvenanceError
+from visualcloze_nb.settings import CallSettings
 
 RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (192, 192), "blue")
 
@@ -23,8 +24,7 @@ def result():
         images=[BLUE],
         stage1=[BLUE.resize((64, 64))],
         grid=grid,
-        seed=7,
-        settings={"steps": np.int64(30), "strength": 0.4, "size": None},
+        settings=CallSettings(7, np.int64(30), 0.4, 30.0, 192, 192, 64, 64, joint_attention_kwargs={"scale": 0.5}),
         seconds={"stage 1": 1.5},
         model="tiny",
         versions={"torch": "2.13.0"},
@@ -34,7 +34,6 @@ def result():
 def test_a_result_holds_the_images_and_the_filled_grid(result):
     assert result.image is BLUE
     assert result.filled == result.grid.completed([BLUE])
-    assert result.trace is None
     shown = Image.open(io.BytesIO(result._repr_png_()))
     assert shown.size == result.grid.image().size
     assert (np.asarray(shown) == (0, 0, 255)).all(-1).sum() > 10_000
@@ -55,7 +54,17 @@ def test_a_saved_image_tells_how_it_was_made(result, tmp_path):
     assert Image.open(path).convert("RGB").tobytes() == BLUE.tobytes()
     record = read_provenance(path)
     assert record == {**result.provenance(), "target": 0}
-    assert record["settings"] == {"steps": 30, "strength": 0.4, "size": None}
+    assert record["settings"] == {
+        "steps": 30,
+        "strength": 0.4,
+        "guidance": 30.0,
+        "width": 192,
+        "height": 192,
+        "max_sequence_length": 64,
+        "resolution": 64,
+        "sigmas": None,
+        "joint_attention_kwargs": {"scale": 0.5},
+    }
     assert record["versions"] == {"visualcloze_nb": __version__, "torch": "2.13.0"}
     assert record["task"] == "täsk — “quoted”" and record["content"] is None
     assert (record["seed"], record["model"], record["targets"]) == (7, "tiny", [1])

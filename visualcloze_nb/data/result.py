@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from visualcloze_nb import __version__
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import mimebundle, png_bytes
 from visualcloze_nb.errors import ProvenanceError
+from visualcloze_nb.settings import CallSettings
 
 PROVENANCE = "visualcloze_nb"  # key of the PNG text chunk
 
@@ -31,9 +32,7 @@ class Result:
         images: the targets, left to right, as they came out of the last stage.
         stage1: the targets as stage 1 gave them; the same images as `images` where stage 2 was left out.
         grid: the grid that was filled, targets empty.
-        trace: what each step left behind, or None if it was not kept.
-        seed: the seed of the noise, or None if a generator was given.
-        settings: the arguments of the run: steps, strength, guidance, sizes.
+        settings: of the call, complete; or None.
         seconds: time of each part, such as `{"text": 0.1, "stage 1": 2.0}`.
         model: name or path of the checkpoint.
         versions: of torch, diffusers and so on; the package's own is added.
@@ -42,9 +41,7 @@ class Result:
     images: list[Image.Image]
     stage1: list[Image.Image]
     grid: Grid
-    trace: list[Any] | None = None
-    seed: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: CallSettings | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     model: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -54,6 +51,11 @@ class Result:
             count, wanted = len(getattr(self, name)), len(self.grid.targets)
             if count != wanted:
                 raise ValueError(f"{name} holds {count} images for {wanted} targets: give one for each")
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the noise, or None if a generator was given."""
+        return None if self.settings is None else self.settings.seed
 
     @property
     def image(self) -> Image.Image:
@@ -71,10 +73,11 @@ class Result:
         Returns:
             Model, seed, settings, the three texts, the grid's shape, a SHA-256 of its images, seconds, versions.
         """
+        settings = {} if self.settings is None else asdict(self.settings)
         record = {
             "model": self.model,
-            "seed": self.seed,
-            "settings": self.settings,
+            "seed": settings.pop("seed", None),
+            "settings": settings,
             "layout": self.grid.layout_prompt,
             "task": self.grid.task,
             "content": self.grid.content,

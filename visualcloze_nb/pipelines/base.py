@@ -1,44 +1,82 @@
-"""What the pipelines of both stages have in common."""
+"""What the three pipelines have in common: precision, guidance, prompt encoding, step callbacks."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.prompt_cache import RemembersText
-from visualcloze_nb.settings import GUIDANCE
+from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
+from visualcloze_nb.pipelines.prompt_check import warn_about_text
+from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
 
-KEEP = object()  # in place of a dtype: leave every component as it is
+if TYPE_CHECKING:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+    from visualcloze_nb.pipelines.progress import Timer
+else:
+    DiffusionPipeline = object  # each class gets it from the stock class beside this mixin
+
+Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None]  # (pipe, step, timestep, tensors)
+KEEP_DTYPES: Any = object()  # in place of a dtype: `to` leaves every component as it is
 
 
-class Shared(RemembersText):
-    """What all three pipelines have in common."""
+class PipelineBase(DiffusionPipeline):
+    """Mixin for the three pipelines, put before the stock class."""
 
+    text_encoder: Any
+    text_encoder_2: Any
+    tokenizer: Any
+    tokenizer_2: Any
+    transformer: Any
+    vae: Any
+    scheduler: Any
     stage: int | None = None
-    clock = None
+    timer: Timer | None = None
+    text_encoder_loader: TextEncoderLoader | None = None
 
     @classmethod
-    def from_pipe(cls, pipeline, **kwargs):
-        """Make a pipeline of this class from another's components, which stay in their precision.
+    def from_pipe(cls, pipeline: Any, **kwargs: Any):
+        """Make a pipeline of this class from another's components, which keep their precision.
 
         Args:
             pipeline: any pipeline with the same components, ours or stock.
             **kwargs: as in diffusers; give `dtype` to cast the (shared) components.
         """
         if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
-            kwargs["dtype"] = KEEP
+            kwargs["dtype"] = KEEP_DTYPES
         return super().from_pipe(pipeline, **kwargs)
 
-    def to(self, *args, **kwargs):
+    def to(self, *args: Any, **kwargs: Any):
         """Move or cast all components, as in diffusers."""
-        if kwargs.get("dtype") is KEEP:
-            return self
-        if any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values())):
-            self.text_cache.clear()  # a mere move changes no embedding, and offloading moves all the time
-        return super().to(*args, **kwargs)
+        return self if kwargs.get("dtype") is KEEP_DTYPES else super().to(*args, **kwargs)
+
+    def encode_prompt(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode prompts as in diffusers; embeddings have the transformer's dtype.
+
+        The text encoders may thus stay in float32 beside a transformer in float16 or bfloat16.
+        """
+        with self._text_encoders() as loader:
+            if loader is not None and kwargs.get("prompt_embeds") is None:
+                loader.ensure_loaded()
+            embeds, pooled, ids = super().encode_prompt(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        if self.transformer is not None:
+            embeds, pooled = embeds.to(self.transformer.dtype), pooled.to(self.transformer.dtype)
+        self._record_time("text")
+        return embeds, pooled, ids
+
+    def _get_t5_prompt_embeds(self, prompt: Any = None, *args: Any, **kwargs: Any) -> torch.Tensor:
+        warn_about_text(self.tokenizer_2, prompt, kwargs.get("max_sequence_length", TEXT_TOKENS))
+        return super()._get_t5_prompt_embeds(prompt, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _text_encoders(self) -> AbstractContextManager[TextEncoderLoader | None]:
+        return self.text_encoder_loader or nullcontext()
 
     def _guidance(self, name: str, scale: float | None) -> float:
-        """Give the guidance scale, checked; say once if asking for one is in vain."""
+        """Check the guidance scale, and warn once if the model ignores it."""
         if scale is None:
             return GUIDANCE
         validation.real(name, scale)
@@ -46,32 +84,25 @@ class Shared(RemembersText):
             validation.warn_once(self, f"{name} has no effect: this model has no guidance input")
         return scale
 
-    def _lap(self, part: str) -> None:
-        if self.clock is not None:
-            self.clock.lap(f"stage {self.stage} {part}")
-
-    def encode_prompt(self, *args, **kwargs):
-        """Encode texts as in diffusers; embeddings come in the transformer's precision.
-
-        The text encoders may then be kept in float32 beside a transformer in float16 or bfloat16.
-        """
-        embeds, pooled, ids = super().encode_prompt(*args, **kwargs)
-        if self.transformer is not None:
-            embeds, pooled = embeds.to(self.transformer.dtype), pooled.to(self.transformer.dtype)
-        self._lap("text")
-        return embeds, pooled, ids
+    def _record_time(self, part: str) -> None:
+        if self.timer is not None:
+            self.timer.lap(f"stage {self.stage} {part}")
 
 
-class CountsOn:
-    """Numbers the steps of a whole call for the user's callback, where diffusers starts anew in each run."""
+class StepCallback:
+    """Numbers the steps of a whole call for the user's callback; diffusers starts at 0 in every run.
 
-    def __init__(self, callback):
+    Args:
+        callback: called as `callback(pipe, step, timestep, tensors)`, or None.
+    """
+
+    def __init__(self, callback: Callback | None):
         self.callback = callback
         self.step = 0
 
-    def __call__(self, pipe, step, timestep, tensors):
+    def __call__(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if step == pipe.num_timesteps - 1:
-            pipe._lap("steps")
+            pipe._record_time("steps")
         step, self.step = self.step, self.step + 1
         if self.callback is None:
             return {}

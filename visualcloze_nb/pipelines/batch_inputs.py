@@ -1,14 +1,15 @@
-"""What a call is about: the documented `image` and prompts, read as one grid for each sample."""
+"""Normalise pipeline inputs to one Grid for each sample of the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.errors import GridError, ImageError
 
 
-def read_samples(image, task_prompt, content_prompt, *, embedded: bool = False) -> list[Grid]:
+def read_samples(image: Any, task_prompt: Any, content_prompt: Any, *, embedded: bool = False) -> list[Grid]:
     """Turn the documented `image`, `task_prompt` and `content_prompt` into grids, one for each sample.
 
     Args:
@@ -45,7 +46,7 @@ def read_samples(image, task_prompt, content_prompt, *, embedded: bool = False) 
     return samples
 
 
-def one_grid(grid) -> Grid:
+def one_grid(grid: Any) -> Grid:
     """Return the grid if it is one and has something to fill in.
 
     Raises:
@@ -56,14 +57,14 @@ def one_grid(grid) -> Grid:
     return grid.require_targets()
 
 
-def _is_sample(item) -> bool:
+def _is_sample(item: Any) -> bool:
     """Tell a grid (rows of cells) from a row (cells)."""
     if isinstance(item, Grid):
         return True
     return isinstance(item, (list, tuple)) and len(item) > 0 and isinstance(item[0], (list, tuple))
 
 
-def _per_sample(name: str, texts, count: int) -> Sequence:
+def _per_sample(name: str, texts: Any, count: int) -> Sequence[str | None]:
     if texts is None:
         return [None] * count
     if not isinstance(texts, (list, tuple)):
@@ -73,7 +74,7 @@ def _per_sample(name: str, texts, count: int) -> Sequence:
     return texts
 
 
-def _sample(rows, task, content, embedded: bool) -> Grid:
+def _sample(rows: Any, task: str | None, content: str | None, embedded: bool) -> Grid:
     if isinstance(rows, Grid):
         given = {"task": task, "content": content}
         grid = rows.replace(**{name: text for name, text in given.items() if text is not None})

@@ -10,19 +10,24 @@ with a test for each point, is in `tests/test_upstream_defects.py`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import diffusers
 import torch
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
+from diffusers.pipelines.visualcloze import pipeline_visualcloze_combined as stock
 
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.base import CountsOn, Shared
+from visualcloze_nb.pipelines.base import Callback, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
-from visualcloze_nb.pipelines.fill import Fills
+from visualcloze_nb.pipelines.fill import FillMixin
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
-from visualcloze_nb.pipelines.prompt_cache import forgets_text
+from visualcloze_nb.pipelines.prompt_cache import Embeddings
 from visualcloze_nb.pipelines.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
+from visualcloze_nb.sampling.sdedit import skipped_steps
+from visualcloze_nb.sampling.text import tokenize
 from visualcloze_nb.settings import STRENGTH
 
 __all__ = ["VisualClozeGenerationPipeline", "VisualClozePipeline", "VisualClozeUpsamplingPipeline"]
@@ -37,48 +42,46 @@ class VisualClozeOutput(FluxPipelineOutput):
         stage1: the same after stage 1; PIL images if stage 2 followed.
     """
 
-    stage1: list | None = None
+    stage1: list[Any] | None = None
 
 
-@forgets_text
-class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
-    """Both stages: fills the empty cells of a grid and enlarges what it filled in.
+class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
+    """Both stages: fills the empty cells of a grid and upsamples their images.
 
     Load it with `load` or `from_pretrained`; run it with `fill(grid)` or by the call diffusers documents.
     Components and progress-bar settings put on this pipeline reach its two inner ones.
     """
 
-    @functools.wraps(diffusers.VisualClozePipeline.__init__)
-    def __init__(self, *args, **kwargs):
+    @functools.wraps(stock.VisualClozePipeline.__init__)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.resolution = self.config.resolution
+        self.resolution = self.config["resolution"]
         self.generation_pipe = VisualClozeGenerationPipeline(**self.components, resolution=self.resolution)
         self.upsampling_pipe = VisualClozeUpsamplingPipeline(**self.components)
         self.vae_scale_factor = self.generation_pipe.vae_scale_factor
-        self._told = set()
-        self.text_source = None
+        self._warned: set[str] = set()
         for pipe in self.inner:
-            pipe._text_cache, pipe._told = self.text_cache, self._told
+            pipe._warned = self._warned
 
     @property
-    def inner(self) -> tuple:
+    def inner(self) -> tuple[Any, ...]:
         """The pipelines of the two stages; () while they are being made."""
         names = ("generation_pipe", "upsampling_pipe")
         return tuple(self.__dict__[name] for name in names if name in self.__dict__)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         for pipe in self.inner:
-            if name in pipe.config or name == "text_source":
+            if name in pipe.config or name == "text_encoder_loader":
                 setattr(pipe, name, value)
 
-    def set_progress_bar_config(self, **kwargs):
+    def set_progress_bar_config(self, **kwargs: Any) -> None:
         """Set how the progress bars of both stages look; `disable=True` hides them."""
         for pipe in (super(), *self.inner):
             pipe.set_progress_bar_config(**kwargs)
 
     @torch.no_grad()
-    def embed(self, grid, max_sequence_length=None) -> dict[str, torch.Tensor]:
+    def embed(self, grid: Grid, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
         """Encode the texts of a grid for both stages.
 
         Args:
@@ -90,11 +93,8 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
             `upsampling_pooled_prompt_embeds`, to be passed to the call in place of the texts.
         """
         length = validation.text_length(max_sequence_length, self.tokenizer_2)
-        with self.text_source_open():
-            first = self.generation_pipe.encode_prompt(
-                grid.layout_prompt, grid.task, grid.content, max_sequence_length=length
-            )
-            second = self.upsampling_pipe.encode_prompt(grid.content or "", max_sequence_length=length)
+        with self._text_encoders():
+            first, second = (self._encode_prompt(stage, grid, length) for stage in (1, 2))
         return {
             "prompt_embeds": first[0],
             "pooled_prompt_embeds": first[1],
@@ -103,31 +103,31 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         }
 
     @torch.no_grad()
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # more is accepted, samples are lists
         self,
-        task_prompt=None,
-        content_prompt=None,
-        image=None,
-        upsampling_height=None,
-        upsampling_width=None,
-        num_inference_steps=50,
-        sigmas=None,
-        guidance_scale=None,
-        num_images_per_prompt=1,
-        generator=None,
-        latents=None,
-        prompt_embeds=None,
-        pooled_prompt_embeds=None,
-        output_type="pil",
-        return_dict=True,
-        joint_attention_kwargs=None,
-        callback_on_step_end=None,
-        callback_on_step_end_tensor_inputs=("latents",),
-        max_sequence_length=None,
-        upsampling_strength=STRENGTH,
-        upsampling_prompt_embeds=None,
-        upsampling_pooled_prompt_embeds=None,
-    ):
+        task_prompt: str | list[str] | None = None,
+        content_prompt: str | list[str | None] | None = None,
+        image: Any = None,
+        upsampling_height: int | None = None,
+        upsampling_width: int | None = None,
+        num_inference_steps: int = 50,
+        sigmas: Sequence[float] | None = None,
+        guidance_scale: float | None = None,
+        num_images_per_prompt: int = 1,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Any = None,
+        prompt_embeds: torch.Tensor | None = None,
+        pooled_prompt_embeds: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        joint_attention_kwargs: dict[str, Any] | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        max_sequence_length: int | None = None,
+        upsampling_strength: float = STRENGTH,
+        upsampling_prompt_embeds: torch.Tensor | None = None,
+        upsampling_pooled_prompt_embeds: torch.Tensor | None = None,
+    ) -> FluxPipelineOutput | tuple:
         """Fill the empty cells of one grid or of several, then enlarge each image made.
 
         Args:
@@ -170,33 +170,48 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
         validation.whole("num_inference_steps", num_inference_steps)
         validation.whole("num_images_per_prompt", num_images_per_prompt)
         validation.real("upsampling_strength", upsampling_strength, 0, 1)
-        validation.check_names(output_type, (), ())
-        second_embeds = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
-        validation.check_embeds("upsampling_prompt_embeds", *second_embeds, len(samples))
+        validation.check_sigmas(sigmas)
+        validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
+        self._guidance("guidance_scale", guidance_scale)
+        if upsampling_strength > 0:
+            skipped_steps(num_inference_steps if sigmas is None else len(sigmas), upsampling_strength)
+        embeds: Any = prompt_embeds, pooled_prompt_embeds
+        upsampling_embeds: Any = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
+        validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
+        validation.check_embeds(
+            "upsampling_prompt_embeds", upsampling_prompt_embeds, upsampling_pooled_prompt_embeds, len(samples)
+        )
+        length = validation.text_length(max_sequence_length, self.tokenizer_2)
         generators = validation.one_generator_each(generator, len(samples) * num_images_per_prompt)
+        self.generation_pipe.check_latents(latents, [grid for grid in samples for _ in range(num_images_per_prompt)])
         sizes = [self._size(grid, upsampling_width, upsampling_height, "upsampling_") for grid in samples]
-        both = {
+        both: dict[str, Any] = {
             "num_inference_steps": num_inference_steps,
             "sigmas": sigmas,
             "guidance_scale": guidance_scale,
             "joint_attention_kwargs": joint_attention_kwargs,
-            "callback_on_step_end": CountsOn(callback_on_step_end),
+            "callback_on_step_end": StepCallback(callback_on_step_end),
             "callback_on_step_end_tensor_inputs": list(callback_on_step_end_tensor_inputs or ()),
-            "max_sequence_length": max_sequence_length,
+            "max_sequence_length": length,
         }
-        if self.text_source is not None:
-            self._encode_ahead(samples, max_sequence_length, prompt_embeds is None, second_embeds[0] is None)
+        lora_scale = (joint_attention_kwargs or {}).get("scale")
         try:
-            images = self.generation_pipe(
+            with self._text_encoders():  # all prompts at once, so that offloaded encoders are moved only once
+                if prompt_embeds is None:
+                    embeds = self._encode_prompts(1, samples, length, lora_scale)
+                if upsampling_prompt_embeds is None and upsampling_strength > 0:
+                    upsampling_embeds = self._encode_prompts(2, samples, length, lora_scale)
+            output: Any = self.generation_pipe(
                 image=samples,
                 num_images_per_prompt=num_images_per_prompt,
                 generator=generators,
                 latents=latents,
-                prompt_embeds=prompt_embeds,
-                pooled_prompt_embeds=pooled_prompt_embeds,
+                prompt_embeds=embeds[0],
+                pooled_prompt_embeds=embeds[1],
                 output_type="pil" if upsampling_strength else output_type,
                 **both,
-            ).images
+            )
+            images: Any = output.images
             if upsampling_strength == 0 and output_type == "latent":
                 images = [
                     self._target_tokens(samples[number // num_images_per_prompt], tokens)
@@ -208,53 +223,61 @@ class VisualClozePipeline(Fills, Shared, diffusers.VisualClozePipeline):
                 for number, targets in enumerate(images):
                     sample = number // num_images_per_prompt
                     self.upsampling_pipe.sample = number
-                    images[number] = self._enlarge(
-                        targets,
-                        samples[sample].content,
-                        sizes[sample],
-                        [None if part is None else part[sample : sample + 1] for part in second_embeds],
-                        generator=generators[number],
-                        **both,
-                    )
+                    embeds = tuple(part[sample : sample + 1] for part in upsampling_embeds)
+                    images[number] = self._upsample(targets, sizes[sample], embeds, generators[number], both)
                     if self.upsampling_pipe.interrupt:
                         break
         finally:
             self.maybe_free_model_hooks()
         return VisualClozeOutput(images=images, stage1=stage1) if return_dict else (images,)
 
-    def _encode_ahead(self, samples, max_sequence_length, first: bool, second: bool) -> None:
-        """Encode all texts at once, so that the encoders need to be there only once."""
-        length = {"max_sequence_length": validation.text_length(max_sequence_length, self.tokenizer_2)}
-        self.text_cache.limit = max(self.text_cache.limit, 4 * len(samples))
-        with self.text_source_open():
-            for grid in samples:
-                if first:
-                    self.generation_pipe.encode_prompt(grid.layout_prompt, grid.task, grid.content, **length)
-                if second:
-                    self.upsampling_pipe.encode_prompt(grid.content or "", **length)
+    def _encode_prompts(self, stage: int, samples: list[Grid], length: int, lora_scale: float | None) -> Embeddings:
+        """Encode what one stage reads of each sample: (samples, T, D) and (samples, P)."""
+        embeds, pooled = zip(*(self._encode_prompt(stage, grid, length, lora_scale) for grid in samples), strict=True)
+        return torch.cat(embeds), torch.cat(pooled)
 
-    def _enlarge(self, targets, content, size, embeds, **options) -> list:
+    def _encode_prompt(self, stage: int, grid: Grid, length: int, lora_scale: float | None = None) -> Embeddings:
+        options: dict[str, Any] = {"max_sequence_length": length, "lora_scale": lora_scale}
+
+        def encode() -> Embeddings:
+            if stage == 2:
+                return self.upsampling_pipe.encode_prompt(content, None, **options)[:2]
+            texts = [layout_prompt], [grid.task], [grid.content]
+            return self.generation_pipe.encode_prompt(*texts, **options)[:2]
+
+        content = grid.content or ""
+        layout_prompt = self.generation_pipe.image_processor.get_layout_prompt((grid.n_rows, grid.n_cols))
+        if self.text_encoder_loader is None:
+            return encode()
+        # The token ids are what the encoders read, whatever the tokenizers are now.
+        ids = [part.tolist() for part in tokenize(self, [grid.prompt if stage == 1 else content], length)]
+        return self.text_encoder_loader.recall((str(ids), self._execution_device, self.transformer.dtype), encode)
+
+    def _upsample(
+        self, targets: list, size: tuple[int, int], embeds: Embeddings, generator: torch.Generator, options: dict
+    ) -> list:
         """Run stage 2 on the targets of one image, one after the other."""
-        texts = {"prompt": content or ""} if embeds[0] is None else {}
-        if embeds[0] is not None:
-            texts = {"prompt_embeds": embeds[0], "pooled_prompt_embeds": embeds[1]}
         larger = list(targets)
         for number, target in enumerate(targets):
             self.upsampling_pipe.target = number
             width, height = size
-            done = self.upsampling_pipe(image=target, width=width, height=height, **texts, **options)
-            larger[number] = done.images[0]
+            prompt_embeds, pooled = (part.clone() for part in embeds)  # a callback may change them in place
+            output: Any = self.upsampling_pipe(
+                image=target,
+                width=width,
+                height=height,
+                prompt_embeds=prompt_embeds,
+                pooled_prompt_embeds=pooled,
+                generator=generator,
+                **options,
+            )
+            larger[number] = output.images[0]
             if self.upsampling_pipe.interrupt:
                 break
         return larger
 
-    def _size(self, grid, width: int | None, height: int | None, prefix: str = "") -> tuple[int, int]:
-        """Say how large stage 2 makes the targets of a grid."""
-        layout = grid.layout(self.resolution, self.vae_scale_factor)
-        return validation.stage2_size(*layout.sizes[-1], width, height, layout.multiple, prefix)
-
-    def _target_tokens(self, grid, tokens: torch.Tensor) -> list[torch.Tensor]:
-        """Cut the targets' packed latents out of a whole grid's (1, L, 64)."""
+    def _target_tokens(self, grid: Grid, tokens: torch.Tensor) -> list[torch.Tensor]:
+        """Select the targets' packed latents among a whole grid's (1, L, 64)."""
         layout = grid.layout(self.resolution, self.vae_scale_factor)
         query = tokens.reshape(-1, tokens.shape[-1])[layout.row_slices[-1]]
         column = torch.from_numpy(layout.cells[layout.row_slices[-1], 1])

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
-import diffusers
 import torch
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
+from diffusers.pipelines.visualcloze import pipeline_visualcloze_generation as stock
 
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.base import CountsOn, Shared
+from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
 from visualcloze_nb.pipelines.image_processor import GridProcessor
-from visualcloze_nb.pipelines.prompt_cache import forgets_text
 
 
-@forgets_text
-class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipeline):
+class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPipeline):
     """Stage 1 alone: fills the empty cells at the model's resolution.
 
     A step callback gets this pipeline, whose `stage` is 1 and whose `sample` counts the images from 0.
@@ -24,23 +25,35 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
 
     stage = 1
     sample = 0
-    _given_latents = None
-    _encoded = None
+    _given_latents: torch.Tensor | None = None
+    _encoded: Any = None
 
-    @functools.wraps(diffusers.VisualClozeGenerationPipeline.__init__)
-    def __init__(self, *args, **kwargs):
+    @functools.wraps(stock.VisualClozeGenerationPipeline.__init__)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        stock = self.image_processor.config
+        config: Any = self.image_processor.config
         self.image_processor = GridProcessor(
             resolution=self.resolution,
-            vae_scale_factor=stock.vae_scale_factor,
-            vae_latent_channels=stock.vae_latent_channels,
+            vae_scale_factor=config.vae_scale_factor,
+            vae_latent_channels=config.vae_latent_channels,
         )
 
-    def check_inputs(self, *args, **kwargs):
+    def check_inputs(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: `__call__` has checked everything, and allows what stock diffusers refuses."""
 
-    def encode_prompt(self, *args, prompt_embeds=None, pooled_prompt_embeds=None, device=None, **kwargs):
+    def check_latents(self, latents: Any, grids: list[Grid]) -> list[torch.Tensor | None]:
+        """Split given starting noise into one tensor for each image, see `validation.check_latents`."""
+        tokens = [grid.layout(self.resolution, self.vae_scale_factor).total for grid in grids]
+        return validation.check_latents(latents, tokens, 4 * self.latent_channels)
+
+    def encode_prompt(  # pyright: ignore[reportIncompatibleMethodOverride]  # stock's arguments, passed on
+        self,
+        *args: Any,
+        prompt_embeds: torch.Tensor | None = None,
+        pooled_prompt_embeds: Any = None,
+        device: torch.device | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode the three texts as in diffusers, or pass given embeddings through (stock ignores them)."""
         if prompt_embeds is None:
             return super().encode_prompt(*args, device=device, **kwargs)
@@ -48,48 +61,48 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
         text_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device, dtype=dtype)
         return prompt_embeds.to(device, dtype), pooled_prompt_embeds.to(device, dtype), text_ids
 
-    def prepare_latents(self, *args, **kwargs):
+    def prepare_latents(self, *args: Any, **kwargs: Any):
         """Encode the grid and draw its noise as in diffusers; given `latents` then take the noise's place."""
         latents, masked_image_latents, ids = super().prepare_latents(*args, **kwargs)
         if self._given_latents is not None:
             latents = self._given_latents.to(latents)
-        self._lap("encode")
+        self._record_time("encode")
         return latents, masked_image_latents, ids
 
-    def _prepare_latents(self, *args, **kwargs):
+    def _prepare_latents(self, *args: Any, **kwargs: Any):
         return super()._prepare_latents(*args, **kwargs) if self._encoded is None else self._encoded
 
-    def _encode_first(self, samples, generators) -> list:
+    def _encode_first(self, samples: list[Grid], generators: list[torch.Generator]) -> list:
         """Encode all grids before any noise is drawn: the order of a batch in diffusers."""
         encoded = []
         place = self.vae_scale_factor, self._execution_device, self.transformer.dtype
         for grid, generator in zip(samples, generators, strict=True):
             cells, _, targets = self.image_processor.preprocess_image(grid.to_lists(), self.vae_scale_factor)
-            masks = self.image_processor.preprocess_mask(cells, targets)
+            masks = self.image_processor.preprocess_mask(cells, targets)  # pyright: ignore[reportArgumentType]  # stub
             encoded.append(super()._prepare_latents(cells, masks, generator, *place))
         return encoded
 
     @torch.no_grad()
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # more is accepted, samples are lists
         self,
-        task_prompt=None,
-        content_prompt=None,
-        image=None,
-        num_inference_steps=50,
-        sigmas=None,
-        guidance_scale=None,
-        num_images_per_prompt=1,
-        generator=None,
-        latents=None,
-        prompt_embeds=None,
-        pooled_prompt_embeds=None,
-        output_type="pil",
-        return_dict=True,
-        joint_attention_kwargs=None,
-        callback_on_step_end=None,
-        callback_on_step_end_tensor_inputs=("latents",),
-        max_sequence_length=None,
-    ):
+        task_prompt: str | list[str] | None = None,
+        content_prompt: str | list[str | None] | None = None,
+        image: Any = None,
+        num_inference_steps: int = 50,
+        sigmas: Sequence[float] | None = None,
+        guidance_scale: float | None = None,
+        num_images_per_prompt: int = 1,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Any = None,
+        prompt_embeds: torch.Tensor | None = None,
+        pooled_prompt_embeds: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        joint_attention_kwargs: dict[str, Any] | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        max_sequence_length: int | None = None,
+    ) -> FluxPipelineOutput | tuple:
         """Fill the empty cells of one grid or of several.
 
         Args:
@@ -129,22 +142,21 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
         max_sequence_length = validation.text_length(max_sequence_length, self.tokenizer_2)
         sample_of = [number for number in range(len(samples)) for _ in range(num_images_per_prompt)]
         generators = validation.one_generator_each(generator, len(sample_of))
-        tokens = [samples[n].layout(self.resolution, self.vae_scale_factor).total for n in sample_of]
-        starts = validation.check_latents(latents, tokens, 4 * self.latent_channels)
+        starts = self.check_latents(latents, [samples[number] for number in sample_of])
         self.image_processor.resolution = self.resolution
 
         encoded = [None] * len(samples)
         if len(sample_of) > 1:
             encoded = self._encode_first(samples, generators[::num_images_per_prompt])
 
-        images = []
-        callback = CountsOn(callback_on_step_end)
+        images: Any = []
+        callback = StepCallback(callback_on_step_end)
         for self.sample, number in enumerate(sample_of):
             grid = samples[number]
             embeds = slice(number, number + 1)
             self._given_latents, self._encoded = starts[self.sample], encoded[number]
             try:
-                output = super().__call__(
+                call: dict[str, Any] = dict(
                     task_prompt=grid.task,
                     content_prompt=grid.content,
                     image=grid.to_lists(),
@@ -152,17 +164,18 @@ class VisualClozeGenerationPipeline(Shared, diffusers.VisualClozeGenerationPipel
                     sigmas=sigmas,
                     guidance_scale=guidance_scale,
                     generator=generators[self.sample],
-                    prompt_embeds=None if prompt_embeds is None else prompt_embeds[embeds],
-                    pooled_prompt_embeds=None if prompt_embeds is None else pooled_prompt_embeds[embeds],
+                    prompt_embeds=None if prompt_embeds is None else prompt_embeds[embeds].clone(),
+                    pooled_prompt_embeds=None if pooled_prompt_embeds is None else pooled_prompt_embeds[embeds].clone(),
                     output_type=output_type,
                     joint_attention_kwargs=joint_attention_kwargs,
                     callback_on_step_end=callback,
                     callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
                     max_sequence_length=max_sequence_length,
                 )
+                output: Any = super().__call__(**call)
             finally:
                 self._given_latents = self._encoded = None
-            self._lap("decode")
+            self._record_time("decode")
             if output_type == "latent":
                 images.append(output.images)
             else:  # diffusers nests PIL images by sample, but not arrays and tensors

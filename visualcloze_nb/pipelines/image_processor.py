@@ -1,10 +1,12 @@
-"""Diffusers' image processor for VisualCloze, with its two mistakes put right.
+"""Diffusers' image processor for VisualCloze, with two defects corrected.
 
 Sizes come from `Grid.layout`, so that a row keeps its aspect ratio also when it has several targets, and the
 layout prompt is the sentence itself. What the transformer gets for one target is the same, bit for bit.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
@@ -40,8 +42,8 @@ class GridProcessor(VisualClozeProcessor):
         return cells, shapes, [int(cell is None) for cell in grid.query]
 
     def _tensor(self, image: Image.Image) -> torch.Tensor:
-        return self.normalize(self.numpy_to_pt(self.pil_to_numpy(image)))
+        return cast(torch.Tensor, self.normalize(self.numpy_to_pt(self.pil_to_numpy(image))))
 
     def get_layout_prompt(self, size: tuple[int, int]) -> str:
-        """Say the layout in words, as a text and not as a tuple of one."""
+        """The layout prompt as a text; stock returns a tuple of one."""
         return layout_prompt(*size)

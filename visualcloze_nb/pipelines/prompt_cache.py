@@ -1,186 +1,76 @@
-"""Remembering what the text encoders answered, and warning about what they cannot read.
+"""Text encoders that are loaded for a new prompt and freed again, with a cache of their embeddings.
 
-A grid is often filled again with the same words: another seed, other examples. Encoding them once more costs
-seconds with the full model, so embeddings are kept. They are forgotten when the encoders may have changed.
+Only the plan `encode-then-free` uses this: loading T5 takes far longer than encoding with it. Encoders that stay in
+memory encode every prompt anew, because a cache cannot know of a hook, an adapter or a weight changed in place.
 """
 
 from __future__ import annotations
 
-import functools
-import warnings
-from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import contextmanager
+from typing import Any
 
 import torch
 
-from visualcloze_nb.errors import TextWarning
-from visualcloze_nb.settings import TEXT_TOKENS
-
-KEPT = 32  # embeddings; 4 MB each with the full T5
 ENCODERS = ("text_encoder", "text_encoder_2")
-CHANGES_TEXT_ENCODERS = (
-    "load_lora_weights",
-    "unload_lora_weights",
-    "fuse_lora",
-    "unfuse_lora",
-    "load_textual_inversion",
-    "unload_textual_inversion",
-)
+Embeddings = tuple[torch.Tensor, torch.Tensor]  # (1, T, D) from T5, (1, P) from CLIP
 
 
-class TextCache(OrderedDict):
-    """The last few embeddings by encoder, text and length; the oldest goes first."""
-
-    limit = KEPT
-
-    def recall(self, key, encode):
-        """Return what is kept under `key`, or `encode()`, which is then kept."""
-        if key in self:
-            self.move_to_end(key)
-        else:
-            self[key] = encode()
-            while len(self) > self.limit:
-                self.popitem(last=False)
-        return self[key]
-
-
-class TextSource:
-    """Brings a pipeline's text encoders for a new text, and frees them again.
+class TextEncoderLoader:
+    """Context manager that frees the text encoders at its end, if they were loaded inside.
 
     Args:
-        pipe: the two-stage pipeline.
-        load: gives both encoders by name, on the right device.
+        pipe: the two-stage pipeline, which gives up the encoders it has.
+        load: returns both encoders by name, on the right device.
     """
 
-    def __init__(self, pipe, load: Callable[[], dict[str, torch.nn.Module]]):
+    limit = 32  # cached embeddings; 4 MB each with the full T5
+
+    def __init__(self, pipe: Any, load: Callable[[], dict[str, torch.nn.Module]]):
         self.pipe, self.load = pipe, load
-        self.free()
+        self.cache: dict[Any, Embeddings] = {}
+        self._depth, self._loaded = 0, set(ENCODERS)
+        self._free()
 
-    def fetch(self) -> None:
-        """Have the encoders there."""
-        if self.pipe.text_encoder is None:
-            for name, encoder in self.load().items():
-                setattr(self.pipe, name, encoder)
+    def __enter__(self) -> TextEncoderLoader:
+        self._depth += 1
+        return self
 
-    def free(self) -> None:
-        """Give up the encoders and their memory."""
-        for name in ENCODERS:
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._free()
+
+    def ensure_loaded(self) -> None:
+        """Load the encoders that the pipeline lacks."""
+        missing = self._missing()
+        if missing:
+            encoders = self.load()
+            for name in missing:
+                setattr(self.pipe, name, encoders[name])
+            self._loaded |= missing
+
+    def recall(self, key: Any, encode: Callable[[], Embeddings]) -> Embeddings:
+        """Return the embeddings cached under `key`, or those of `encode`; the tensors are the caller's own.
+
+        Args:
+            key: all that the embeddings depend on.
+            encode: makes them.
+        """
+        if self._missing() | self._loaded != set(ENCODERS):
+            return encode()  # somebody gave the pipeline another encoder
+        if key not in self.cache:
+            self.cache[key] = encode()
+            if len(self.cache) > self.limit:
+                del self.cache[next(iter(self.cache))]
+        embeds, pooled = self.cache[key]
+        return embeds.clone(), pooled.clone()
+
+    def _missing(self) -> set[str]:
+        return {name for name in ENCODERS if getattr(self.pipe, name) is None}
+
+    def _free(self) -> None:
+        for name in self._loaded:
             setattr(self.pipe, name, None)
+        self._loaded = set()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-class RemembersText:
-    """Mixin for a diffusers pipeline with two text encoders: keeps their answers in `text_cache`."""
-
-    @property
-    def text_cache(self) -> TextCache:
-        """What is remembered; `clear()` forgets it."""
-        return self.__dict__.setdefault("_text_cache", TextCache())
-
-    text_source: TextSource | None = None
-
-    @contextmanager
-    def text_source_open(self):
-        """Free the text encoders at the end, if they were fetched for the texts read inside."""
-        try:
-            yield self.text_source
-        finally:
-            if self.text_source is not None:
-                self.text_source.free()
-
-    def _get_clip_prompt_embeds(self, prompt, num_images_per_prompt=1, device=None):
-        arguments = (prompt, num_images_per_prompt, device)
-        encode = functools.partial(super()._get_clip_prompt_embeds, *arguments)
-        return self._recall("text_encoder", encode, *arguments)
-
-    def _get_t5_prompt_embeds(
-        self, prompt=None, num_images_per_prompt=1, max_sequence_length=TEXT_TOKENS, device=None, dtype=None
-    ):
-        warn_about_text(self.tokenizer_2, prompt, max_sequence_length)
-        arguments = (prompt, num_images_per_prompt, max_sequence_length, device, dtype)
-        encode = functools.partial(super()._get_t5_prompt_embeds, *arguments)
-        return self._recall("text_encoder_2", encode, *arguments)
-
-    def _recall(self, name, encode, prompt, *arguments):
-        encoder = getattr(self, name)
-        texts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
-        if self.text_source is not None:  # what it gives is always the same
-
-            def fetch_and_encode():
-                self.text_source.fetch()
-                return encode()
-
-            return self.text_cache.recall((name, texts, *arguments), fetch_and_encode)
-        if torch.is_grad_enabled() or encoder.training or getattr(encoder, "peft_config", None):
-            return encode()  # somebody trains it, or a LoRA's scale changes what it says
-        return self.text_cache.recall((name, _state(encoder), texts, *arguments), encode)
-
-
-def _state(encoder: torch.nn.Module) -> tuple:
-    """Tell apart the states of an encoder: which one, its precision, and how often it was written to."""
-    writes = sum(0 if p.is_inference() else p._version for p in encoder.parameters())
-    return id(encoder), encoder.dtype, writes
-
-
-def forgets_text(cls: type) -> type:
-    """Make the methods of a pipeline class that change its text encoders forget all embeddings."""
-    for name in CHANGES_TEXT_ENCODERS:
-        setattr(cls, name, _forgetting(getattr(cls, name)))
-    return cls
-
-
-def _forgetting(original):
-    @functools.wraps(original)
-    def method(self, *args, **kwargs):
-        self.text_cache.clear()
-        return original(self, *args, **kwargs)
-
-    return method
-
-
-def unknown_words(tokenizer, text: str) -> list[str]:
-    """Return the words of a text that the tokenizer has no piece for, each once, in order.
-
-    Args:
-        tokenizer: of the T5 encoder, `pipe.tokenizer_2`.
-        text: any.
-
-    Returns:
-        whole words, as they stand in the text.
-    """
-    unknown = tokenizer.unk_token_id
-    if unknown is None or unknown not in _ids(tokenizer, text):
-        return []
-    return [word for word in dict.fromkeys(text.split()) if unknown in _ids(tokenizer, word)]
-
-
-def warn_about_text(tokenizer, prompt: str | list[str], max_sequence_length: int) -> None:
-    """Warn if the model will not read all of a text.
-
-    Args:
-        tokenizer: of the T5 encoder.
-        prompt: one text or several.
-        max_sequence_length: tokens that the encoder reads, the end mark included.
-
-    Warns:
-        TextWarning: naming the words the vocabulary lacks, or the end that does not fit.
-    """
-    for text in [prompt] if isinstance(prompt, str) else prompt:
-        words = unknown_words(tokenizer, text)
-        if words:
-            message = f"this model does not know {', '.join(map(repr, words))}: it reads a blank there"
-            warnings.warn(message, TextWarning, stacklevel=2)
-        ids = _ids(tokenizer, text)
-        if len(ids) > max_sequence_length:
-            lost = tokenizer.decode(ids[max_sequence_length - 1 :], skip_special_tokens=True)
-            message = (
-                f"the text has {len(ids)} tokens and the model reads {max_sequence_length}: "
-                f"{lost!r} is left out; shorten it or raise max_sequence_length"
-            )
-            warnings.warn(message, TextWarning, stacklevel=2)
-
-
-def _ids(tokenizer, text: str) -> list[int]:
-    return tokenizer(text, verbose=False).input_ids

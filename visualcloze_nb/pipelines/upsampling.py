@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import diffusers
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from diffusers.pipelines.flux import pipeline_flux_fill as diffusers_fill
+from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
 from PIL import Image
 
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.base import CountsOn, Shared
-from visualcloze_nb.pipelines.prompt_cache import forgets_text
+from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.settings import PATCH, STRENGTH
 
 
-@forgets_text
-class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
+class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Stage 2 alone (SDEdit): enlarges an image, adds noise and takes it away again.
 
     Named as in diffusers, so that saved folders load there; imported as `VisualClozeUpsamplingPipeline`.
@@ -24,30 +26,30 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
     sample = 0
     target = 0
 
-    def prepare_mask_latents(self, *args, **kwargs):
+    def prepare_mask_latents(self, *args: Any, **kwargs: Any):
         """Encode the masked image, as in diffusers."""
         prepared = super().prepare_mask_latents(*args, **kwargs)
-        self._lap("encode")
+        self._record_time("encode")
         return prepared
 
     @torch.no_grad()
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # more is accepted, samples are lists
         self,
-        prompt=None,
-        prompt_2=None,
-        image=None,
-        mask_image=None,
-        masked_image_latents=None,
-        height=None,
-        width=None,
-        strength=STRENGTH,
-        num_inference_steps=50,
-        sigmas=None,
-        guidance_scale=None,
-        max_sequence_length=None,
-        callback_on_step_end=None,
-        **stock,
-    ):
+        prompt: str | list[str] | None = None,
+        prompt_2: str | list[str] | None = None,
+        image: Any = None,
+        mask_image: Any = None,
+        masked_image_latents: torch.Tensor | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        strength: float = STRENGTH,
+        num_inference_steps: int = 50,
+        sigmas: Sequence[float] | None = None,
+        guidance_scale: float | None = None,
+        max_sequence_length: int | None = None,
+        callback_on_step_end: Callback | None = None,
+        **stock: Any,
+    ) -> FluxPipelineOutput | tuple:
         """Make one image larger and sharper. What is not listed here is as in diffusers.
 
         Args:
@@ -81,7 +83,7 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
                 mask_image = Image.new("RGB", first.size, (255, 255, 255))
         if prompt is None and stock.get("prompt_embeds") is None:
             prompt = ""
-        output = super().__call__(
+        call: dict[str, Any] = dict(
             prompt=prompt,
             prompt_2=prompt_2,
             image=image,
@@ -94,8 +96,9 @@ class FluxFillPipeline(Shared, diffusers.FluxFillPipeline):
             sigmas=sigmas,
             guidance_scale=guidance_scale,
             max_sequence_length=validation.text_length(max_sequence_length, self.tokenizer_2),
-            callback_on_step_end=CountsOn(callback_on_step_end),
+            callback_on_step_end=StepCallback(callback_on_step_end),
             **stock,
         )
-        self._lap("decode")
+        output: Any = super().__call__(**call)
+        self._record_time("decode")
         return output

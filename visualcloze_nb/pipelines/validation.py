@@ -1,13 +1,12 @@
-"""What may be asked of the pipelines: every argument is checked here, before any model runs.
-
-Each function raises one error that names the argument and says what to do.
-"""
+"""Argument validation, before any model runs. Each error names the argument and says what to do."""
 
 from __future__ import annotations
 
 import numbers
 import secrets
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -17,7 +16,7 @@ from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
-def whole(name: str, value) -> None:
+def whole(name: str, value: Any) -> None:
     """Refuse what is not a whole number of 1 or more.
 
     Raises:
@@ -27,18 +26,18 @@ def whole(name: str, value) -> None:
         raise ValueError(f"{name} is {value!r}: give a whole number, 1 or more")
 
 
-def real(name: str, value, low: float = 0.0, high: float = float("inf")) -> None:
+def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> None:
     """Refuse what is not a number from `low` to `high`.
 
     Raises:
         ValueError: naming the argument.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= float(value) <= high:
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
         raise ValueError(f"{name} is {value!r}: give a number {limits}")
 
 
-def check_sigmas(sigmas) -> None:
+def check_sigmas(sigmas: Sequence[float] | None) -> None:
     """Refuse noise levels that do not fall from at most 1 to above 0; None is allowed.
 
     Raises:
@@ -52,7 +51,7 @@ def check_sigmas(sigmas) -> None:
         raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
 
 
-def check_names(output_type: str, callback_tensors, known_tensors) -> None:
+def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_tensors: Sequence[str]) -> None:
     """Refuse an unknown output type or callback tensor.
 
     Raises:
@@ -67,8 +66,8 @@ def check_names(output_type: str, callback_tensors, known_tensors) -> None:
         )
 
 
-def text_length(max_sequence_length: int | None, tokenizer_2) -> int:
-    """Say how many tokens of text the model reads.
+def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
+    """The number of T5 tokens that the model reads.
 
     Args:
         max_sequence_length: as given; None takes what the checkpoint's tokenizer says (64 for the tiny model,
@@ -89,7 +88,7 @@ def text_length(max_sequence_length: int | None, tokenizer_2) -> int:
     return max_sequence_length
 
 
-def check_embeds(name: str, embeds, pooled, count: int) -> None:
+def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | None, count: int) -> None:
     """Refuse embeddings that come without their other half, or for another number of samples.
 
     Args:
@@ -111,7 +110,7 @@ def check_embeds(name: str, embeds, pooled, count: int) -> None:
             raise ValueError(f"{part} has shape {given}: it needs {dims} dimensions, the first {count}")
 
 
-def one_generator_each(generator, count: int) -> list[torch.Generator]:
+def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
     """Give every image its generator.
 
     Args:
@@ -136,7 +135,7 @@ def one_generator_each(generator, count: int) -> list[torch.Generator]:
     return list(generator)
 
 
-def seeded(seed: int | None, generator) -> tuple[int | None, torch.Generator]:
+def seeded(seed: int | None, generator: torch.Generator | None) -> tuple[int | None, torch.Generator]:
     """Give a generator and the seed it starts from, if that is known.
 
     Args:
@@ -161,7 +160,7 @@ def seeded(seed: int | None, generator) -> tuple[int | None, torch.Generator]:
     return int(seed), torch.Generator("cpu").manual_seed(int(seed))
 
 
-def check_latents(latents, tokens: list[int], channels: int) -> list[torch.Tensor | None]:
+def check_latents(latents: Any, tokens: list[int], channels: int) -> list[torch.Tensor | None]:
     """Cut given starting noise into one tensor for each image.
 
     Args:
@@ -194,12 +193,12 @@ def stage2_size(
     multiple: int = TOKEN_PIXELS,
     prefix: str = "",
 ) -> tuple[int, int]:
-    """Say how large stage 2 makes a target.
+    """The size of a target after stage 2.
 
     Args:
         width, height: of the target after stage 1, pixels.
-        new_width, new_height: as asked for, pixels. One of them fixes the other by the aspect ratio; without
-            either both sides grow by three.
+        new_width, new_height: as given, pixels. One of them fixes the other by the aspect ratio; without either,
+            both sides are tripled.
         multiple: sides are made multiples of this: a given side is cut down as in diffusers, a derived one
             goes to the nearest.
         prefix: of the arguments' names in messages, `upsampling_` for the two-stage call.
@@ -218,13 +217,13 @@ def stage2_size(
             whole(prefix + name, side)
             if side < multiple:
                 raise ValueError(f"{prefix}{name} is {side}: the smallest side is {multiple}")
-    if new_width is None and new_height is None:
-        return width * UPSCALING, height * UPSCALING
     given = new_width, new_height
-    if new_width is None:
-        new_width = _nearest(new_height * width / height, multiple)
     if new_height is None:
+        if new_width is None:
+            return width * UPSCALING, height * UPSCALING
         new_height = _nearest(new_width * height / width, multiple)
+    elif new_width is None:
+        new_width = _nearest(new_height * width / height, multiple)
     new_width, new_height = (side // multiple * multiple for side in (new_width, new_height))
     if any(side is not None and side % multiple for side in given):
         message = f"stage 2 makes {new_width} x {new_height}: sides are multiples of {multiple}"
@@ -236,9 +235,9 @@ def _nearest(side: float, multiple: int) -> int:
     return max(round(side / multiple), 1) * multiple
 
 
-def warn_once(owner, message: str) -> None:
+def warn_once(owner: Any, message: str) -> None:
     """Warn with `message` the first time it concerns `owner`."""
-    told = owner.__dict__.setdefault("_told", set())
-    if message not in told:
-        told.add(message)
+    warned = owner.__dict__.setdefault("_warned", set())
+    if message not in warned:
+        warned.add(message)
         warnings.warn(message, UserWarning, stacklevel=4)

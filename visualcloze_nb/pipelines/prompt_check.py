@@ -1,0 +1,54 @@
+"""Warnings about the parts of a prompt that the model cannot read."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from visualcloze_nb.errors import TextWarning
+
+
+def unknown_words(tokenizer: Any, text: str) -> list[str]:
+    """Find the words of a text that the tokenizer has no token for, each once, in order.
+
+    Args:
+        tokenizer: of the T5 encoder, `pipe.tokenizer_2`.
+        text: any.
+
+    Returns:
+        whole words, as they stand in the text.
+    """
+    unknown = tokenizer.unk_token_id
+    if unknown is None or unknown not in _ids(tokenizer, text):
+        return []
+    return [word for word in dict.fromkeys(text.split()) if unknown in _ids(tokenizer, word)]
+
+
+def warn_about_text(tokenizer: Any, prompt: str | list[str], max_sequence_length: int) -> None:
+    """Warn if the model will not read all of a text.
+
+    Args:
+        tokenizer: of the T5 encoder.
+        prompt: one text or several.
+        max_sequence_length: tokens that the encoder reads, the end token included.
+
+    Warns:
+        TextWarning: naming the words that the vocabulary lacks, or the end that does not fit.
+    """
+    for text in [prompt] if isinstance(prompt, str) else prompt:
+        words = unknown_words(tokenizer, text)
+        if words:
+            message = f"this model does not know {', '.join(map(repr, words))}: it reads a blank there"
+            warnings.warn(message, TextWarning, stacklevel=2)
+        ids = _ids(tokenizer, text)
+        if len(ids) > max_sequence_length:
+            lost = tokenizer.decode(ids[max_sequence_length - 1 :], skip_special_tokens=True)
+            message = (
+                f"the text has {len(ids)} tokens and the model reads {max_sequence_length}: "
+                f"{lost!r} is left out; shorten it or raise max_sequence_length"
+            )
+            warnings.warn(message, TextWarning, stacklevel=2)
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, verbose=False).input_ids
