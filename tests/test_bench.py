@@ -38,7 +38,7 @@ def test_what_changes_an_image_says_by_how_much(folder, capsys, monkeypatch):
     monkeypatch.setattr(bench.shutil, "which", lambda name: None)  # compiling takes a minute
     assert main(["bench", "--model", folder, "--steps", "2", "--options"]) == 0
     said = capsys.readouterr().out
-    assert "the same again (text remembered)  changes an image by 0.00 of 255 on average, 0 at most" in said
+    assert "the same again                    changes an image by 0.00 of 255 on average, 0 at most" in said
     assert "dtype=torch.bfloat16" in said
 
 

@@ -11,12 +11,18 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visualcloze_nb.cli.arguments import fraction, new_file, whole
 from visualcloze_nb.cli.own_process import in_own_process
 from visualcloze_nb.evaluation.timing import bare_calls, peak_memory
 from visualcloze_nb.settings import STEPS, STRENGTH
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from visualcloze_nb.data.grid import Grid
+    from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
 PARTS = [f"stage {stage} {part}" for stage in (1, 2) for part in ("text", "encode", "steps", "decode")]
 CASES = {"ours": "this package", "stock": "stock diffusers"}
@@ -36,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print a table, and write the numbers as JSON if asked to."""
+    """Measure, print a table, and write the numbers as JSON if `--json` is given."""
     if options.full_size:
         from visualcloze_nb.cli.bench_full_size import run as run_full_size
 
@@ -69,14 +75,14 @@ def changes(options: argparse.Namespace) -> dict[str, tuple[float, int]]:
 
     grid, _ = demo_grid()
 
-    def fill(pipe, **more):
+    def fill(pipe: VisualClozePipeline, **more: Any) -> np.ndarray:
         result = pipe.fill(grid, seed=0, steps=options.steps, progress=False, **more)
         return np.asarray(result.image).astype(int)
 
     plain = load(options.model)
     expected = fill(plain)
     images = {
-        "the same again (text remembered)": fill(plain),
+        "the same again": fill(plain),
         "twice the padding of the text": fill(plain, max_sequence_length=2 * plain.tokenizer_2.model_max_length),
         "dtype=torch.bfloat16": fill(load(options.model, dtype=torch.bfloat16)),
     }
@@ -99,11 +105,11 @@ def measure(options: argparse.Namespace) -> dict:
 
         open_checkpoint, place, run = load, options.model, ours
     else:
-        from diffusers import VisualClozePipeline  # pyright: ignore[reportPrivateImportUsage]  # as users import it
+        from diffusers import VisualClozePipeline as Stock  # pyright: ignore[reportPrivateImportUsage]  # as users do
 
         from visualcloze_nb.loading.checkpoints import checkpoint_folder
 
-        open_checkpoint, place, run = VisualClozePipeline.from_pretrained, checkpoint_folder(options.model), stock
+        open_checkpoint, place, run = Stock.from_pretrained, checkpoint_folder(options.model), stock
     imported = time.perf_counter()
     pipe: Any = open_checkpoint(place)
     loaded = time.perf_counter()
@@ -117,14 +123,32 @@ def measure(options: argparse.Namespace) -> dict:
     return found
 
 
-def ours(pipe, grid, options) -> dict[str, float]:
-    """Fill the grid; the texts are encoded each time, as in stock diffusers."""
+def ours(pipe: VisualClozePipeline, grid: Grid, options: argparse.Namespace) -> dict[str, float]:
+    """Fill the grid with this package.
+
+    Args:
+        pipe: ours.
+        grid: what to fill.
+        options: those of the command; `steps` and `strength` are read.
+
+    Returns:
+        seconds of each part.
+    """
     result = pipe.fill(grid, seed=0, steps=options.steps, strength=options.strength, progress=False)
     return result.seconds
 
 
-def stock(pipe, grid, options) -> dict[str, float]:
-    """Make the same call of stock diffusers, with the sizes and the strength it does not choose itself."""
+def stock(pipe: Any, grid: Grid, options: argparse.Namespace) -> dict[str, float]:
+    """Make the same call of stock diffusers, with the sizes and the strength that it does not choose itself.
+
+    Args:
+        pipe: of stock diffusers, already two-stage.
+        grid: what to fill.
+        options: those of the command; `steps` and `strength` are read.
+
+    Returns:
+        seconds of the call, as `total`.
+    """
     import torch
 
     from visualcloze_nb.pipelines.validation import stage2_size, text_length
@@ -148,7 +172,7 @@ def stock(pipe, grid, options) -> dict[str, float]:
 
 
 def table(found: dict[str, dict]) -> str:
-    """Lay the numbers out."""
+    """Format the numbers of both cases as a table."""
     ours, stock = found["ours"], found["stock"]
     lines = [f"{'seconds':22}{'this package':>14}{'stock diffusers':>17}"]
     for name in ("import", "load", "first run", *PARTS, "total"):

@@ -26,7 +26,7 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.evaluation.timing import peak_memory
 from visualcloze_nb.loading.memory_plan import RESERVE, Machine, plan
 from visualcloze_nb.loading.model_size import Model, Part
-from visualcloze_nb.loading.random_weights import FULL, SMALL, build, build_text_encoders, four_bit_layers
+from visualcloze_nb.loading.random_weights import FULL, SMALL, Size, build, build_text_encoders, four_bit_layers
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 from visualcloze_nb.settings import TOKEN_PIXELS, UPSCALING
@@ -79,7 +79,7 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
         times = {name: run_workload(pipe, workload, steps, size) for name, pipe in runs.items()}
         peak = times["ours"].pop("peak")
         found["workloads"][workload] = entry = {name: value["seconds a step"] for name, value in times.items()}
-        entry |= {"peak": peak, "planned": planned(mode, parts, ours, workload, size)}
+        entry |= {"peak": peak, "planned": planned(mode, ours, workload, size)}
         entry["share of matrix rate"] = flops(ours, workload, size) / entry["ours"] / rate
         gc.collect()
     if mode == "resident" and device == "cuda":
@@ -92,13 +92,23 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
     return found
 
 
-def copied(modules: dict, device: str) -> dict:
+def copied(modules: dict[str, torch.nn.Module], device: str) -> dict[str, torch.nn.Module]:
     """Copy modules to a device, so that the originals stay where they wait."""
     return {name: copy.deepcopy(module).to(device) for name, module in modules.items()}
 
 
-def run_workload(pipe, workload: str, steps: int, size) -> dict[str, float]:
-    """Run one workload: the median time between steps, and the peak of GPU memory (of RAM without a GPU)."""
+def run_workload(pipe: Any, workload: str, steps: int, size: Size) -> dict[str, float]:
+    """Run one workload.
+
+    Args:
+        pipe: ours, or that of stock diffusers.
+        workload: one of `WORKLOADS`.
+        steps: of the sampler.
+        size: of the model.
+
+    Returns:
+        the median time between steps in seconds, and the peak of GPU memory (of RAM without a GPU) in bytes.
+    """
     cuda = torch.cuda.is_available()
     stamps = []
 
@@ -119,8 +129,8 @@ def run_workload(pipe, workload: str, steps: int, size) -> dict[str, float]:
     return {"seconds a step": statistics.median(between), "peak": peak}
 
 
-def call(pipe, workload: str, steps: int, size, **options):
-    """Make the call of a workload, in the form that stock diffusers knows."""
+def call(pipe: Any, workload: str, steps: int, size: Size, **options: Any) -> None:
+    """Make the call of a workload, in the form that stock diffusers knows; arguments as for `run_workload`."""
     options |= {"num_inference_steps": steps, "generator": torch.Generator("cpu").manual_seed(0)}
     options["max_sequence_length"] = size.text
     if workload.startswith("stage 2"):
@@ -128,15 +138,16 @@ def call(pipe, workload: str, steps: int, size, **options):
         image = Image.new("RGB", (width // UPSCALING, height // UPSCALING), "grey")
         mask = Image.new("RGB", image.size, "white")
         options |= {"image": image, "mask_image": mask, "width": width, "height": height, "strength": 1.0}
-        return pipe.upsampling_pipe(prompt=TEXT, **options)
+        pipe.upsampling_pipe(prompt=TEXT, **options)
+        return
     rows, cols = size.shape(workload)
     grid = grid_of(rows, cols, size.resolution(workload))
     options |= {"task_prompt": grid.task, "content_prompt": TEXT, "image": grid.to_lists()}
-    return pipe(**options, upsampling_strength=0)
+    pipe(**options, upsampling_strength=0)
 
 
 def grid_of(rows: int, cols: int, side: int) -> Grid:
-    """Make a grid of plain images with one target."""
+    """Make a grid of plain images with one target; `side` is the pixels of a cell."""
     cells = [[Image.new("RGB", (side, side), (40 * r, 40 * c, 90)) for c in range(cols)] for r in range(rows)]
     return Grid(
         [*cells[:-1], [*cells[-1][:-1], None]], task="In each row, a logical task is demonstrated.", content=TEXT
@@ -159,10 +170,15 @@ def matrix_rate(device: str, side: int) -> float:
     return 2 * side**3 / best
 
 
-def flops(pipe, workload: str, size) -> float:
+def flops(pipe: Any, workload: str, size: Size) -> float:
     """Count the operations of one step of a workload: two for each weight and token, and attention.
 
     A token meets 12 width² weights in a block of either kind; other layers hardly count.
+
+    Args:
+        pipe: its transformer's config is read.
+        workload: one of `WORKLOADS`.
+        size: of the model.
     """
     config = pipe.transformer.config
     width = config.num_attention_heads * config.attention_head_dim
@@ -176,8 +192,18 @@ def flops(pipe, workload: str, size) -> float:
     return blocks * (2 * 12 * width**2 * tokens + 4 * tokens**2 * width)
 
 
-def planned(mode: str, parts: dict, pipe, workload: str, size) -> float:
-    """Give the plan's figure for the peak, without the reserve for what torch does not count."""
+def planned(mode: str, pipe: Any, workload: str, size: Size) -> float:
+    """Compute what the memory plan says of the peak, without the reserve for what torch does not count.
+
+    Args:
+        mode: one of `MODES`, the name of a memory plan.
+        pipe: its config is read.
+        workload: one of `WORKLOADS`.
+        size: of the model.
+
+    Returns:
+        bytes of GPU memory.
+    """
     counted = {name: Part(number, *rest) for name, (number, *rest) in size.counts.items()}
     config = pipe.transformer.config
     model = Model(
@@ -195,7 +221,7 @@ def planned(mode: str, parts: dict, pipe, workload: str, size) -> float:
 
 
 def table(found: dict[str, dict]) -> str:
-    """Lay the numbers out."""
+    """Format the numbers of all modes as a table."""
     lines = [f"{'':18}{'workload':20}{'s a step':>10}{'stock':>9}{'peak GB':>9}{'planned':>9}{'of rate':>9}"]
     for mode, result in found.items():
         if "skipped" in result:
