@@ -46,6 +46,15 @@ def same(one, other):
     return np.array_equal(pixels(one), pixels(other))
 
 
+def assert_fill_agrees(pipe, image, cells, task, content, strength):
+    """The documented call makes the image that `fill` makes, of the size that was given."""
+    grid = Grid(cells, task=task, content=content)
+    settings = {"seed": 0, "steps": 2, "strength": strength, "width": image.width, "height": image.height}
+    filled = pipe.fill(grid, **settings, guidance=30, max_sequence_length=512, progress=False).image
+    assert np.ptp(pixels(image)) > 50 and same(image, filled)
+    assert not same(image, pipe.fill(grid, **{**settings, "seed": 1}, progress=False).image)
+
+
 def test_mask_to_image(pipe):
     image = pipe(
         task_prompt=MASK_TO_IMAGE,
@@ -58,6 +67,7 @@ def test_mask_to_image(pipe):
         generator=torch.Generator("cpu").manual_seed(0),
     ).images[0][0]
     assert isinstance(image, Image.Image) and image.size == (112, 64)
+    assert_fill_agrees(pipe, image, rows(2, 2, size=(84, 48)), MASK_TO_IMAGE, CONTENT, 0.4)
 
 
 def test_edge_detection(pipe):
@@ -72,6 +82,7 @@ def test_edge_detection(pipe):
         generator=torch.Generator("cpu").manual_seed(0),
     ).images[0][0]
     assert image.size == (64, 112)
+    assert_fill_agrees(pipe, image, rows(3, 2, size=(48, 84)), IMAGE_TO_EDGE, "", 0.4)
 
 
 def test_subject_driven(pipe):
@@ -86,6 +97,7 @@ def test_subject_driven(pipe):
         generator=torch.Generator("cpu").manual_seed(0),
     ).images[0][0]
     assert image.size == (96, 96)
+    assert_fill_agrees(pipe, image, rows(3, 3), SUBJECT, CONTENT, 0.2)
 
 
 def test_the_two_pipelines_apart(pipe, tmp_path):
@@ -113,7 +125,16 @@ def test_the_two_pipelines_apart(pipe, tmp_path):
         **STEPS,
         generator=torch.Generator("cpu").manual_seed(0),
     ).images[0]
-    assert image.size == (112, 64) and np.ptp(pixels(image)) > 0
+    both = pipe(
+        task_prompt=MASK_TO_IMAGE,
+        content_prompt=CONTENT,
+        image=rows(2, 2, size=(84, 48)),
+        **STEPS,
+        generator=torch.Generator("cpu").manual_seed(0),
+    )
+    assert same(small, both.stage1[0][0]) and image.size == (112, 64)
+    alone = {"image": small, "width": 112, "height": 64, "strength": 0.4}
+    assert same(image, pipe.upsampling_pipe(**alone, prompt=CONTENT, **STEPS, generator=seeded()).images[0])
     bare = upsampling(image=small, num_inference_steps=2).images[0]
     assert bare.size == (3 * small.width, 3 * small.height)
 
@@ -127,7 +148,7 @@ def test_batch(pipe):
         generator=torch.Generator("cpu").manual_seed(0),
     ).images
     assert [len(sample) for sample in images] == [1, 1]
-    assert images[0][0].width > images[0][0].height and images[1][0].width == images[1][0].height
+    assert [sample[0].size for sample in images] == [(240, 144), (192, 192)]
 
 
 @pytest.mark.parametrize("strength", [0, 0.5])
@@ -203,12 +224,13 @@ def test_several_targets(pipe):
 
 
 def test_reverse(pipe):
-    grid = rows(2, 2, targets=(0,))
-    assert len(pipe(**QUICK, image=grid, generator=seeded()).images[0]) == 1
+    images = [pipe(**QUICK, image=rows(2, 2, targets=(n,)), generator=seeded()).images[0] for n in (0, 1)]
+    assert [len(targets) for targets in images] == [1, 1] and not same(images[0][0], images[1][0])
 
 
 def test_no_examples(pipe):
-    assert len(pipe(**QUICK, image=rows(1, 2), generator=seeded()).images[0]) == 1
+    images = [pipe(**QUICK, image=grid, generator=seeded()).images[0] for grid in (rows(1, 2), rows(2, 2))]
+    assert [len(targets) for targets in images] == [1, 1] and not same(images[0][0], images[1][0])
 
 
 def test_several_images_of_one_prompt(pipe):

@@ -90,7 +90,7 @@ def test_2_no_generator(random_pipe, stock_pipe):
         broken = False
     except TypeError:
         broken = True
-    stock_still(broken, 2, "one_generator_each in checks.py, for stage 1")
+    stock_still(broken, 2, "one_generator_each in validation.py, for stage 1")
     stage_1 = stock_pipe.generation_pipe  # lend it a generator: stage 2 fails as well
     original = stage_1.prepare_latents
     stage_1.prepare_latents = lambda *args, **kwargs: original(*args[:6], seeded(), **kwargs)
@@ -101,7 +101,7 @@ def test_2_no_generator(random_pipe, stock_pipe):
         broken = True
     finally:
         del stage_1.prepare_latents
-    stock_still(broken, 2, "one_generator_each in checks.py, for stage 2")
+    stock_still(broken, 2, "one_generator_each in validation.py, for stage 2")
     one, other = (pixels(random_pipe(**call).images[0][0]) for _ in range(2))
     assert not np.array_equal(one, other), "a fresh generator gives other noise each time"
 
@@ -127,7 +127,7 @@ def test_4_stage_2_has_one_size_for_every_grid(random_pipe, stock_pipe, monkeypa
         stock_pipe(**call, **side, generator=seeded()).images[0][0].size
         for side in ({}, {"upsampling_width": 96}, {"upsampling_height": 96})
     ]
-    stock_still(sizes == [(32, 32), (96, 32), (32, 96)], 4, "stage2_size in checks.py")
+    stock_still(sizes == [(32, 32), (96, 32), (32, 96)], 4, "stage2_size in validation.py")
     small = random_pipe(**{**call, "upsampling_strength": 0}).images[0][0]
     assert small.size == (32, 16)
     assert random_pipe(**call).images[0][0].size == (96, 48)
@@ -183,7 +183,7 @@ def test_6_a_query_without_any_image(random_pipe, stock_pipe):
 def test_7_a_bad_strength_is_noticed_too_late(random_pipe, stock_pipe, strength):
     with transformer_calls(stock_pipe) as calls, pytest.raises(ValueError):
         stock_pipe(**CALL, **SIZE, image=rows(), generator=seeded(), upsampling_strength=strength)
-    stock_still(len(calls) == 2, 7, "checks.real in VisualClozePipeline.__call__")
+    stock_still(len(calls) == 2, 7, "validation.real in VisualClozePipeline.__call__")
     with no_model_runs(random_pipe), pytest.raises(ValueError, match="upsampling_strength is"):
         random_pipe(**CALL, image=rows(), upsampling_strength=strength)
 
@@ -297,7 +297,7 @@ def test_10_an_empty_content_prompt_leaves_its_lead_in(random_pipe, stock_pipe):
 def test_11_arrays_are_flat_and_tuples_hold_an_output(random_pipe, stock_pipe):
     call = {**CALL, "image": rows(2, 3, targets=(1, 2)), "num_inference_steps": 1}
     flat = stock_pipe(**call, **SIZE, output_type="np", upsampling_strength=1.0, generator=seeded()).images
-    stock_still(isinstance(flat, np.ndarray) and flat.ndim == 4, 11, "images[0] in _enlarge")
+    stock_still(isinstance(flat, np.ndarray) and flat.ndim == 4, 11, "images[0] in _upsample")
     odd = stock_pipe(**call, upsampling_strength=0, return_dict=False, generator=seeded())
     stock_still(hasattr(odd[0], "images"), 11, "the end of VisualClozePipeline.__call__")
     for strength in (0, 1.0):
@@ -337,7 +337,7 @@ def test_12_callbacks_start_anew_in_stage_2(random_pipe, stock_pipe):
         pipe(**call, callback_on_step_end=callback)
         return seen
 
-    stock_still(run(stock_pipe) == [(0, None), (1, None)] * 2, 12, "CountsOn in shared.py, and `stage`")
+    stock_still(run(stock_pipe) == [(0, None), (1, None)] * 2, 12, "StepCallback in base.py, and `stage`")
     assert run(random_pipe) == [(0, 1), (1, 1), (2, 2), (3, 2)]
 
 
@@ -345,7 +345,7 @@ def test_13_all_targets_are_enlarged_at_once(random_pipe, stock_pipe):
     call = {**CALL, **SIZE, "image": rows(2, 3, targets=(1, 2)), "upsampling_strength": 1.0}
     with transformer_calls(stock_pipe) as calls:
         stock_pipe(**call, generator=seeded())
-    stock_still([len(c["hidden_states"]) for c in calls] == [1, 1, 2, 2], 13, "the loop in _enlarge")
+    stock_still([len(c["hidden_states"]) for c in calls] == [1, 1, 2, 2], 13, "the loop in _upsample")
     with transformer_calls(random_pipe) as calls:
         random_pipe(**call, generator=seeded())
     assert [len(c["hidden_states"]) for c in calls] == [1, 1, 1, 1, 1, 1]
@@ -364,4 +364,4 @@ def test_14_from_pipe_casts_to_float32():
         assert new.text_encoder_2.dtype == torch.bfloat16 and new.vae.dtype == torch.float32
     assert VisualClozeUpsamplingPipeline.from_pipe(pipe, dtype=torch.bfloat16).vae.dtype == torch.bfloat16
     diffusers.FluxFillPipeline.from_pipe(pipe)
-    stock_still(pipe.transformer.dtype == torch.float32, 14, "from_pipe in shared.py")
+    stock_still(pipe.transformer.dtype == torch.float32, 14, "from_pipe in base.py")

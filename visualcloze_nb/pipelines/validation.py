@@ -240,4 +240,4 @@ def warn_once(owner: Any, message: str) -> None:
     warned = owner.__dict__.setdefault("_warned", set())
     if message not in warned:
         warned.add(message)
-        warnings.warn(message, UserWarning, stacklevel=4)
+        warnings.warn(message, UserWarning, stacklevel=5)  # the line that made the call
