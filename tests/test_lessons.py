@@ -169,7 +169,7 @@ def test_accept_allows_more_than_one_right_answer():
     assert (verdict.state, verdict.expected, verdict.yours) == ("wrong", 2, 5)
 
 
-def test_costly_cases_are_made_only_when_asked():
+def test_costly_cases_are_made_only_when_judged():
     made = []
 
     @exercise(cases=lambda: made.append(1) or [(2,)])

@@ -158,7 +158,6 @@ def test_paths_add_up_and_start_at_the_beginning():
     minutes = {number: length for number, _, length, _ in LESSONS.values()}
     first = {number: needs for number, _, _, needs in LESSONS.values()}
     paths = re.findall(r"^\| (.+?) \| ([\d, ]+) \| (\d+) \|$", MAP.partition("## Paths")[2], re.M)
-    assert len(paths) >= 6
     earlier = []
     for name, lessons, total in paths:
         chosen = lessons.split(", ")
