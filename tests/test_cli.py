@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from visualcloze_nb.cli import lessons
 from visualcloze_nb.cli.main import COMMANDS, main
 
-PARTS = ("vae", "transformer", "export", "ablations")
+PARTS = ("tiny", "vae", "transformer", "export", "ablations")
 
 
 def refused(arguments, capsys) -> str:
@@ -61,9 +62,12 @@ def test_help_does_not_import_torch(command):
         (["bench", "--model", "no-such-model"], "there is no checkpoint in no-such-model"),
         (["train"], "visualcloze-nb train: the following arguments are required: PART"),
         (["train", "nonsense"], "invalid choice: 'nonsense'"),
-        (["train", "vae", "--steps", "many"], "'many' is not a whole number of at least 1"),
-        (["train", "vae", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
-        (["train", "transformer", "--vae", "nowhere"], "there is no folder 'nowhere'"),
+        (["train", "tiny"], "the following arguments are required: --minutes"),
+        (["train", "tiny", "--minutes", "0"], "'0' is not a number above 0"),
+        (["train", "tiny", "--minutes", "1", "--width", "100"], "--width is 100: give a multiple of 64"),
+        (["train", "vae", "--minutes", "1", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["train", "transformer", "--minutes", "1", "--vae", "nowhere"], "there is no folder 'nowhere'"),
+        (["train", "transformer", "--minutes", "1", "--out", "nowhere"], "no trained VAE in nowhere/vae"),
         (["train", "export", "--run", "tests", "--vae-run", "tests"], "there is no folder 'tests/pipeline'"),
         (["evaluate", "--scenes", "0"], "'0' is not a whole number of at least 1"),
         (["evaluate", "--only", "magic"], "no claim 'magic'; there are tasks"),
@@ -75,6 +79,16 @@ def test_help_does_not_import_torch(command):
 def test_bad_arguments_are_refused_in_one_line(arguments, said, capsys, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     assert said in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize("part, only", [("tiny", None), ("vae", "vae"), ("transformer", "transformer")])
+def test_training_gets_its_arguments(part, only, monkeypatch, tmp_path):
+    calls = []
+    module = SimpleNamespace(train_tiny=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "visualcloze_nb.training.train_tiny", module)
+    chosen = [] if part == "vae" else ["--width", "128", "--vae", str(tmp_path)]
+    assert main(["train", part, "--minutes", "1.5", "--out", str(tmp_path), "--seed", "3", *chosen]) == 0
+    assert calls == [(1.5, tmp_path, only, 3, *((128, tmp_path) if chosen else (None, None)))]
 
 
 def test_lessons_are_listed(capsys):

@@ -1,15 +1,20 @@
-"""`visualcloze-nb train`: how the bundled checkpoint is made, part by part."""
+"""`visualcloze-nb train`: make a tiny model like the bundled one, in one go or part by part."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from visualcloze_nb.cli.arguments import folder, fraction, whole
+from visualcloze_nb.cli.arguments import folder, fraction, positive, whole
 from visualcloze_nb.errors import UsageError
 
-RUNS = Path("runs")
+RUN = Path("runs/tiny")
 TINY = Path("visualcloze_nb/tiny")
+TRAINED = {
+    "tiny": "train the tiny model from nothing, and export it, within a time budget",
+    "vae": "train its VAE alone, on rows of the toy world",
+    "transformer": "train its transformer and text encoders alone",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,24 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made.set_defaults(function=function)
         return made
 
-    vae = part("vae", train_vae, "train the tiny VAE on rows of the toy world")
-    vae.add_argument("--start", type=folder, help="a VAE's folder to begin from; else random weights")
-    transformer = part("transformer", train_transformer, "train the tiny transformer and its text encoders")
-    transformer.add_argument("--vae", type=folder, default=str(RUNS / "vae/vae"), help="folder of the trained VAE")
-    transformer.add_argument("--start", type=folder, help="a pipeline folder to begin from; else random weights")
-    for command, name, steps in ((vae, "vae", 4500), (transformer, "transformer", 12_000)):
-        command.add_argument("--out", type=Path, default=RUNS / name)
-        command.add_argument("--steps", type=whole(1), default=steps, help="in all; the same command resumes")
+    for name, line in TRAINED.items():
+        command = part(name, train, line)
+        command.add_argument("--minutes", type=positive, required=True, help="in all; the same command resumes")
+        command.add_argument("--out", type=Path, default=RUN, help=f"folder of the run; else {RUN}")
         command.add_argument("--seed", type=whole(0), default=0)
+        if name != "vae":
+            command.add_argument("--width", type=whole(64), help="of the transformer, a multiple of 64")
+            command.add_argument("--vae", type=folder, help="folder of a trained VAE, in place of the run's own")
     export = part("export", write_checkpoint, "put a trained pipeline where load('tiny') finds it")
-    export.add_argument("--run", type=folder, default=str(RUNS / "transformer"))
-    export.add_argument("--vae-run", type=folder, default=str(RUNS / "vae"))
+    export.add_argument("--run", type=folder, default=str(RUN / "transformer"))
+    export.add_argument("--vae-run", type=folder, default=str(RUN / "vae"))
     export.add_argument("--to", type=Path, default=TINY)
     export.add_argument("--mean-with", type=folder, help="a checkpoint, to write the mean of its weights and the run's")
     export.add_argument("--share", type=fraction, default=0.5, help="of the run's own weights in that mean, 0 to 1")
     trial = part("ablations", ablate, "measure what an infilling prior and a dense task graph are worth; writes CSV")
     trial.add_argument("--vae", type=folder, default=str(TINY / "vae"))
-    trial.add_argument("--work", type=Path, default=RUNS / "ablations", help="what is finished is kept here")
+    trial.add_argument("--work", type=Path, default=Path("runs/ablations"), help="what is finished is kept here")
     trial.add_argument("--out", type=Path, default=TINY / "experiments")
     trial.add_argument("--steps", type=whole(1), default=400, help="of each arm")
     trial.add_argument("--prior-steps", type=whole(1), default=800, help="of filling holes in single images")
@@ -51,18 +55,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def train_vae(options: argparse.Namespace) -> None:
-    """Train the VAE."""
-    from visualcloze_nb.training.train_vae import train
+def train(options: argparse.Namespace) -> None:
+    """Train all parts and export them, or train one part."""
+    only = None if options.part == "tiny" else options.part
+    width, vae = getattr(options, "width", None), getattr(options, "vae", None)
+    if width and width % 64:
+        raise UsageError(f"--width is {width}: give a multiple of 64")
+    if only == "transformer" and not vae and not (options.out / "vae" / "vae").is_dir():
+        raise UsageError(f"there is no trained VAE in {options.out / 'vae'}: `train vae` makes one, or give --vae")
+    from visualcloze_nb.training.train_tiny import train_tiny
 
-    train(options.out, options.steps, options.seed, start=options.start)
-
-
-def train_transformer(options: argparse.Namespace) -> None:
-    """Train transformer and text encoders."""
-    from visualcloze_nb.training.train_transformer import train
-
-    train(options.vae, options.out, options.steps, seed=options.seed, start=options.start)
+    train_tiny(options.minutes, options.out, only, options.seed, width, vae)
 
 
 def write_checkpoint(options: argparse.Namespace) -> None:
