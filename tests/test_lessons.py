@@ -253,8 +253,8 @@ def test_prediction_is_compared(guess, actual, within, said, capsys):
 
 def test_prediction_asks_for_a_guess_and_knows_its_choices(capsys):
     predict("Sharper or softer?", choices=["sharper", "softer"])
-    asked = capsys.readouterr().out
-    assert "Write your guess in place of the dots ('sharper', 'softer')" in asked
+    printed = capsys.readouterr().out
+    assert "Write your guess in place of the dots ('sharper', 'softer')" in printed
     with pytest.raises(ValueError, match="'darker' is not among the choices: 'sharper', 'softer'"):
         predict("Sharper or softer?", "darker", choices=["sharper", "softer"])
 

@@ -5,7 +5,7 @@
 #
 # VisualCloze took FLUX.1-Fill, a model that fills holes in images, and trained it further: same
 # architecture, same training objective, only grids instead of single images. Here you build its sampler from
-# scratch, and meet a perfect infiller that fits in five lines. It solves tasks nobody told it about.
+# scratch, and meet a perfect infiller that fits in five lines. It solves tasks that were never specified.
 # Then you follow the tiny model through every step of sampling.
 #
 # You will be able to
@@ -76,7 +76,7 @@ print("one step reaches the image:", arrived)
 guess.compare(1 if arrived else 2)
 
 # %% [markdown]
-# One step, because the line is straight. There is only one thing wrong: to know `n - x` you must know `x`.
+# One step, because the line is straight. There is only one problem: to know `n - x` you must know `x`.
 # A model has to predict it. In diffusers the line is `FlowMatchEulerDiscreteScheduler.scale_noise` and the
 # step is `FlowMatchEulerDiscreteScheduler.step`.
 #
@@ -205,7 +205,7 @@ print("samples that end at -1:", (ends < -0.95).sum(1).tolist(), "of 12")
 checks.draw_paths(paths, title="An example decides, if it can be read in one way only")
 
 # %% [markdown]
-# Nobody told the infiller that there are tasks. There is no code for *same* or *opposite* in it, and none for
+# The infiller does not know that there are tasks. There is no code for *same* or *opposite* in it, and none for
 # *example*. It only fills a hole so that the whole grid is one that exists. The task is in the image.
 #
 # That is the idea of VisualCloze. A grid of images is an image. A model that fills holes well enough must use the

@@ -432,7 +432,7 @@ print("  more than the image beside it:", is_less(tables[1, False][0, 0], alone)
 #
 # ## What we saw
 #
-# - Change one thing, keep query and seed, measure over several scenes, subtract scene by scene.
+# - Change one input, keep query and seed, measure over several scenes, subtract scene by scene.
 # - Text and examples can replace each other. What the second adds to the first must be measured, and may not be
 #   significant.
 # - When they disagree, count which one the answers follow. It may depend on the task and on the number of misleading

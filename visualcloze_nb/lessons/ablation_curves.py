@@ -70,7 +70,7 @@ def draw(panels: Mapping[str, Mapping[str, Curve]], title: str):
     """Draw curves with their intervals, one panel beside the other, all on one scale.
 
     Args:
-        panels: names, and for each what `read` gives; the same models in each.
+        panels: names, and for each the curves from `read`; the same models in each.
         title: what to see.
     """
     figure = new_figure(3.3)

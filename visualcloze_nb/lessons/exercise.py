@@ -82,7 +82,7 @@ class Exercise:
         if attempt is ...:
             return Verdict("not attempted")
         if not callable(attempt):
-            return Verdict("wrong", f"give the function itself, not a {type(attempt).__name__}: no brackets")
+            return Verdict("wrong", f"give the function itself, not a {type(attempt).__name__}: without brackets")
         cases = self.cases() if callable(self.cases) else self.cases
         for case in cases:
             expected, yours = _outcome(self.answer, case), _outcome(attempt, case)

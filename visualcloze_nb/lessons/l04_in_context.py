@@ -124,7 +124,7 @@ def last_example_missing(fill, grid):
     return influence.answer(fill, grid)[:-1]
 
 
-@influence.mistake("The query's cells are in your table as well. Only the examples are asked for.")
+@influence.mistake("The query's cells are in your table as well. Return the examples only.")
 def with_the_query(fill, grid):
     answer = fill(grid)
     cells = [
