@@ -41,7 +41,7 @@ def test_a_result_says_all(random_pipe):
     assert (record["seed"], record["settings"]["guidance"]) == (7, 30), "defaults are recorded as the values used"
 
 
-def test_a_seed_is_a_image(random_pipe):
+def test_a_seed_gives_one_image(random_pipe):
     def fill(**options):
         return random_pipe.fill(GRID, steps=2, progress=False, **options)
 

@@ -22,19 +22,19 @@ def noisy_pipe():
     return pipe
 
 
-def hear(pipe, run):
+def captured_inputs(pipe, run):
     """Run a pipeline and return what its transformer was given first."""
-    heard = []
+    inputs = []
 
-    def listen(module, args, kwargs):
-        heard.append(kwargs)
+    def record(module, args, kwargs):
+        inputs.append(kwargs)
 
-    hook = pipe.transformer.register_forward_pre_hook(listen, with_kwargs=True)
+    hook = pipe.transformer.register_forward_pre_hook(record, with_kwargs=True)
     try:
         run()
     finally:
         hook.remove()
-    return heard[0]
+    return inputs[0]
 
 
 def test_an_image_becomes_minus_one_to_one():
@@ -108,11 +108,13 @@ def test_masks_and_ids_are_packed_as_in_diffusers(random_pipe, size):
 @pytest.mark.parametrize("size", [(48, 48), (80, 48), (48, 80)])
 def test_prepare_makes_what_the_pipeline_feeds(noisy_pipe, shape, size):
     grid = Grid(rows(*shape, size=size, targets=(0,)), task="a red circle")
-    heard = hear(noisy_pipe, lambda: noisy_pipe.fill(grid, seed=7, steps=1, strength=0, progress=False))
+    inputs = captured_inputs(
+        noisy_pipe, lambda: noisy_pipe.fill(grid, seed=7, steps=1, strength=0, progress=False)
+    )
     ready = latents.prepare(grid, noisy_pipe.vae, 32, torch.Generator().manual_seed(7))
-    assert torch.equal(heard["hidden_states"][..., :64], ready.noise)
-    assert torch.equal(heard["hidden_states"][..., 64:], ready.condition)
-    assert torch.equal(heard["img_ids"], ready.ids)
+    assert torch.equal(inputs["hidden_states"][..., :64], ready.noise)
+    assert torch.equal(inputs["hidden_states"][..., 64:], ready.condition)
+    assert torch.equal(inputs["img_ids"], ready.ids)
     assert ready.ids[0].tolist() == [1, 0, 0] and ready.ids[-1, 0] == shape[0]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import build_random_pipe, noise_image
-from test_latents import hear
+from test_latents import captured_inputs
 
 from visualcloze_nb.sampling import sdedit
 from visualcloze_nb.sampling.flow import add_noise, schedule
@@ -40,13 +40,15 @@ def test_prepare_large_makes_what_the_pipeline_feeds(size, strength):
     pipe.vae.encoder.conv_out.bias.data[16:] = 0  # an unsure encoder: the order of sampling shows
     small = noise_image(size[0] // 2, size[1] // 2)
     call = dict(image=small, width=size[0], height=size[1], strength=strength, num_inference_steps=5)
-    heard = hear(pipe, lambda: pipe.upsampling_pipe(**call, generator=torch.Generator().manual_seed(4)))
+    inputs = captured_inputs(
+        pipe, lambda: pipe.upsampling_pipe(**call, generator=torch.Generator().manual_seed(4))
+    )
     generator = torch.Generator().manual_seed(4)
     ready = sdedit.prepare_stage2(small, size, pipe.vae, pipe.scheduler.config, 5, strength, generator)
-    assert torch.equal(heard["hidden_states"][..., :64], ready.z)
-    assert torch.equal(heard["hidden_states"][..., 64:], ready.condition)
-    assert torch.equal(heard["img_ids"], ready.ids)
-    assert heard["timestep"].item() == pytest.approx(ready.sigmas[0].item(), abs=1e-6)
+    assert torch.equal(inputs["hidden_states"][..., :64], ready.z)
+    assert torch.equal(inputs["hidden_states"][..., 64:], ready.condition)
+    assert torch.equal(inputs["img_ids"], ready.ids)
+    assert inputs["timestep"].item() == pytest.approx(ready.sigmas[0].item(), abs=1e-6)
     assert len(ready.sigmas) == 1 + (2 if strength == 0.4 else 5)
     assert (ready.ids[:, 0] == 0).all() and ready.ids[-1].tolist() == [0, size[1] // 16 - 1, size[0] // 16 - 1]
     assert (ready.condition[..., 64:] == 1).all()

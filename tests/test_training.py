@@ -12,7 +12,7 @@ import diffusers
 import pytest
 import torch
 from conftest import build_random_pipe, quiet
-from test_latents import hear
+from test_latents import captured_inputs
 from transformers import CLIPTokenizer
 
 from visualcloze_nb.cli.main import main
@@ -145,7 +145,7 @@ def test_stage_1_sees_in_training_what_the_pipeline_shows_it(tiny, draws, monkey
         generator.set_state(draws["chance"])
         return generator
 
-    heard = hear(tiny, lambda: tiny.fill(grid, generator=seeded(), steps=1, strength=0, progress=False))
+    heard = captured_inputs(tiny, lambda: tiny.fill(grid, generator=seeded(), steps=1, strength=0, progress=False))
     ready = prepare(grid, tiny.vae, 64, seeded())
     for known in (heard["hidden_states"][..., 64:], ready.condition):
         assert torch.allclose(batch.condition, known, atol=ROUNDING)
@@ -173,7 +173,7 @@ def test_stage_2_sees_in_training_what_the_pipeline_shows_it(tiny, draws, seed):
     def seeded():
         return torch.Generator().manual_seed(9)
 
-    heard = hear(tiny, lambda: tiny.upsampling_pipe(prompt=batch.prompts[0], generator=seeded(), **call))
+    heard = captured_inputs(tiny, lambda: tiny.upsampling_pipe(prompt=batch.prompts[0], generator=seeded(), **call))
     ready = sdedit.prepare_stage2(large, large.size, tiny.vae, tiny.scheduler.config, 4, 0.5, seeded())
     sigma = schedule(4, batch.clean.shape[1], tiny.scheduler.config)[2]
     shape = 1, 16, large.height // 8, large.width // 8

@@ -1,4 +1,4 @@
-"""What the three pipelines have in common: precision, guidance, prompt encoding, step callbacks."""
+"""Base class of the three pipelines: precision, guidance, prompt encoding, step callbacks."""
 
 from __future__ import annotations
 

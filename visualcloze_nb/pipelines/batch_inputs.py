@@ -10,7 +10,7 @@ from visualcloze_nb.errors import GridError, ImageError
 
 
 def read_samples(image: Any, task_prompt: Any, content_prompt: Any, *, embedded: bool = False) -> list[Grid]:
-    """Turn the documented `image`, `task_prompt` and `content_prompt` into grids, one for each sample.
+    """Convert the documented `image`, `task_prompt` and `content_prompt` to grids, one for each sample.
 
     Args:
         image: rows of images with None at the targets; or a Grid, whose texts hold where none are given; or
@@ -58,7 +58,7 @@ def one_grid(grid: Any) -> Grid:
 
 
 def _is_sample(item: Any) -> bool:
-    """Tell a grid (rows of cells) from a row (cells)."""
+    """Whether an item is a grid (rows of cells) and not a row (cells)."""
     if isinstance(item, Grid):
         return True
     return isinstance(item, (list, tuple)) and len(item) > 0 and isinstance(item[0], (list, tuple))

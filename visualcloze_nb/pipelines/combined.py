@@ -35,10 +35,10 @@ __all__ = ["VisualClozeGenerationPipeline", "VisualClozePipeline", "VisualClozeU
 
 @dataclass
 class VisualClozeOutput(FluxPipelineOutput):
-    """What the two-stage pipeline returns.
+    """Output of the two-stage pipeline.
 
     Attributes:
-        images: `images[image][target]`, in the `output_type` asked for.
+        images: `images[image][target]`, in the `output_type` of the call.
         stage1: the same after stage 1; PIL images if stage 2 followed.
     """
 
@@ -128,15 +128,15 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         upsampling_prompt_embeds: torch.Tensor | None = None,
         upsampling_pooled_prompt_embeds: torch.Tensor | None = None,
     ) -> FluxPipelineOutput | tuple:
-        """Fill the empty cells of one grid or of several, then enlarge each image made.
+        """Fill the empty cells of one grid or of several, then upsample each image.
 
         Args:
             task_prompt: what a row does; for a batch a list of texts.
             content_prompt: what the target shows, or None; for a batch a list of either. Stage 2 reads only
                 this. `""` adds an empty "… depicts:" in stage 1, as in diffusers; None leaves it out.
             image: rows of images with None at the targets, or a Grid; for a batch a list of either.
-            upsampling_height, upsampling_width: of the images, pixels. Three times the target's size after
-                stage 1 unless given; one side given fixes the other by the aspect ratio.
+            upsampling_height, upsampling_width: of the images, pixels. Three times the target's size after stage 1
+                unless given; one side fixes the other by the aspect ratio.
             num_inference_steps: of each stage's schedule; stage 2 takes about `upsampling_strength` of them.
             sigmas: noise levels from 1 downwards in place of the even ones.
             guidance_scale: 30 unless given; of no effect on a model without guidance input.
@@ -151,7 +151,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
             callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step. `step`
                 counts on through the whole call; `pipeline.stage` is 1 or 2. Setting
-                `pipeline._interrupt = True` ends the call with what there is (after stage 1: PIL images).
+                `pipeline._interrupt = True` ends the call with the images so far (after stage 1: PIL images).
             callback_on_step_end_tensor_inputs: which of `latents`, `prompt_embeds` it gets.
             max_sequence_length: tokens of text, 1 to 512; by default what the checkpoint was made for.
             upsampling_strength: from 0 to 1: how much noise stage 2 adds. 0 leaves stage 2 out, 1 leaves
@@ -232,7 +232,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         return VisualClozeOutput(images=images, stage1=stage1) if return_dict else (images,)
 
     def _encode_prompts(self, stage: int, samples: list[Grid], length: int, lora_scale: float | None) -> Embeddings:
-        """Encode what one stage reads of each sample: (samples, T, D) and (samples, P)."""
+        """Encode one stage's prompt of each sample: (samples, T, D) and (samples, P)."""
         embeds, pooled = zip(*(self._encode_prompt(stage, grid, length, lora_scale) for grid in samples), strict=True)
         return torch.cat(embeds), torch.cat(pooled)
 

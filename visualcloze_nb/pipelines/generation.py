@@ -54,7 +54,17 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         device: torch.device | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode the three texts as in diffusers, or pass given embeddings through (stock ignores them)."""
+        """Encode the three texts as in diffusers, or pass given embeddings through (stock ignores them).
+
+        Args:
+            *args, **kwargs: as in diffusers.
+            prompt_embeds: (samples, T, D) in place of the texts.
+            pooled_prompt_embeds: (samples, P), with `prompt_embeds`.
+            device: of the embeddings; the pipeline's unless given.
+
+        Returns:
+            `prompt_embeds`, `pooled_prompt_embeds` and the position ids (T, 3) of the text.
+        """
         if prompt_embeds is None:
             return super().encode_prompt(*args, device=device, **kwargs)
         device, dtype = device or self._execution_device, self.transformer.dtype

@@ -1,7 +1,7 @@
 """Diffusers' image processor for VisualCloze, with two defects corrected.
 
 Sizes come from `Grid.layout`, so that a row keeps its aspect ratio also when it has several targets, and the
-layout prompt is the sentence itself. What the transformer gets for one target is the same, bit for bit.
+layout prompt is the sentence itself. For one target the transformer's input is the same, bit for bit.
 """
 
 from __future__ import annotations

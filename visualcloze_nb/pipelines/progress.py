@@ -79,7 +79,12 @@ class Progress:
         return self
 
     def callback(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        """Count one step, as diffusers' step callback."""
+        """Count one step, as diffusers' step callback.
+
+        Args:
+            pipe: the pipeline of the stage that runs.
+            step, timestep, tensors: not used.
+        """
         self.done += 1
         self.bar.set_description(f"stage {pipe.stage}")
         self.bar.update()

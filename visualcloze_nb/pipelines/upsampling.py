@@ -16,7 +16,7 @@ from visualcloze_nb.settings import PATCH, STRENGTH
 
 
 class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Stage 2 alone (SDEdit): enlarges an image, adds noise and takes it away again.
+    """Stage 2 alone (SDEdit, Meng et al. 2022): resizes an image, adds noise and denoises it.
 
     Named as in diffusers, so that saved folders load there; imported as `VisualClozeUpsamplingPipeline`.
     A step callback gets this pipeline, whose `stage` is 2.
@@ -50,12 +50,12 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         callback_on_step_end: Callback | None = None,
         **stock: Any,
     ) -> FluxPipelineOutput | tuple:
-        """Make one image larger and sharper. What is not listed here is as in diffusers.
+        """Upsample one image. Arguments that are not listed here are those of diffusers.
 
         Args:
             prompt: what the image shows; none unless given.
-            image: a PIL image, or a list of them of one size. (What else diffusers takes is passed on with
-                diffusers' own defaults.)
+            image: a PIL image, or a list of them of one size. (Other inputs that diffusers takes are
+                passed on, with diffusers' defaults.)
             mask_image: white where the image may change; everywhere unless given.
             height, width: of the result, pixels; three times the image's unless given, and one side given
                 fixes the other. Cut down to multiples of 16.

@@ -29,6 +29,11 @@ def whole(name: str, value: Any) -> None:
 def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> None:
     """Refuse what is not a number from `low` to `high`.
 
+    Args:
+        name: of the argument.
+        value: as given.
+        low, high: the range, ends included.
+
     Raises:
         ValueError: naming the argument.
     """
@@ -54,6 +59,11 @@ def check_sigmas(sigmas: Sequence[float] | None) -> None:
 def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_tensors: Sequence[str]) -> None:
     """Refuse an unknown output type or callback tensor.
 
+    Args:
+        output_type: as given.
+        callback_tensors: names as given, or None.
+        known_tensors: names that the pipeline has.
+
     Raises:
         ValueError: naming the argument.
     """
@@ -61,9 +71,7 @@ def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_
         raise ValueError(f"output_type is {output_type!r}: give one of {', '.join(OUTPUT_TYPES)}")
     unknown = [name for name in callback_tensors or () if name not in known_tensors]
     if unknown:
-        raise ValueError(
-            f"callback_on_step_end_tensor_inputs has {unknown}: only {', '.join(known_tensors)} can be had"
-        )
+        raise ValueError(f"callback_on_step_end_tensor_inputs has {unknown}: choose from {', '.join(known_tensors)}")
 
 
 def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
@@ -111,7 +119,7 @@ def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | 
 
 
 def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
-    """Give every image its generator.
+    """One generator for each image.
 
     Args:
         generator: one for all, which then runs on; a list of `count`; or None for a fresh one.
@@ -136,7 +144,7 @@ def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
 
 
 def seeded(seed: int | None, generator: torch.Generator | None) -> tuple[int | None, torch.Generator]:
-    """Give a generator and the seed it starts from, if that is known.
+    """The seed of a call, if it is known, and its generator.
 
     Args:
         seed: 0 to 2**64 - 1, or None for a random one.
@@ -161,7 +169,7 @@ def seeded(seed: int | None, generator: torch.Generator | None) -> tuple[int | N
 
 
 def check_latents(latents: Any, tokens: list[int], channels: int) -> list[torch.Tensor | None]:
-    """Cut given starting noise into one tensor for each image.
+    """Split given starting noise into one tensor for each image.
 
     Args:
         latents: (images, L, channels) packed noise for stage 1, or a list of (L, channels) if the images

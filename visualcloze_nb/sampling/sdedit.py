@@ -109,6 +109,15 @@ def prepare_stage2(
 
 @torch.no_grad()
 def decode_stage2(tokens: torch.Tensor, vae: Any, layout: Layout) -> Image.Image:
-    """Decode stage 2's tokens, `(1, L, 64)`, to the image they hold."""
+    """Decode stage 2's tokens.
+
+    Args:
+        tokens: `(1, L, 64)`, finished or an x0 prediction.
+        vae: the autoencoder.
+        layout: one cell, from `prepare_stage2`.
+
+    Returns:
+        the image.
+    """
     width, height = layout.sizes[0]
     return to_images(decode(vae, unpack(tokens, height // VAE_SCALE, width // VAE_SCALE)))[0]
