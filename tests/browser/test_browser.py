@@ -12,8 +12,11 @@ from servers import CHROMIUM, FAINT, FLAGS, PATIENCE, SHOTS, Notebook, Server, m
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
 BUILDER = """
-import json, pathlib
+import json, pathlib, time
 from visualcloze_nb.widgets import GridBuilder
+from visualcloze_nb.widgets.forward_hooks import LivePreview
+preview = LivePreview._preview
+LivePreview._preview = lambda *call: (time.sleep(0.1), preview(*call))[1]  # else a run ends before Cancel is clicked
 builder = GridBuilder(pipe={model!r}, drag_and_drop={drag})
 arrived = []  # bytes of the images that the browser sent
 if builder.cells.takes_files:
@@ -210,6 +213,7 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
         nb.tab_to("row 3, column 1")
         keys.press("Enter")
         nb.until("selected", [2, 0])
+        nb.until_text("Chosen cell: row 3, column 1")  # the form follows a moment later
         nb.tab_to("Target: to be filled in")
         keys.press("Space")
         nb.until("targets", [0, 1])
