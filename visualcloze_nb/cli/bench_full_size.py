@@ -193,7 +193,7 @@ def flops(pipe: Any, workload: str, size: Size) -> float:
 
 
 def planned(mode: str, pipe: Any, workload: str, size: Size) -> float:
-    """Compute what the memory plan says of the peak, without the reserve for what torch does not count.
+    """Compute the peak by the memory plan, without the reserve for what torch does not count.
 
     Args:
         mode: one of `MODES`, the name of a memory plan.

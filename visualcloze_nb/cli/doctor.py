@@ -43,19 +43,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def describe_machine(machine: Machine) -> str:
-    """Put a machine in words."""
+    """Describe a machine."""
     gpu = f"{machine.gpu}, {gb(machine.gpu_memory)}" if machine.gpu else "none"
     bf16 = ", bf16" if machine.bf16 else ", no bf16" if machine.gpu else ""
     return f"CPU cores {machine.cores}, free RAM {gb(machine.ram)}, free disk {gb(machine.disk)}\nGPU: {gpu}{bf16}"
 
 
 def report(name: str, machine: Machine) -> str:
-    """Say how a model would run here, or why it cannot be told."""
+    """Describe how a model would run here, or why that is unknown."""
     try:
         found = plan(describe(name), machine, "cpu" if name == "tiny" else "auto")
-    except Exception as error:  # a doctor reports, whatever the patient has
+    except Exception as error:  # one broken model must not end the report
         return f"  {type(error).__name__}: {error}"
-    head = "does not run here; the last way tried:" if found.missing else "runs here:"
+    head = "does not run here; the last plan tried:" if found.missing else "runs here:"
     return "\n".join([f"  {head}", *(f"  {line}" for line in found.words().splitlines())])
 
 
@@ -68,7 +68,7 @@ def version(package: str) -> str | None:
 
 
 def advice(machine: Machine) -> list[str]:
-    """Say what to do about what is missing."""
+    """List what to do about what is missing."""
     lines = []
     if not (TINY / "model_index.json").is_file():
         lines.append("the bundled checkpoint is missing: install the package again, or clone with all files")

@@ -1,4 +1,4 @@
-"""Where checkpoints are: names, folders, hub repositories, their licence, and what went wrong, in words."""
+"""Where checkpoints are: names, folders, hub repositories and their licence; download errors explained."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def explained(function: Callable[..., T], place: str, **options: object) -> T:
         what the function returns.
 
     Raises:
-        ModelError: saying what to do, for the known ways to fail; other errors pass unchanged.
+        ModelError: for the known errors, with what to do; others pass unchanged.
     """
     try:
         return function(place, **options)
@@ -122,7 +122,7 @@ def explained(function: Callable[..., T], place: str, **options: object) -> T:
 
 
 def _reason(place: str, error: Exception) -> str | None:
-    """Say why loading failed; None if it is not one of the known ways."""
+    """Explain why loading failed; None for an unknown error."""
     from torch.cuda import OutOfMemoryError
 
     chain: list[BaseException] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from visualcloze_nb.errors import ModelError
+from visualcloze_nb.errors import ModelError, VisualClozeWarning
 from visualcloze_nb.loading import memory_plan
 from visualcloze_nb.loading.checkpoints import REVISIONS, describe, place_of, token, warn_of_licence
 from visualcloze_nb.loading.hardware import limit_threads, probe
@@ -34,15 +34,15 @@ def load(
             id of a hub repository.
         plan: `auto`, or the name of one of `memory_plan.STRATEGIES`, such as `resident`, `nf4` or `offload`: it is
             followed even if it may not fit.
-        device: where to run, such as `cuda:1`, in place of what the plan says.
-        dtype: precision of the computation, in place of what the plan says. `visualcloze-nb bench --options`
+        device: where to run, such as `cuda:1`, in place of the plan's device.
+        dtype: precision of the computation, in place of the plan's. `visualcloze-nb bench --options`
             measures how far bfloat16 changes the tiny model's image.
         revision: commit, tag or branch on the hub.
         compile: compile the transformer's blocks: the first run takes a minute longer, all others less time.
             `visualcloze-nb bench --options` measures how far it changes the tiny model's image.
 
     Returns:
-        the pipeline; `pipe.plan` says how it runs.
+        the pipeline; `pipe.plan` describes how it runs.
 
     Raises:
         ModelError: if the checkpoint is not there, not allowed, or too large, saying what to do.
@@ -56,7 +56,7 @@ def load(
         message = f"{name} does not fit this machine as {chosen.name}: it lacks {'; '.join(chosen.missing)}"
         if plan == "auto" or {memory_plan.NO_GPU, memory_plan.BITSANDBYTES} & set(chosen.missing) and device is None:
             raise ModelError(f"{message}. `visualcloze-nb doctor` says more")
-        warnings.warn(f"{message}. It is tried all the same", UserWarning, stacklevel=2)
+        warnings.warn(f"{message}. It is tried all the same", VisualClozeWarning, stacklevel=2)
     place = place_of(str(name))
     dtypes = dtype or dtypes_of(chosen.precision)
     options: dict[str, Any] = {"dtype": dtypes, "use_safetensors": True}
@@ -70,5 +70,5 @@ def load(
     if compile:
         pipe.transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
     pipe.plan = chosen
-    pipe.register_to_config(_name_or_path=str(name))  # what a result says it was made with
+    pipe.register_to_config(_name_or_path=str(name))  # a result records it as its model
     return pipe

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RESERVE = 1.0 * GB  # driver context, fragments, other programs
 LIBRARIES = 0.4 * GB  # Python with torch and diffusers
 STREAMING = 6.0 * GB  # RAM while weights go straight to the GPU: Python, torch, a piece of a file
-SMALL = 100_000_000  # a model of fewer parameters runs in float32 everywhere: it is not worth less
+SMALL = 100_000_000  # a model of fewer parameters runs in float32 everywhere: it gains nothing from less
 TEXT_WORK = 0.2 * GB  # T5-XXL's activations at 512 tokens, and some
 NO_GPU = "a GPU"
 BITSANDBYTES = "bitsandbytes (pip install bitsandbytes)"
@@ -230,7 +230,7 @@ def plan(
         size: (width, height) of stage 2 in pixels that must fit; three times a cell's unless given.
 
     Returns:
-        the fastest plan that fits; if none does, or the forced one does not, the plan says what is missing.
+        the fastest plan that fits; if none does, or the forced one does not, the plan lists what is missing.
 
     Raises:
         ValueError: if there is no such strategy.

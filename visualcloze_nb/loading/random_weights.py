@@ -26,7 +26,7 @@ class Size:
         scale: resolutions are divided by this.
         stage_2: (width, height) in pixels.
         matrix: side of the matrices that the device's rate is measured with.
-        counts: (parameters, linear, wide) of each component, as `plan.Part` takes them.
+        counts: (parameters, linear, wide) of each component, as `model_size.Part` takes them.
     """
 
     transformer: dict
