@@ -403,7 +403,7 @@ def table(examples, text):
 
 
 tables = {(n, text): table(n, text) for n, text in ((1, False), (2, False), (2, True))}
-print("                          image       depth map")
+print("                          image         depth map")
 for (n, text), moved in tables.items():
     for row in range(n):
         cells = "    ".join("{:4.1f} ± {:3.1f}".format(*moved[row, column]) for column in (0, 1))
