@@ -240,6 +240,11 @@ def test_four_bits_and_offload(on, recorded, monkeypatch):
     assert recorded.asked["quantization_config"] == ("packed", torch.bfloat16)
     assert recorded.asked["transformer"] is recorded.pipe.transformer, "packed on its own before"
     assert recorded.done == [("enable_model_cpu_offload", (), {"device": "cuda"})]
+    recorded.done.clear()
+    on(Machine(64 * GB, 500 * GB, 8, "a GPU", 26 * GB, bf16=True, four_bit=False))
+    load("384", plan="offload")
+    assert "quantization_config" not in recorded.asked and "transformer" not in recorded.asked
+    assert recorded.done == [("enable_model_cpu_offload", (), {"device": "cuda"})]
     on(Machine(64 * GB, 500 * GB, 8, "T4", 15.8 * GB, bf16=False, four_bit=True))
     pipe = load("384")
     assert pipe.plan.strategy.load is load_text_freed and recorded.asked["dtype"]["default"] == torch.float16
