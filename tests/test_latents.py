@@ -108,9 +108,7 @@ def test_masks_and_ids_are_packed_as_in_diffusers(random_pipe, size):
 @pytest.mark.parametrize("size", [(48, 48), (80, 48), (48, 80)])
 def test_prepare_makes_what_the_pipeline_feeds(noisy_pipe, shape, size):
     grid = Grid(rows(*shape, size=size, targets=(0,)), task="a red circle")
-    inputs = captured_inputs(
-        noisy_pipe, lambda: noisy_pipe.fill(grid, seed=7, steps=1, strength=0, progress=False)
-    )
+    inputs = captured_inputs(noisy_pipe, lambda: noisy_pipe.fill(grid, seed=7, steps=1, strength=0, progress=False))
     ready = latents.prepare(grid, noisy_pipe.vae, 32, torch.Generator().manual_seed(7))
     assert torch.equal(inputs["hidden_states"][..., :64], ready.noise)
     assert torch.equal(inputs["hidden_states"][..., 64:], ready.condition)

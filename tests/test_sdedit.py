@@ -40,9 +40,7 @@ def test_prepare_large_makes_what_the_pipeline_feeds(size, strength):
     pipe.vae.encoder.conv_out.bias.data[16:] = 0  # an unsure encoder: the order of sampling shows
     small = noise_image(size[0] // 2, size[1] // 2)
     call = dict(image=small, width=size[0], height=size[1], strength=strength, num_inference_steps=5)
-    inputs = captured_inputs(
-        pipe, lambda: pipe.upsampling_pipe(**call, generator=torch.Generator().manual_seed(4))
-    )
+    inputs = captured_inputs(pipe, lambda: pipe.upsampling_pipe(**call, generator=torch.Generator().manual_seed(4)))
     generator = torch.Generator().manual_seed(4)
     ready = sdedit.prepare_stage2(small, size, pipe.vae, pipe.scheduler.config, 5, strength, generator)
     assert torch.equal(inputs["hidden_states"][..., :64], ready.z)
