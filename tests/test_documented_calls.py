@@ -17,12 +17,12 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 
-MASK_TO_IMAGE = "In each row, a logical task is demonstrated to achieve [IMAGE2] an image based on [IMAGE1] a mask."
+MASK_TO_IMAGE = "In each row, a logical task is demonstrated to achieve [IMAGE2] a picture based on [IMAGE1] a mask."
 IMAGE_TO_EDGE = (
-    "In each row, a logical task is demonstrated to achieve [IMAGE2] an edge map based on [IMAGE1] an image."
+    "In each row, a logical task is demonstrated to achieve [IMAGE2] an edge map based on [IMAGE1] a picture."
 )
 SUBJECT = (
-    "In each row, a logical task is demonstrated to achieve [IMAGE3] an image based on [IMAGE1] the subject "
+    "In each row, a logical task is demonstrated to achieve [IMAGE3] a picture based on [IMAGE1] the subject "
     "alone, [IMAGE2] a depth map."
 )
 CONTENT = "a red circle on a blue ground"

@@ -130,7 +130,7 @@ def test_an_attempt_asks_what_it_is_told_to(painted):
     ask = painted(listen)
     made = ask("edge > image", targets=(0,), caption="true", examples=1)
     rows, targets, prompts = heard.pop()
-    assert targets == (0,) and "[IMAGE1] white outlines based on [IMAGE2] an image" in prompts[0]
+    assert targets == (0,) and "[IMAGE1] white outlines based on [IMAGE2] a picture" in prompts[0]
     assert prompts[0].endswith(make_scene(0).caption()) and len(set(prompts)) == 4
     assert list(made.conditions) == ["image"] and torch.equal(made.answers, made.truths)
     ask("edge > image", caption="swapped", text=False)

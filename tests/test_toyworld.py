@@ -312,7 +312,7 @@ def test_tasks_are_read_and_written():
     assert task == Task(("subject", "depth"), ("image",)) and str(task) == "subject + depth > image"
     assert task.columns == ("subject", "depth", "image")
     assert task.prompt.endswith(
-        "to achieve [IMAGE3] an image based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
+        "to achieve [IMAGE3] a picture based on [IMAGE1] the subject alone, [IMAGE2] a depth map."
     )
     assert Task.parse("> edge") == Task((), ("edge",)) and str(Task.parse("> edge")) == "> edge"
     for wrong in ("image", "image>edge", "image > ", "image > shadow", "image> edge", ">"):
@@ -517,7 +517,7 @@ def test_any_column_may_be_the_target():
     backwards = sample("image > depth", 4, targets=[0])
     assert backwards.grid.targets == (0,) and backwards.grid.query[1] is not None
     assert (as_values(backwards.truth[0]) - draw("image", backwards.scenes[-1:])[0]).abs().max() < 0.003
-    assert backwards.grid.task.endswith("to achieve [IMAGE1] an image based on [IMAGE2] a depth map.")
+    assert backwards.grid.task.endswith("to achieve [IMAGE1] a picture based on [IMAGE2] a depth map.")
     both = sample("subject + depth > image", 4, targets=[1, 2])
     assert len(both.truth) == 2 and both.grid.targets == (1, 2)
     assert sample("image > hue 60", 4).grid.task == sample("image > hue 120", 4).grid.task

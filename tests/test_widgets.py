@@ -202,9 +202,9 @@ def test_swap_without_a_partner_is_said(builder):
 
 
 def test_texts(builder):
-    for text, name in zip(builder.prompt_form.names, ("an image", "a depth map"), strict=True):
+    for text, name in zip(builder.prompt_form.names, ("a picture", "a depth map"), strict=True):
         text.value = name
-    assert "[IMAGE2] a depth map based on [IMAGE1] an image" in builder.grid.task and builder.prompt_form.task.disabled
+    assert "[IMAGE2] a depth map based on [IMAGE1] a picture" in builder.grid.task and builder.prompt_form.task.disabled
     builder.prompt_form.from_names.value = False
     builder.prompt_form.task.value = "by hand"
     assert builder.grid.task == "by hand" and not builder.prompt_form.task.disabled

@@ -153,7 +153,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     press(nb, "Reverse")
     nb.until("targets", [0])
     assert nb.state["notes"][2][1].startswith("from the model")
-    assert "[IMAGE1] an image based on [IMAGE2]" in nb.state["task"]
+    assert "[IMAGE1] a picture based on [IMAGE2]" in nb.state["task"]
     press(nb, "Undo")
     nb.until("targets", [1])
     press(nb, "Show the Python")

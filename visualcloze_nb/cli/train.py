@@ -63,9 +63,10 @@ def train(options: argparse.Namespace) -> None:
         raise UsageError(f"--width is {width}: give a multiple of 64")
     if only == "transformer" and not vae and not (options.out / "vae" / "vae").is_dir():
         raise UsageError(f"there is no trained VAE in {options.out / 'vae'}: `train vae` makes one, or give --vae")
+    from visualcloze_nb.evaluation.scores import scores_at_a_glance
     from visualcloze_nb.training.train_tiny import train_tiny
 
-    train_tiny(options.minutes, options.out, only, options.seed, width, vae)
+    train_tiny(options.minutes, options.out, only, options.seed, width, vae, scores_at_a_glance)
 
 
 def write_checkpoint(options: argparse.Namespace) -> None:

@@ -16,8 +16,8 @@ from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
 from visualcloze_nb.settings import TINY_RESOLUTION, TOKEN_CHANNELS, VAE_SCALE
 from visualcloze_nb.toyworld import Scene, Task, make_scene, words
 from visualcloze_nb.toyworld.edit import exchange, recolour
+from visualcloze_nb.toyworld.samples import draw_row
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
-from visualcloze_nb.training.batches import draw_columns
 
 SIDE = TINY_RESOLUTION  # pixels along one side of a cell
 
@@ -153,8 +153,8 @@ def attempt(
     above = [[make_scene(row * 1000 + i) for i in range(scenes)] for row in range(1, examples + 1)]
     above = above[order:] + above[:order]
     chance = torch.Generator().manual_seed(seed)
-    last = draw_columns([columns] * scenes, query, (SIDE, SIDE), chance, "cpu")
-    rows = [draw_columns([shown.columns] * scenes, row, (SIDE, SIDE), chance, "cpu").to(device) for row in above]
+    last = draw_row(columns, query, SIDE, SIDE, chance)
+    rows = [draw_row(shown.columns, row, SIDE, SIDE, chance).to(device) for row in above]
     cells = torch.stack((last * 0.5 + 0.5).split(SIDE, dim=3), dim=1)
     for column, images in (given or {}).items():
         last[..., column * SIDE : (column + 1) * SIDE] = images * 2 - 1

@@ -109,3 +109,18 @@ def score_task(pipe, task: Task, **settings) -> Score:
 def score_tasks(pipe, tasks: Sequence[Task] = SPINE, **settings) -> dict[Task, Score]:
     """`score_task` for several tasks."""
     return {task: score_task(pipe, task, **settings) for task in tasks}
+
+
+AT_A_GLANCE = (
+    "image > edge",
+    "image > depth",
+    "image > mask",
+    "pixelated > image",
+    "image > hue 90",
+    "image > recolour 3",
+)
+
+
+def scores_at_a_glance(pipe, scenes: int = 16) -> dict[str, float]:
+    """Scores of a few tasks from one step each, the x0 prediction from pure noise: quick enough to watch training."""
+    return {text: score_task(pipe, Task.parse(text), scenes=scenes, steps=1).score for text in AT_A_GLANCE}

@@ -18,9 +18,10 @@ from visualcloze_nb.toyworld import edit, render, transforms
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.scenes import Scene
 
+# The prompts say "picture" because the bundled checkpoint was trained on that word.
 # kind: (words for the task prompt, how it is made). `p` is the image, `g` a generator, `n` the number.
 _FROM_SCENE = {
-    "image": ("an image", render.image),
+    "image": ("a picture", render.image),
     "edge": ("white outlines", render.edge),
     "depth": ("a depth map", render.depth),
     "mask": ("a class mask", render.mask),
@@ -30,31 +31,31 @@ _FROM_SCENE = {
     "foreground": ("the foreground alone", render.foreground),
     "background": ("the empty background", render.background),
     "style": ("a style reference", render.style_reference),
-    "styled": ("a stylised image", render.stylised),
+    "styled": ("a stylised picture", render.stylised),
     "removed": ("the subject removed", lambda s, h, w, d: render.image(edit.remove(SceneBatch.of(s)), h, w, d)),
 }
 _FROM_PICTURE = {
-    "grey": ("a grey image", lambda p, g: transforms.grey(p)),
-    "blurred": ("a blurred image", lambda p, g: transforms.blur(p)),
-    "pixelated": ("a pixelated image", lambda p, g: transforms.pixelate(p)),
-    "noisy": ("a noisy image", lambda p, g: transforms.noise(p, g)),
-    "speckled": ("a speckled image", lambda p, g: transforms.speckle(p, g)),
-    "holed": ("a damaged image", lambda p, g: transforms.hole(p, g)),
-    "dark": ("a dark image", lambda p, g: transforms.darken(p)),
-    "faded": ("a faded image", lambda p, g: transforms.fade(p)),
-    "posterised": ("a posterised image", lambda p, g: transforms.posterise(p)),
+    "grey": ("a grey picture", lambda p, g: transforms.grey(p)),
+    "blurred": ("a blurred picture", lambda p, g: transforms.blur(p)),
+    "pixelated": ("a pixelated picture", lambda p, g: transforms.pixelate(p)),
+    "noisy": ("a noisy picture", lambda p, g: transforms.noise(p, g)),
+    "speckled": ("a speckled picture", lambda p, g: transforms.speckle(p, g)),
+    "holed": ("a damaged picture", lambda p, g: transforms.hole(p, g)),
+    "dark": ("a dark picture", lambda p, g: transforms.darken(p)),
+    "faded": ("a faded picture", lambda p, g: transforms.fade(p)),
+    "posterised": ("a posterised picture", lambda p, g: transforms.posterise(p)),
     "negative": ("a negative", lambda p, g: transforms.invert(p)),
     "contours": ("a contour map", lambda p, g: transforms.contours(p)),
-    "flipped": ("a turned image", lambda p, g: transforms.flip(p)),
+    "flipped": ("a turned picture", lambda p, g: transforms.flip(p)),
 }
 _PICTURE_FAMILIES = {  # the number is not in the words: only examples can tell it
-    "hue": ("a recoloured image", lambda p, n: transforms.rotate_hue(p, n)),
-    "mix": ("a recoloured image", lambda p, n: transforms.mix_channels(p, n)),
-    "turn": ("a turned image", lambda p, n: transforms.turn(p, n)),
-    "shift": ("a shifted image", lambda p, n: transforms.roll(p, n)),
+    "hue": ("a recoloured picture", lambda p, n: transforms.rotate_hue(p, n)),
+    "mix": ("a recoloured picture", lambda p, n: transforms.mix_channels(p, n)),
+    "turn": ("a turned picture", lambda p, n: transforms.turn(p, n)),
+    "shift": ("a shifted picture", lambda p, n: transforms.roll(p, n)),
 }
 _SCENE_FAMILIES = {
-    "light": ("a relit image", lambda s, h, w, d, n: render.relit(s, h, w, d, n)),
+    "light": ("a relit picture", lambda s, h, w, d, n: render.relit(s, h, w, d, n)),
     "recolour": ("the subject recoloured", lambda s, h, w, d, n: _edited(s, edit.recolour, n, h, w, d)),
     "replace": ("the subject replaced", lambda s, h, w, d, n: _edited(s, edit.exchange, n, h, w, d)),
     "move": ("the subject moved", lambda s, h, w, d, n: _edited(s, edit.move, n, h, w, d)),
@@ -85,7 +86,7 @@ def words(kind: str) -> str:
         ValueError: no such kind.
     """
     if kind.count(THEN) == 1 and changes_images(kind):
-        return "a changed image"
+        return "a changed picture"
     if found := family(kind):
         return (_PICTURE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
     if kind in _FROM_SCENE or kind in _FROM_PICTURE:

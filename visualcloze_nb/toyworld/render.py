@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from visualcloze_nb.toyworld.scene_batch import STYLES, SceneBatch, style_scenes
+from visualcloze_nb.toyworld.scene_batch import SceneBatch, style_scenes
 from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_THINGS, SHAPES, SMALLEST, Scene
 from visualcloze_nb.toyworld.transforms import rotate_hue
 
@@ -187,7 +187,9 @@ def mask(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
 def subject(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
     """The nearest object alone, upright in the middle of a plain ground."""
     batch = SceneBatch.of(scenes)
-    alone = {name: batch.of_subject(getattr(batch, name))[:, None].repeat(3, 1) for name in ("shape", "colour", "texture")}
+    alone = {
+        name: batch.of_subject(getattr(batch, name))[:, None].repeat(3, 1) for name in ("shape", "colour", "texture")
+    }
     nothing = np.zeros((len(batch), MAX_THINGS))
     one = np.ones(len(batch), int)
     placed = replace(batch, **alone, size=nothing + 0.6, x=nothing, y=nothing, angle=nothing, count=one)

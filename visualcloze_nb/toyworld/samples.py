@@ -12,6 +12,7 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.prompts import column_prompt
 from visualcloze_nb.settings import TINY_RESOLUTION, UPSCALING
 from visualcloze_nb.toyworld.graph import Task, draw, words
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.scenes import Scene, make_scene
 from visualcloze_nb.toyworld.splits import FIRST_TRAINING_SEED
 
@@ -38,6 +39,30 @@ class Sample:
             to_image(draw(self.columns[col], self.scenes[-1:], one.height * times, one.width * times)[0])
             for col, one in zip(self.grid.targets, self.truth, strict=True)
         )
+
+
+def eight_bits(images: torch.Tensor) -> torch.Tensor:
+    """0..1 to the VAE's -1..1, rounded to 8 bits as any image file is."""
+    return (images * 255).round() / 127.5 - 1
+
+
+def draw_row(
+    columns: Sequence[str], scenes: Sequence[Scene] | SceneBatch, height: int, width: int, generator=None, device="cpu"
+) -> torch.Tensor:
+    """One row of many grids of the same task, cells side by side.
+
+    Args:
+        columns: n kinds of image.
+        scenes: `B` scenes.
+        height, width: of a cell, in pixels.
+        generator: for the kinds with randomness in them, on `device`.
+        device: where to render.
+
+    Returns:
+        `(B, 3, height, n * width)` float32 in -1..1.
+    """
+    drawn = [draw(kind, scenes, height, width, generator, device) for kind in columns]
+    return eight_bits(torch.cat(drawn, dim=3))
 
 
 def to_image(values: torch.Tensor) -> Image.Image:

@@ -1,28 +1,81 @@
-"""Training batches: grids of the toy world, as tensors, made ready by the shipped `latents.py`.
+"""Training grids from rows that are rendered and encoded once and drawn many times.
 
-All grids of a batch have the same shape (rows, columns, cell size); tasks, targets and texts differ. What the
-transformer sees here is what the pipeline feeds it; `tests/test_training.py` holds the two equal.
+Rendering and encoding a row costs more than a training step on it, so rows are kept: a `RowSet` holds rows of one task
+as latents, with their masked twin, mask and token ids. A training grid is any of its rows as the query below any others
+as examples, so `N` rows make about `N ** (examples + 1)` grids. What the transformer reads is what the pipeline feeds
+it; `tests/test_training.py` holds the two equal.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
-from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, pack, position_ids, to_images
-from visualcloze_nb.sampling.sdedit import GREY, enlarged
-from visualcloze_nb.settings import TOKEN_CHANNELS, TOKEN_PIXELS, UPSCALING
-from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, Scene, Task, concrete, draw, make_scene, words
+from visualcloze_nb.sampling.latents import BLACK, cell_mask, decode, encode, pack, pack_mask, position_ids, to_images
+from visualcloze_nb.sampling.sdedit import GREY, enlarge
+from visualcloze_nb.sampling.text import tokenize
+from visualcloze_nb.settings import TINY_TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
+from visualcloze_nb.toyworld import TRAINED_TASKS, Task, concrete, draw, words
+from visualcloze_nb.toyworld.graph import changed, changes_images
+from visualcloze_nb.toyworld.samples import eight_bits
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.splits import has_one_answer, may_be_blank_together, only_examples_tell
+from visualcloze_nb.training.photo_crops import PhotoCrops
 
-NOISE_SHIFT, CAPTION_NOISE_SHIFT = 3.0, 8.0  # colours that only a caption tells are chosen near pure noise
-SIZES = ((64, 64), (64, 48), (48, 64), (80, 48), (48, 80))  # (width, height) of a cell
+CELLS = ((64, 64),) * 5 + ((64, 48), (48, 64), (80, 48), (48, 80))  # (width, height), as often as they stand here
+EXAMPLES = (3, 7, 8, 2)  # weights of 0, 1, 2, 3 in-context examples
+PHOTO_SHARE = 0.35  # of the rows whose task needs no annotation
+CAPTION_SHIFT = 8.0  # colours that only a caption tells are decided near pure noise
+NOISE_SHIFT = 3.0
+DESCRIBED = tuple(
+    Task.parse(t)
+    for t in ("edge > image", "depth > image", "mask > image", "edge + depth > image", "background > image", "> image")
+)
+"""Tasks that leave colours or shapes open, so that a caption decides."""
+FILLED = ("image", "image", "image", "edge", "depth", "mask", "normals", "styled")  # images with holes
+
+
+TASKS: dict[Task, float] = TRAINED_TASKS | {
+    Task.parse(text): weight
+    for text, weight in {
+        "image > recolour *": 5, "image > replace *": 5, "image > move *": 2, "image > light *": 3,
+        "image > removed": 1.2, "image + style > styled": 3.5, "edge + subject + style > styled": 0.6,
+        "image > hue *": 4, "image > mix *": 5, "image > subject": 3, "image > contours": 1.5,
+        "background > image": 0.5, "> image": 0.3,
+    }.items()
+}  # fmt: skip
+"""What `train tiny` trains on: the tasks of the bundled checkpoint, those it fails more often, and three new ones."""
+
+
+@dataclass(frozen=True)
+class GridShape:
+    """What all grids of a batch share: they are one tensor.
+
+    Args:
+        rows, cols: of the grid.
+        cell: (width, height) in pixels.
+        what: "task", "caption" (a described target), "hole" (a hole in a cell), or "stage 2".
+        worded: whether the prompts say more than the layout; without, they are short.
+    """
+
+    rows: int
+    cols: int
+    cell: tuple[int, int]
+    what: str = "task"
+    worded: bool = True
+
+    @property
+    def ids(self) -> torch.Tensor:
+        layout = Layout((self.cell,) * self.rows, self.cols)
+        return position_ids(layout, first_row=0 if self.what == "stage 2" else 1)
 
 
 @dataclass
@@ -30,95 +83,81 @@ class Batch:
     """Grids of one shape, ready for the transformer.
 
     Attributes:
-        clean: `(B, L, 64)`, the finished grids.
-        condition: `(B, L, 320)`, what is known of them.
-        ids: `(L, 3)`.
+        clean: `(B, L, 64)` tokens of the finished grids.
+        condition: `(B, L, 320)`.
+        ids: `(L, 3)` position ids.
         targets: `(B, L)` bool, tokens to be filled in.
-        prompts: B texts.
-        stage: 1 or 2.
-        noise_shift: how much noise levels are drawn towards noise; 1 is evenly.
-        emphasis: `(B, L)`, how much more the error of each token counts; None is 1.
-        told: `(B, L)` bool, targets that have one right answer, see `toyworld.tasks.has_one_answer`.
-        begun: `(B, L, 64)`, for stage 2: the small images, enlarged, which it begins with.
+        determined: `(B, L)` bool, target tokens that have one right answer, see `toyworld.splits.has_one_answer`.
+        emphasis: `(B, L)`, weight of each token's error.
+        clip_ids, t5_ids: `(B, 77)`, `(B, T)` token ids of the prompts.
+        has_determined: whether any target is determined: known without looking at the device.
+        noise_shift: how far noise levels are shifted towards noise; 1 is uniform.
+        begun: `(B, L, 64)` for stage 2, the enlarged image it starts from; else None.
     """
 
     clean: torch.Tensor
     condition: torch.Tensor
     ids: torch.Tensor
     targets: torch.Tensor
-    prompts: list[str]
-    stage: int
-    noise_shift: float = 1.0
-    emphasis: torch.Tensor | None = None
-    told: torch.Tensor | None = None
+    determined: torch.Tensor
+    emphasis: torch.Tensor
+    clip_ids: torch.Tensor
+    t5_ids: torch.Tensor
+    has_determined: bool = True
+    noise_shift: float = NOISE_SHIFT
     begun: torch.Tensor | None = None
 
 
-@torch.autocast("cpu", enabled=False)
-@torch.autocast("cuda", enabled=False)
-def draw_columns(tasks: Sequence[tuple[str, ...]], scenes, size, chance, device) -> torch.Tensor:
-    """One row of each grid, `(B, 3, H, n W)` float32 in -1..1; grids that share a task are drawn together."""
-    width, height = size
-    strips = torch.empty(len(tasks), 3, height, width * len(tasks[0]), device=device)
-    for columns in set(tasks):
-        which = [i for i, other in enumerate(tasks) if other == columns]
-        mine = [scenes[i] for i in which]
-        drawn = [draw(kind, mine, height, width, chance, device) for kind in columns]
-        strips[which] = (torch.cat(drawn, dim=3) * 255).round() / 127.5 - 1  # 8 bits, as any image file has
-    return strips
+@dataclass
+class RowSet:
+    """`N` rows of one task: any may be the query, with its targets blank, or an example.
 
-
-@torch.autocast("cpu", enabled=False)
-@torch.autocast("cuda", enabled=False)
-def assemble(vae, rows: Sequence[torch.Tensor], targets: Sequence[Sequence[int]], size, generator=None):
-    """Rows of pixels to clean tokens, condition, ids and target mask.
-
-    Args:
-        rows: one a grid row, `(B, 3, H, n W)` in -1..1, the last one complete with its answers.
-        targets: columns to blank in the last row, for each grid.
-        size: (width, height) of a cell.
-
-    Returns:
-        `(B, L, 64)`, `(B, L, 320)`, `(L, 3)`, `(B, L)` bool.
+    Attributes are those of `Batch`, for one row of the grid: `(N, L, …)`; `known` are the tokens of the row with its
+    targets black, `mask` `(N, L, 256)` the mask.
     """
-    n_cols = rows[0].shape[3] // size[0]
-    layout = Layout((size,) * len(rows), n_cols)
-    device = rows[0].device
-    blank = torch.cat([cell_mask([c in t for c in range(n_cols)], size) for t in targets]).to(device)
-    known = [*rows[:-1], torch.where(blank > 0, BLACK, rows[-1])]
-    masks = [torch.zeros_like(blank)] * (len(rows) - 1) + [blank]
-    given = condition(vae, known, masks, generator)
-    answer = layout.row_slices[-1]
-    clean = given[..., :64].clone()
-    clean[:, answer] = pack(encode(vae, rows[-1], generator))
-    return clean, given, position_ids(layout).to(device), given[..., TOKEN_CHANNELS:].mean(-1) > 0.5
+
+    clean: torch.Tensor
+    known: torch.Tensor
+    mask: torch.Tensor
+    determined: torch.Tensor
+    emphasis: torch.Tensor
+    clip_ids: torch.Tensor
+    t5_ids: torch.Tensor
+    has_determined: bool
+    begun: torch.Tensor | None = None
+
+    def grids(self, count: int, rows: int) -> tuple[torch.Tensor, ...]:
+        """Draw `count` grids of `rows` rows: clean, condition, targets, determined, emphasis, token ids, begun."""
+        chosen = torch.randint(len(self.clean), (rows, count))
+        texts = chosen[-1]
+        *above, query = chosen.to(self.clean.device, non_blocking=True)
+        clean = torch.cat([self.clean[i] for i in (*above, query)], dim=1).float()
+        known = torch.cat([*(self.clean[i] for i in above), self.known[query]], dim=1).float()
+        before = clean.shape[1] - self.clean.shape[1]
+
+        def of_query(values: torch.Tensor) -> torch.Tensor:
+            values = values[query]
+            return F.pad(values, (0, 0) * (values.ndim - 2) + (before, 0))
+
+        mask = of_query(self.mask).float()
+        begun = None if self.begun is None else self.begun[query].float()
+        return (
+            clean, torch.cat([known, mask], dim=-1), mask.amax(-1) > 0, of_query(self.determined),
+            of_query(self.emphasis), self.clip_ids[texts], self.t5_ids[texts], begun,
+        )  # fmt: skip
 
 
-def training_scene(rng: random.Random) -> Scene:
-    """Any of the scenes that are not held out: a million millions of them."""
-    return make_scene(rng.randrange(FIRST_TRAINING_SEED, 2**40))
-
-
-def easily_described(rng: random.Random) -> Scene:
-    """A scene to train on; in half of the cases with a single large thing, whose colour the caption's only one is."""
-    scene, easy = training_scene(rng), rng.random() < 0.5
-    while easy and (len(scene.things) > 1 or scene.subject.size < 0.4):
-        scene = training_scene(rng)
-    return scene
-
-
-def held_out_scene(rng: random.Random) -> Scene:
-    """Any of the scenes that no model is trained on."""
-    return make_scene(rng.randrange(FIRST_TRAINING_SEED))
-
-
-def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[int, ...]:
-    """Which columns are blank: of two columns one, mostly the last; of more sometimes several, never all.
+def draw_targets(task: Task, row: Sequence[str], rng: random.Random) -> tuple[int, ...]:
+    """Choose the blank columns: of two columns one, mostly the last; of more sometimes several, never all.
 
     Args:
+        task: its outputs are the usual targets.
         row: the kinds of the task in the order in which they stand.
+        rng: source of randomness.
     """
     answers = tuple(column for column, kind in enumerate(row) if kind in task.outputs)
+    if len(row) == 1:
+        return (0,)
     if len(answers) > 1 and rng.random() < 0.75:
         return answers
     if len(row) > 2 and rng.random() < 0.3:
@@ -128,108 +167,174 @@ def draw_targets(task: Task, row: tuple[str, ...], rng: random.Random) -> tuple[
     return (rng.randrange(len(row)) if rng.random() < 0.5 else len(row) - 1,)
 
 
-def tokens_of(columns: Sequence[Sequence[int]], n_cols: int, size, like: torch.Tensor) -> torch.Tensor:
-    """Which tokens show these columns of the last row, `(B, L)` bool; `like` is any `(B, L)`."""
-    masks = torch.cat([cell_mask([c in some for c in range(n_cols)], size) for some in columns])
-    last = F.avg_pool2d(masks, TOKEN_PIXELS).flatten(1) > 0.5
-    found = torch.zeros(like.shape, dtype=torch.bool)
-    found[:, -last.shape[1] :] = last
-    return found.to(like.device)
-
-
-def named(scenes: Sequence[Scene], size, batch: Batch) -> torch.Tensor:
-    """Emphasis for captions: things cover little beside the ground, but most words are about them.
-
-    Returns:
-        `(B, L)`: 1, and up to 7 in the target cell where a token shows nothing but things.
-    """
-    shown = draw("mask", scenes, size[1], size[0], device=batch.clean.device).amax(1, keepdim=True) > 0
-    emphasis = torch.ones_like(batch.targets, dtype=torch.float32)
-    emphasis[batch.targets] += 6 * F.avg_pool2d(shown.float(), TOKEN_PIXELS).flatten()
-    return emphasis
-
-
-@torch.no_grad()
-def grids(
-    vae,
-    rng: random.Random,
-    tasks: dict[Task, float],
-    size: int = 16,
-    *,
-    examples=(4, 8, 6, 2),
-    captions: float = 0.4,
-    scene: Callable[[random.Random], Scene] = training_scene,
-) -> Batch:
-    """A batch for stage 1.
+class RowBank:
+    """Makes row sets on the training device and draws batches from them; old sets give way to new ones.
 
     Args:
-        vae: frozen; gives the device.
-        rng: all chance comes from it.
-        tasks: what is practised, with weights.
-        size: grids in the batch.
-        examples: weights of 0, 1, 2, 3 … in-context examples.
-        captions: share of grids with a content prompt. With 1, the last column is always the target, and no batch
-            is without words: so grids are drawn in which the caption decides.
-        scene: what is shown.
+        pipe: gives the VAE and the tokenizers.
+        tasks: what is trained on, with weights.
+        rows: `N`, rows of a set.
+        seed: of all randomness.
+        keep: row sets kept of each grid shape.
     """
-    device = vae.device
-    n_cols = len(rng.choices(list(tasks), list(tasks.values()))[0].columns)
-    fitting = {task: weight for task, weight in tasks.items() if len(task.columns) == n_cols}
-    n_rows = 1 + rng.choices(range(len(examples)), examples)[0]
-    cell = SIZES[0] if rng.random() < 0.8 else rng.choice(SIZES)
-    wordless = rng.random() < 0.2 * (captions < 1)  # a whole batch without task and content is short, and so quick
-    # Without examples, which answers are wanted can only be told in words.
-    said = 1.0 if n_rows == 1 and all(len(task.outputs) > 1 for task in tasks) else 0.7 * (not wordless)
 
-    columns, targets, told_columns, prompts = [], [], [], []
-    scenes = [[scene(rng) for _ in range(size)] for _ in range(n_rows)]
-    chosen = [concrete(t, rng) for t in rng.choices(list(fitting), list(fitting.values()), k=max(1, size // 3))]
-    for i in range(size):
-        task = chosen[i % len(chosen)]  # drawn together, so fewer tasks than grids
-        inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
-        row = (*inputs, *task.outputs)
-        if len(task.outputs) > 1:  # several answers may stand anywhere
-            row = tuple(rng.sample(row, len(row)))
-        blank = (n_cols - 1,) if captions == 1 else draw_targets(task, row, rng)
-        columns.append(row)
-        targets.append(blank)
-        text = column_prompt([words(k) for k in row], blank) if rng.random() < said else ""
-        known = [kind for c, kind in enumerate(row) if c not in blank]
-        clear = n_rows > 1 or (text and not any(map(only_examples_tell, row)))
-        told_columns.append([c for c in blank if clear and has_one_answer(row[c], known)])
-        content = scenes[-1][i].caption() if rng.random() < captions and not wordless else None
-        prompts.append(full_prompt(n_rows, n_cols, text, content))
+    def __init__(self, pipe, tasks: Mapping[Task, float] = TASKS, rows: int = 16, seed: int = 0, keep: int = 96):
+        self.pipe, self.tasks, self.rows, self.keep = pipe, tasks, rows, keep
+        self.device = pipe.vae.device
+        self.rng = random.Random(seed)
+        self.scenes = SceneBatch.sample(20_000 if self.device.type == "cpu" else 200_000, np.random.default_rng(seed))
+        self.photos = PhotoCrops(self.device)
+        self.sets: dict[GridShape, deque[RowSet]] = {}
+        self.made = 0  # rows so far
 
-    chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
-    rows = [draw_columns(columns, row, cell, chance, device) for row in scenes]
-    batch = Batch(*assemble(vae, rows, targets, cell, chance), prompts, stage=1, noise_shift=NOISE_SHIFT)
-    batch.told = tokens_of(told_columns, n_cols, cell, batch.targets)
-    if captions == 1:
-        batch.noise_shift, batch.emphasis = CAPTION_NOISE_SHIFT, named(scenes[-1], cell, batch)
-    return batch
+    def shape(self) -> GridShape:
+        """Sample the shape of a batch."""
+        rng, part = self.rng, self.rng.random()
+        if part < 0.10:
+            return GridShape(1, 1, rng.choice(((192, 192), (192, 192), (192, 144), (144, 192))), "stage 2")
+        if part < 0.18:
+            return GridShape(rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), CELLS[0], "hole", worded=False)
+        if part < 0.27:
+            task = rng.choice(DESCRIBED)
+            return GridShape(rng.choice((1, 1, 2, 3)), len(task.columns), CELLS[0], "caption")
+        (task,) = rng.choices(list(self.tasks), list(self.tasks.values()))
+        rows = 1 + rng.choices(range(len(EXAMPLES)), EXAMPLES)[0]
+        if len(task.columns) > 3:
+            rows = min(rows, 3)
+        return GridShape(rows, len(task.columns), rng.choice(CELLS), worded=rows == 1 or rng.random() < 0.5)
+
+    @torch.no_grad()
+    def refresh(self, shape: GridShape | None = None) -> None:
+        """Make one more row set."""
+        shape = shape or self.shape()
+        with torch.autocast(self.device.type, enabled=False):
+            made = self.make(shape)
+        self.sets.setdefault(shape, deque(maxlen=self.keep)).append(made)
+        self.made += len(made.clean)
+
+    def batch(self, size: int, sets: int = 16) -> Batch:
+        """A batch of `size` grids, from up to `sets` row sets of one shape."""
+        shape = self.shape()
+        while shape not in self.sets:
+            self.refresh(shape)
+        kept = self.sets[shape]
+        size = max(
+            1, round(size * 96 / (shape.rows * shape.cols * shape.cell[0] * shape.cell[1] / TOKEN_PIXELS**2 + 32))
+        )
+        chosen = [self.rng.choice(kept) for _ in range(min(sets, size))]
+        counts = [size // len(chosen) + (i < size % len(chosen)) for i in range(len(chosen))]
+        parts = [s.grids(count, shape.rows) for s, count in zip(chosen, counts, strict=True)]
+        *tensors, clip_ids, t5_ids, begun = zip(*parts, strict=True)
+        clean, condition, targets, determined, emphasis = (torch.cat(one) for one in tensors)
+        clip_ids, t5_ids = torch.cat(clip_ids), torch.cat(t5_ids)
+        longest = int((t5_ids != 0).sum(1).max())  # padding is read as text: its length must not matter
+        length = TINY_TEXT_TOKENS if self.rng.random() < 0.3 else -(-longest // 8) * 8
+        return Batch(
+            clean, condition, shape.ids.to(self.device), targets, determined, emphasis,
+            clip_ids.to(self.device), t5_ids[:, :length].to(self.device),
+            has_determined=any(s.has_determined for s in chosen),
+            noise_shift=CAPTION_SHIFT if shape.what == "caption" else NOISE_SHIFT,
+            begun=None if begun[0] is None else torch.cat(begun),
+        )  # fmt: skip
+
+    def _scenes(self, count: int) -> SceneBatch:
+        return self.scenes[np.array([self.rng.randrange(len(self.scenes)) for _ in range(count)])]
+
+    def _columns(self, columns: Sequence[str], scenes: SceneBatch, cell: tuple[int, int]) -> list[torch.Tensor]:
+        """Images `(N, 3, h, w)` in 0..1 of each column; of photographs where no annotation is needed."""
+        width, height = cell
+        random_ = torch.Generator(self.device).manual_seed(self.rng.getrandbits(40))
+        simple = all(kind == "image" or changes_images(kind) for kind in columns)
+        if simple and self.photos.images and self.rng.random() < PHOTO_SHARE:
+            crops = self.photos.sample(len(scenes), cell, self.rng)
+            return [crops if kind == "image" else changed(crops, kind, random_) for kind in columns]
+        return [draw(kind, scenes, height, width, random_, self.device) for kind in columns]
+
+    def make(self, shape: GridShape) -> RowSet:
+        """Render and encode rows of one task of this shape."""
+        rng, cell, vae = self.rng, shape.cell, self.pipe.vae
+        count = self.rows if shape.what != "stage 2" else max(2, self.rows // 3)
+        scenes = self._scenes(count)
+        if shape.what in ("stage 2", "hole"):
+            columns = tuple(rng.choice(FILLED) for _ in range(shape.cols))
+            task, blank = Task((), columns), tuple(range(shape.cols))
+        else:
+            pool = [t for t in (DESCRIBED if shape.what == "caption" else self.tasks) if len(t.columns) == shape.cols]
+            weights = [self.tasks.get(t, 1.0) if shape.what == "task" else 1.0 for t in pool]
+            task = concrete(rng.choices(pool, weights)[0], rng)
+            inputs = rng.sample(task.inputs, len(task.inputs))  # conditions in any order
+            columns = (*inputs, *task.outputs)
+            if len(task.outputs) > 1:  # several answers may stand anywhere
+                columns = tuple(rng.sample(columns, len(columns)))
+            blank = (shape.cols - 1,) if shape.what == "caption" else draw_targets(task, columns, rng)
+        images = self._columns(columns, scenes, cell)
+        strip = eight_bits(torch.cat(images, dim=3))
+        mask = cell_mask([c in blank for c in range(shape.cols)], cell).to(self.device).expand(count, -1, -1, -1)
+        begun = None
+        if shape.what == "hole":
+            mask = random_holes(count, shape.cols, cell, rng).to(self.device)
+        clean = pack(encode(vae, strip))
+        if shape.what == "stage 2":
+            known = pack(encode(vae, torch.full_like(strip, GREY)))
+            begun = self._enlarged(strip)
+        else:
+            known = pack(encode(vae, torch.where(mask > 0, BLACK, strip)))
+        tokens = pack_mask(mask)
+        texts, told = self._texts(shape, task, columns, blank, scenes)
+        determined = torch.zeros(count, tokens.shape[1], dtype=torch.bool, device=self.device)
+        if shape.what == "stage 2":
+            determined[:] = True
+        elif told:
+            one = cell_mask([c in told for c in range(shape.cols)], cell).to(self.device)
+            determined[:] = (F.avg_pool2d(one, TOKEN_PIXELS) > 0.5).flatten(1)
+        emphasis = torch.ones(count, tokens.shape[1], device=self.device)
+        if shape.what == "caption":  # objects cover little beside the ground, but most words are about them
+            shown = draw("mask", scenes, cell[1], cell[0], device=self.device).amax(1, keepdim=True) > 0
+            emphasis[tokens.amax(-1) > 0] += 6 * F.avg_pool2d(shown.float(), TOKEN_PIXELS).flatten()
+        clip_ids, t5_ids = tokenize(self.pipe, texts, TINY_TEXT_TOKENS)
+        half = (clean.half(), known.half(), tokens.to(torch.uint8), determined, emphasis)
+        return RowSet(*half, clip_ids, t5_ids, bool(told), begun)
+
+    def _enlarged(self, large: torch.Tensor) -> torch.Tensor:
+        """What stage 2 starts from: the small image as the VAE leaves it, enlarged as the pipeline does."""
+        vae, (height, width) = self.pipe.vae, large.shape[-2:]
+        small = F.interpolate(large, (height // UPSCALING, width // UPSCALING), mode="area")
+        seen = decode(vae, encode(vae, small)).clamp(-1, 1)
+        enlarged = torch.cat([enlarge(image, (width, height)) for image in to_images(seen)]).to(self.device)
+        return pack(encode(vae, enlarged)).half()
+
+    def _texts(self, shape: GridShape, task: Task, columns, blank, scenes) -> tuple[list[str], list[int]]:
+        """Prompts of each row as the query, and the target columns that have one right answer."""
+        rng, count = self.rng, len(scenes)
+        if shape.what == "stage 2":
+            return [c if rng.random() < 0.6 else "" for c in scenes.captions()], list(blank)
+        if shape.what == "hole":
+            return [
+                full_prompt(shape.rows, shape.cols, "", None) if rng.random() < 0.5 else "" for _ in range(count)
+            ], []
+        if not shape.worded:
+            text, contents = "", [None] * count
+        else:
+            alone = shape.rows == 1
+            text = column_prompt([words(k) for k in columns], blank) if alone or rng.random() < 0.8 else ""
+            told = shape.what == "caption" or rng.random() < (0.3 if text else 1.0)
+            contents = scenes.captions() if told else [None] * count
+        known = [kind for c, kind in enumerate(columns) if c not in blank]
+        clear = shape.rows > 1 or (text and not any(map(only_examples_tell, columns)))
+        one_answer = [c for c in blank if clear and has_one_answer(columns[c], known)]
+        return [full_prompt(shape.rows, shape.cols, text, content) for content in contents], one_answer
 
 
-@torch.no_grad()
-@torch.autocast("cpu", enabled=False)
-@torch.autocast("cuda", enabled=False)
-def large(vae, rng: random.Random, size: int = 6) -> Batch:
-    """A batch for stage 2: one large image a grid, everything blank, the caption or nothing as text."""
-    device = vae.device
-    kinds = ("image",) * 6 + ("edge", "depth", "mask", "grey")
-    width, height = rng.choice(((192, 192), (192, 192), (192, 144), (144, 192)))
-    scenes = [training_scene(rng) for _ in range(size)]
-    chance = torch.Generator(device).manual_seed(rng.getrandbits(40))
-    shown = [rng.choice(kinds) for _ in scenes]
-    images = draw_columns([(kind,) for kind in shown], scenes, (width, height), chance, device)
-    ones = torch.ones_like(images[:, :1])
-    given = condition(vae, [torch.full_like(images, GREY)], [ones], chance)
-    layout = Layout(((width, height),), 1)
-    clean = pack(encode(vae, images, chance))
-    small = draw_columns([(kind,) for kind in shown], scenes, (width // UPSCALING, height // UPSCALING), chance, device)
-    small = decode(vae, encode(vae, small, chance)).clamp(-1, 1)  # as stage 1 leaves it
-    begun = torch.cat([enlarged(image, (width, height)) for image in to_images(small)]).to(device)
-    texts = [s.caption() if rng.random() < 0.6 else "" for s in scenes]
-    everything = torch.ones(clean.shape[:2], dtype=torch.bool, device=device)
-    ids = position_ids(layout, 0).to(device)
-    begun = pack(encode(vae, begun, chance))
-    return Batch(clean, given, ids, everything, texts, stage=2, told=everything, begun=begun)
+def random_holes(count: int, cols: int, cell: tuple[int, int], rng: random.Random) -> torch.Tensor:
+    """Masks with one or two rectangles or discs each, `(count, 1, height, width * cols)` of 0 and 1."""
+    width, height = cell[0] * cols, cell[1]
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    masks = torch.zeros(count, 1, height, width)
+    for mask in masks:
+        for _ in range(rng.choice((1, 1, 2))):
+            w, h = (cell[i] * rng.uniform(0.2, 0.65) for i in (0, 1))
+            left, top = rng.uniform(-0.1 * w, width - 0.9 * w), rng.uniform(-0.1 * h, height - 0.9 * h)
+            u, v = (x - left) / w * 2 - 1, (y - top) / h * 2 - 1
+            inside = u.square() + v.square() < 1 if rng.random() < 0.5 else (u.abs() < 1) & (v.abs() < 1)
+            mask[0, inside] = 1
+    return masks

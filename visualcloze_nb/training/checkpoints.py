@@ -1,17 +1,18 @@
-"""What both training runs share: state that survives a kill, a CSV log, an average of the weights.
+"""Run state that survives a kill, a CSV log, and a learning rate that follows the share of the time budget.
 
-A run lives in one folder: `state.pt` (model, optimiser, step: written whole or not at all), `log.csv`, and
-images of what the model does. Start the same command again and it goes on from the last state.
+A run lives in one folder: `state.pt` (weights, optimisers, seconds used: written whole or not at all) and `log.csv`.
+The same command on the same folder goes on from the last state, with the time that is left.
 """
 
 from __future__ import annotations
 
 import csv
-import math
 import os
+import time
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def save_atomically(what: dict, path: Path) -> None:
@@ -21,40 +22,40 @@ def save_atomically(what: dict, path: Path) -> None:
     os.replace(partial, path)
 
 
-def cosine(step: int, total: int, warmup: int = 200, floor: float = 0.02) -> float:
-    """Factor of the learning rate: linear warm-up, then half a cosine down to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = min(1.0, (step - warmup) / max(1, total - warmup))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+def average_of(model: torch.nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of a model's weights; the first update copies them."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-class Average:
-    """Exponential moving average of a model's parameters, kept in float32 on the same device.
+def learning_rate_factor(share: float, warmup: float = 0.01, decay: float = 0.35) -> float:
+    """Warm up, stay, and fall to zero over the last `decay` of the time (warmup-stable-decay, arXiv 2404.06395).
 
-    The decay grows with the number of updates, `min(decay, (1 + n) / (10 + n))`, so that the average never
-    remembers the random start.
+    Args:
+        share: of the time budget that is used, 0 to 1.
+        warmup, decay: shares of the budget.
+    """
+    return max(0.002, min(1.0, (share + 1e-3) / warmup, (1 - share) / decay))
+
+
+class Budget:
+    """A time budget that counts the seconds of earlier, killed runs.
+
+    Args:
+        minutes: in all.
+        used: seconds that earlier runs have taken.
     """
 
-    def __init__(self, model: torch.nn.Module, decay: float = 0.9995):
-        self.decay, self.updates = decay, 0
-        self.weights = {k: v.detach().float().clone() for k, v in model.state_dict().items()}
+    def __init__(self, minutes: float, used: float = 0.0):
+        self.seconds, self.began = 60 * minutes, time.perf_counter() - used
 
-    @torch.no_grad()
-    def update(self, model: torch.nn.Module) -> None:
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for k, v in model.state_dict().items():
-            if v.is_floating_point():
-                self.weights[k].lerp_(v.float(), 1 - decay)
-            else:
-                self.weights[k] = v.clone()
+    @property
+    def used(self) -> float:
+        return time.perf_counter() - self.began
 
-    def state_dict(self) -> dict:
-        return {"weights": self.weights, "updates": self.updates}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.weights, self.updates = state["weights"], state["updates"]
+    @property
+    def share(self) -> float:
+        """Share of the budget that is used, 0 to 1."""
+        return min(1.0, self.used / self.seconds)
 
 
 class Log:

@@ -6,16 +6,28 @@ import random
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from diffusers import (
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    FluxTransformer2DModel,
+    VisualClozePipeline,
+)
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
-from visualcloze_nb.settings import CLIP_TOKENS, INPUT_CHANNELS, TINY_RESOLUTION, TINY_TEXT_TOKENS, TOKEN_CHANNELS
+from visualcloze_nb.settings import (
+    CLIP_TOKENS,
+    INPUT_CHANNELS,
+    LATENT_CHANNELS,
+    TINY_RESOLUTION,
+    TINY_TEXT_TOKENS,
+    TOKEN_CHANNELS,
+)
 from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, words
 
-WIDTH = 192
-SINGLE_BLOCKS = 10
+WIDTH = 384
+SINGLE_BLOCKS = 5
 AXES = (8, 28, 28)  # of the 64 numbers of a head: how many turn with row, y and x
 
 
@@ -81,8 +93,45 @@ def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> t
     return CLIPTextModel(clip), T5EncoderModel(t5)
 
 
-def build_transformer() -> FluxTransformer2DModel:
-    """A FLUX transformer of seven million parameters: one double block, ten single ones, three heads of 64."""
+def build_vae() -> AutoencoderKL:
+    """The tiny VAE, untrained: 8 times smaller a side, 16 channels, 3.8 M parameters.
+
+    It starts almost linear: convolutions on the direct way keep their input's size, the branches beside it
+    start small, and the latents almost without noise. From PyTorch's own start it stays colour-blind for
+    thousands of steps.
+    """
+    vae = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 64, 128, 128),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=2,  # few: the last norm must not wash out which colour is brighter
+        sample_size=64,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        scaling_factor=1.0,
+        shift_factor=0.0,
+    )
+    with torch.no_grad():
+        for name, module in vae.named_modules():
+            if not isinstance(module, torch.nn.Conv2d):
+                continue
+            if name.endswith(".conv2"):
+                module.weight.mul_(0.1)
+                module.bias.zero_()
+            elif not name.endswith(".conv1"):
+                module.weight.mul_(3**0.5)
+        vae.encoder.conv_out.weight[16:].mul_(0.05)
+        vae.encoder.conv_out.bias[16:].fill_(-5.0)
+    return vae
+
+
+def build_transformer(width: int = WIDTH) -> FluxTransformer2DModel:
+    """A FLUX transformer: one double block, five single ones, heads of 64; 17 million parameters at width 384."""
     transformer = FluxTransformer2DModel(
         patch_size=1,
         in_channels=INPUT_CHANNELS,
@@ -90,7 +139,7 @@ def build_transformer() -> FluxTransformer2DModel:
         num_layers=1,
         num_single_layers=SINGLE_BLOCKS,
         attention_head_dim=64,
-        num_attention_heads=WIDTH // 64,
+        num_attention_heads=width // 64,
         joint_attention_dim=128,
         pooled_projection_dim=64,
         guidance_embeds=False,
@@ -110,11 +159,11 @@ def point_heads(transformer: FluxTransformer2DModel) -> None:
     the position, so a query bias turned by f times an offset, against an unturned key bias, prefers keys at
     that offset. The bias is a start only: training may move it anywhere.
     """
-    offsets = (((0, 0, -4), (-1, 0, 0), (0, 0, 0)), ((0, 0, 4), (-1, 0, -4), (-1, 0, 4)))  # row, y, x in tokens
+    offsets = ((0, 0, -4), (-1, 0, 0), (0, 0, 0), (0, 0, 4), (-1, 0, -4), (-1, 0, 4))  # row, y, x in tokens
     blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
     for i, block in enumerate(blocks):
-        for head, offset in enumerate(offsets[i % 2][: block.attn.heads]):
-            first = head * 64
+        for head in range(block.attn.heads):
+            offset, first = offsets[(head + 3 * i) % len(offsets)], head * 64
             for axis, (dims, used) in enumerate(zip(AXES, (1, 3, 3), strict=True)):
                 for pair in range(used):  # the higher frequencies only; the others hardly turn over a grid
                     angle = torch.tensor(offset[axis] * 10_000 ** (-2 * pair / dims))
@@ -156,56 +205,6 @@ def pass_noise_on(transformer: FluxTransformer2DModel, amount: float = 0.3) -> N
     out.weight[:, :noise] = into(given).std(1).mean() / amount * torch.eye(noise)  # undoes the last norm
 
 
-@torch.no_grad()
-def deepen(new: FluxTransformer2DModel, old: FluxTransformer2DModel) -> None:
-    """Give a transformer what a shallower one has learned, so that both say the same.
-
-    Its blocks are spread evenly over the new ones, first to first and last to last. A block in between begins as
-    a copy of the one before it whose output is zero: it adds nothing yet, but has useful things to add.
-
-    Args:
-        new: changed in place.
-        old: of the same width and double blocks, with as many or fewer single blocks.
-
-    Raises:
-        ValueError: `old` is the deeper one.
-    """
-    more, fewer = len(new.single_transformer_blocks), len(old.single_transformer_blocks)
-    if fewer > more:
-        raise ValueError(f"begin with a pipeline of at most {more} single blocks, this one has {fewer}")
-    places = [round(i * (more - 1) / max(1, fewer - 1)) for i in range(fewer)]
-    state = {k: v for k, v in old.state_dict().items() if not k.startswith("single_transformer_blocks.")}
-    for place in range(more):
-        source = max(i for i in range(fewer) if places[i] <= place)
-        for name, value in old.single_transformer_blocks[source].state_dict().items():
-            silent = place not in places and name.startswith("proj_out.")
-            state[f"single_transformer_blocks.{place}.{name}"] = torch.zeros_like(value) if silent else value
-    new.load_state_dict(state)
-
-
-@torch.no_grad()
-def take_over(pipe, begun) -> None:
-    """Give a new pipeline what another has learned; it may have more single blocks and larger vocabularies.
-
-    Args:
-        pipe: from `build_pipeline`; changed in place.
-        begun: a pipeline of the same width, whose words may have other numbers. A word that both know keeps its
-            embedding; a new one keeps its random start.
-    """
-    deepen(pipe.transformer, begun.transformer)
-    for encoder, tokenizer in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
-        new, old = getattr(pipe, encoder), getattr(begun, encoder)
-        words, known = getattr(pipe, tokenizer).get_vocab(), getattr(begun, tokenizer).get_vocab()
-        fresh = new.get_input_embeddings().weight.clone()
-        for word, number in words.items():
-            if word in known:
-                fresh[number] = old.get_input_embeddings().weight[known[word]]
-        sizes = {name: value.shape for name, value in new.state_dict().items()}
-        same = {name: value for name, value in old.state_dict().items() if sizes[name] == value.shape}
-        new.load_state_dict(same, strict=False)
-        new.get_input_embeddings().weight.copy_(fresh)
-
-
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
     """FLUX's schedule, shifted as much as an image of so few latents stands.
 
@@ -235,10 +234,15 @@ def build_tokenizers(kept: Path | None = None) -> tuple[CLIPTokenizer, T5Tokeniz
     return build_clip_tokenizer(texts), build_t5_tokenizer(texts)
 
 
-def build_pipeline(vae: AutoencoderKL, seed: int = 0, kept: Path | None = None):
-    """All parts together as a `diffusers.VisualClozePipeline` of resolution 64; the rest untrained."""
-    from diffusers import VisualClozePipeline
+def build_pipeline(vae: AutoencoderKL, seed: int = 0, kept: Path | None = None, width: int = WIDTH):
+    """All parts as a `diffusers.VisualClozePipeline` of resolution 64; all but the VAE untrained.
 
+    Args:
+        vae: the trained VAE.
+        seed: of the random weights.
+        kept: a folder with the tokenizers of an earlier run.
+        width: of the transformer, a multiple of 64.
+    """
     torch.manual_seed(seed)
     tokenizer, tokenizer_2 = build_tokenizers(kept)
     text_encoder, text_encoder_2 = build_text_encoders(tokenizer, tokenizer_2)
@@ -249,6 +253,6 @@ def build_pipeline(vae: AutoencoderKL, seed: int = 0, kept: Path | None = None):
         tokenizer=tokenizer,
         text_encoder_2=text_encoder_2,
         tokenizer_2=tokenizer_2,
-        transformer=build_transformer(),
+        transformer=build_transformer(width),
         resolution=TINY_RESOLUTION,
     )

@@ -1,72 +1,45 @@
-"""Train the tiny transformer and its text encoders to fill grids.
+"""Train the tiny transformer and its text encoders to fill grids, within a time budget.
 
-The loss is the error of the velocity on the tokens to be filled in, or where practice begins on the model's own path
-(`paths.py`) of its guess of the answer. Known cells count a little: the pipeline paints them anew as well, and the VAE
-decodes a row whole, so what is painted beside an answer shows in it. All errors count half by what the decoder shows
-of them (`seen.py`). Two things made it learn: first only tasks that copy (the model must discover that the answer lies
-at the same place of another cell), then all tasks; and Muon for the matrices of the blocks, AdamW for the rest. Noise
-levels are drawn towards noise, where the conditions decide; on a path less, and there late guesses count the more.
-
-    visualcloze-nb train transformer --vae runs/vae/vae --out runs/transformer --steps 12000
+The loss is the error of the velocity on the tokens to be filled in. Most of the training is at sigma 1, pure noise,
+where only the conditions decide; there the x0 prediction of a determined task is the answer itself. Later a part starts
+from the model's own rollouts (`rollouts.py`). Known cells count a little: the pipeline denoises them too, and the VAE
+decodes a row whole. Half of the metric is what the decoder shows of an error (`decoder_metric.py`). Muon optimises the
+matrices of the blocks (Jordan et al. 2024, kellerjordan.github.io/posts/muon), AdamW the rest.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from diffusers import AutoencoderKL, VisualClozePipeline
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from tqdm.auto import tqdm
+from diffusers import AutoencoderKL
 
-from visualcloze_nb.evaluation.scores import score_tasks
 from visualcloze_nb.sampling.flow import add_noise, velocity
-from visualcloze_nb.sampling.text import encode_ids, tokenize
-from visualcloze_nb.settings import TEXT_TOKENS, TINY_TEXT_TOKENS
-from visualcloze_nb.toyworld import TRAINED_TASKS, Task
-from visualcloze_nb.toyworld.splits import only_examples_tell
-from visualcloze_nb.training.batches import Batch, easily_described, grids, large
-from visualcloze_nb.training.checkpoints import Average, Log, save_atomically
-from visualcloze_nb.training.decoder_metric import shown_error
-from visualcloze_nb.training.rollouts import OwnPath, walked
-from visualcloze_nb.training.tiny_model import build_pipeline, take_over
+from visualcloze_nb.sampling.text import encode_ids
+from visualcloze_nb.training import device as devices
+from visualcloze_nb.training.batches import Batch, RowBank
+from visualcloze_nb.training.checkpoints import Budget, Log, average_of, learning_rate_factor, save_atomically
+from visualcloze_nb.training.decoder_metric import decoder_metric
+from visualcloze_nb.training.rollouts import FIRST_GUESS, rollout
+from visualcloze_nb.training.tiny_model import WIDTH, build_pipeline
 
-COPYING = {
-    Task.parse(text): 1.0
-    for text in ("image > grey", "image > negative", "image > hue *",
-                 "blurred > image", "image > depth", "image > background")
-}  # fmt: skip
-COPYING_STEPS = 500
-PLAIN_STEPS = 2000  # before these a model's own path leads nowhere
-DESCRIBED = {
-    Task.parse(text): 1.0
-    for text in ("edge > image", "depth > image", "mask > image", "edge + depth > image")
-}  # fmt: skip
-"""Tasks that leave the colours open, so that a caption decides."""
-SEVERAL = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.outputs) > 1}
-"""Tasks of several answers: three a grid teach more than one, at little more cost."""
-BY_EXAMPLE = {
-    task: weight
-    for task, weight in TRAINED_TASKS.items()
-    if task.inputs == ("image",) and len(task.outputs) == 1 and only_examples_tell(task.outputs[0])
-}
-"""Tasks that only examples tell apart: any number of a family, one change after the other."""
-SINGLE = {task: weight for task, weight in TRAINED_TASKS.items() if task not in SEVERAL and task not in BY_EXAMPLE}
-PATH_SHIFT = 1.5  # how much noise levels are drawn towards noise on the model's own path
-FINE = 0.2  # share of a path down to which guesses count the more, the later: the last steps must not spoil them
+LEARNING_RATE = 1e-3  # of AdamW; Muon's is twice that
+PURE_NOISE = 0.6  # share of determined grids that are trained at sigma 1; of the others a quarter of that
+ROLLOUTS = 0.5  # share of batches that start from a rollout, once the model leads somewhere
+ROLLOUTS_FROM = 0.35  # share of the time after which it does
+STAGE2_START = 0.2, 0.85  # noise levels where stage 2 starts: 0.47 with a strength of 0.4
+LATE = 0.2  # on a rollout, errors count the more the lower sigma, down to this
 LEAST = 1e-3  # the lowest noise level: the error is divided by it
-KNOWN = 0.25  # how much known cells count: the pipeline paints them anew too, and decodes them with the answer
-POOL, REUSE = 60, 10  # encoded batches are kept and used again with other noise: encoding costs as much as a step
+KNOWN = 0.15  # weight of known cells
+ROW_SHARE = 0.1  # of the time, for making rows
+PREFILLED = 48  # row sets made before training
+BATCHES = (32, 128, 256, 512, 1024)
 
 
 class Model(torch.nn.Module):
-    """Everything that is trained, in one forward pass: token numbers and noisy grids to velocity."""
+    """Everything that is trained, in one forward pass: token ids and noisy grids to velocity."""
 
     def __init__(self, pipe):
         super().__init__()
@@ -74,12 +47,12 @@ class Model(torch.nn.Module):
         self.text_encoder = pipe.text_encoder
         self.text_encoder_2 = pipe.text_encoder_2
 
-    def forward(self, z, condition, sigma, clip_ids, t5_ids, ids):
-        text = encode_ids(self.text_encoder, self.text_encoder_2, clip_ids, t5_ids)
-        return velocity(self.transformer, z, condition, sigma, text, ids)
+    def forward(self, z: torch.Tensor, sigma: torch.Tensor, batch: Batch) -> torch.Tensor:
+        text = encode_ids(self.text_encoder, self.text_encoder_2, batch.clip_ids, batch.t5_ids)
+        return velocity(self.transformer, z, batch.condition, sigma, text, batch.ids).float()
 
 
-def optimisers(model: torch.nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
+def optimisers(model: torch.nn.Module, learning_rate: float = LEARNING_RATE) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the transformer's blocks, AdamW for all else."""
     inside = [
         p
@@ -89,193 +62,217 @@ def optimisers(model: torch.nn.Module, learning_rate: float) -> list[torch.optim
     known = {id(p) for p in inside}
     rest = [p for p in model.parameters() if id(p) not in known]
     muon = torch.optim.Muon(inside, lr=2 * learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    adamw = torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    adamw = torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=rest[0].is_cuda)
     for group in (*muon.param_groups, *adamw.param_groups):
         group["peak"] = group["lr"]
     return [muon, adamw]
 
 
-def learning_rate_factor(step: int, total: int, warmup: int = 100, decay: float = 0.3) -> float:
-    """Warm up, stay, and fall to zero over the last `decay` of the run: one may lengthen a run before that."""
-    return min((step + 1) / warmup, 1.0, max(0.01, (total - step) / (decay * total)))
+def noisy_start(model: Model, batch: Batch, rollouts: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where this batch is trained: tokens, noise levels, and which tokens are on the model's own path.
 
-
-def draw_batch(vae, rng: random.Random, step: int, size: int, copying_steps: int = COPYING_STEPS) -> Batch:
-    """The curriculum: copying first, then every task; large images and grids with captions among them."""
-    if step < copying_steps:
-        return grids(vae, rng, COPYING, size, examples=(0, 1))
-    part = rng.random()
-    if part < 0.14:
-        return large(vae, rng, max(1, size * 3 // 8))
-    if part < 0.20:
-        return grids(vae, rng, DESCRIBED, size * 3 // 2, examples=(3, 1), captions=1.0, scene=easily_described)
-    if part < 0.32:
-        return grids(vae, rng, SEVERAL, size * 3 // 2, examples=(4, 4, 1), captions=0.0)
-    if part < 0.60:
-        return grids(vae, rng, BY_EXAMPLE, size * 3 // 2, examples=(0, 4, 6, 2), captions=0.1)
-    return grids(vae, rng, SINGLE, size)
-
-
-def mean(values: list[float]) -> float:
-    return sum(values) / max(1, len(values))
-
-
-def asked(model, batch: Batch, pipe, rng: random.Random) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The model on one batch: a function of noisy tokens `(B, L, 64)` and noise levels `(B,)`, to velocity."""
-    device = batch.clean.device
-    # Padding is read as text, so its length must not matter: mostly just enough, sometimes 64, rarely 512.
-    longest = max(len(ids) for ids in pipe.tokenizer_2(batch.prompts).input_ids)
-    length = TEXT_TOKENS if rng.random() < 0.003 else TINY_TEXT_TOKENS if rng.random() < 0.25 else -(-longest // 8) * 8
-    clip_ids, t5_ids = (ids.to(device) for ids in tokenize(pipe, batch.prompts, length))
-    return lambda z, sigma: model(z, batch.condition, sigma, clip_ids, t5_ids, batch.ids).float()
+    Returns:
+        `(B, L, 64)`, `(B,)` and `(B, L)` bool.
+    """
+    noise = torch.randn_like(batch.clean)
+    u = torch.rand(len(noise), device=noise.device)
+    determined = batch.determined.any(1)
+    own = torch.zeros_like(batch.determined)
+    if batch.begun is not None:  # stage 2: mostly from the enlarged image, and from there along the model's path
+        sigma = STAGE2_START[0] + (STAGE2_START[1] - STAGE2_START[0]) * u
+        start = add_noise(batch.begun, noise, sigma[:, None, None])
+        draw = float(torch.rand(()))
+        if draw < 0.8:
+            own = batch.determined
+            if rollouts and draw < 0.4:
+                start, sigma = rollout(lambda z, s: model(z, s, batch), start, sigma, 1 + int(draw < 0.15))
+            return start, sigma.clamp(min=LEAST), own
+    elif rollouts and batch.has_determined and float(torch.rand(())) < ROLLOUTS:
+        with torch.no_grad():
+            first = model(noise, torch.ones_like(u), batch)
+            missed = (noise - first - batch.clean).square().mean(-1) * batch.determined
+            understood = missed.sum(1) / batch.determined.sum(1).clamp(min=1) < FIRST_GUESS
+            own = batch.determined & understood[:, None]
+            lower = torch.rand_like(u)
+            z = noise + (lower - 1)[:, None, None] * first
+            if float(torch.rand(())) < 0.5:
+                z, lower = rollout(lambda z, s: model(z, s, batch), z, lower.clamp(min=0.02), 1)
+        sigma = lower.clamp(min=LEAST)
+        return torch.where(own[..., None], z, add_noise(batch.clean, noise, sigma[:, None, None])), sigma, own
+    shift = batch.noise_shift
+    sigma = shift * u / (1 + (shift - 1) * u)
+    pure = torch.where(determined, PURE_NOISE, PURE_NOISE / 4)
+    sigma = torch.where(torch.rand_like(u) < pure, 1.0, sigma).clamp(min=LEAST)
+    return add_noise(batch.clean, noise, sigma[:, None, None]), sigma, own
 
 
 def loss_of(
-    model, batch: Batch, pipe, rng: random.Random, path: OwnPath | None = None, shown: torch.Tensor | None = None
+    model: Model, batch: Batch, metric: torch.Tensor | None = None, rollouts: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Error of one batch: of the velocity, or where practice begins on a path and in known cells, of the guess.
+    """Error of one batch: of the velocity; on a rollout and in known cells, of the x0 prediction.
 
     Args:
-        model: a `Model`.
+        model: what is trained.
         batch: its noise is fresh each time.
-        pipe: for the tokenizers.
-        rng: all chance but the noise's.
-        path: the model's own way to answers; without it everything begins on the line from the truth.
-        shown: `(64, 64)` from `seen.shown_error`; without it all directions of a token count alike.
+        metric: `(64, 64)` from `decoder_metric`; without it all directions of a token count alike.
+        rollouts: train on the model's own path too.
 
     Returns:
         the loss, each grid's own error `(B,)`, each grid's sigma `(B,)`.
     """
-    device = batch.clean.device
-    u = torch.rand(len(batch.prompts), device=device)
-    noise = torch.randn_like(batch.clean)
-    shift = torch.full_like(u, batch.noise_shift)
-    if path is not None:  # a path ends with its last guess, so low levels matter there as much as high ones
-        shift[path.tokens.any(1)] = min(batch.noise_shift, PATH_SHIFT)
-    sigma = (shift * u / (1 + (shift - 1) * u)).clamp(min=LEAST)
-    if path is not None and not (batch.stage == 2 and rng.random() < 0.25):  # stage 2 may also begin with noise alone
-        share, own = sigma, path.tokens
-        sigma = (share * path.first).clamp(min=LEAST)
-        z = torch.where(own[..., None], path.at(sigma), add_noise(batch.clean, noise, sigma[:, None, None]))
-    else:
-        share, own = sigma, torch.zeros_like(batch.targets)
-        z = add_noise(batch.clean, noise, sigma[:, None, None])
-    levels = sigma[:, None, None]
-    v = asked(model, batch, pipe, rng)(z, sigma)
-    error = v - (z - batch.clean) / levels
-    error = (error if shown is None else error @ shown).square().mean(-1)
+    z, sigma, own = noisy_start(model, batch, rollouts)
+    level = sigma[:, None]
+    error = model(z, sigma, batch) - (z - batch.clean) / level[..., None]
+    error = (error if metric is None else error @ metric).square().mean(-1)
     known = ~batch.targets
-    copied = (sigma[:, None] ** 2 * error * known).sum() / known.sum().clamp(min=1)
-    error = torch.where(own, share[:, None] ** 2 * error, error)  # of the guess, as large as the velocity's at first
-    weight = batch.targets * (1.0 if batch.emphasis is None else batch.emphasis)
-    weight = torch.where(own, weight / share.clamp(min=FINE)[:, None], weight)
+    copied = (level**2 * error * known).sum() / known.sum().clamp(min=1)
+    error = torch.where(own, level**2 * error, error)
+    weight = batch.targets * batch.emphasis
+    weight = torch.where(own, weight / level.clamp(min=LATE), weight)
     each = (error * weight).sum(1) / weight.sum(1)
     return (error * weight).sum() / weight.sum() + KNOWN * copied, each.detach(), sigma
 
 
-def kept_tokenizers(out: Path) -> Path | None:
-    """Where a run that began earlier has kept its tokenizers; None if it is only beginning."""
-    return next((place for place in (out, out / "pipeline") if (place / "tokenizer_2").is_dir()), None)
-
-
-def train(
-    vae_folder: Path,
+def train_transformer(
+    vae: AutoencoderKL,
+    minutes: float,
     out: Path,
-    steps: int = 12_000,
-    batch_size: int = 32,
     seed: int = 0,
-    learning_rate: float = 1e-3,
-    save_every: int = 250,
-    measure_every: int = 1000,
-    start: Path | None = None,
-) -> None:
-    """Train, resume, finish; the result is `out/pipeline`, averaged weights in diffusers' layout.
+    width: int = WIDTH,
+    batch_size: int | None = None,
+    say: Callable[[str], None] = print,
+    score: Callable[[object], dict[str, float]] | None = None,
+) -> Path:
+    """Train within a time budget, resume after a kill; the result is `out/pipeline`, averaged weights.
 
     Args:
-        vae_folder: the trained VAE.
-        out: folder of the run; if it holds a state, the run goes on from there.
-        steps: in all. The learning rate falls over the last 30 %: to train on, raise it before that.
-        batch_size: grids in a step.
+        vae: trained.
+        minutes: in all, earlier runs on the same folder counted in.
+        out: folder of the run.
         seed: of weights and batches.
-        learning_rate: of AdamW; Muon's is twice that.
-        save_every, measure_every: steps between states, and between rows of the log.
-        start: a pipeline to begin from, such as the bundled one, in place of random weights.
+        width: of the transformer, a multiple of 64.
+        batch_size: grids of 2 x 2 in a batch; unless given, what the device does best.
+        say: takes one line a minute.
+        score: a few scores of a pipeline, for that line.
+
+    Returns:
+        the folder of the pipeline, in diffusers' format.
     """
     out.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision="bf16")
-    device = accelerator.device
-    # On a CPU the fused attention's backward pass is slow for so few tokens.
-    attention = partial(sdpa_kernel, SDPBackend.MATH) if device.type == "cpu" else nullcontext
-    vae = AutoencoderKL.from_pretrained(vae_folder).to(device).requires_grad_(False)
-    with accelerator.main_process_first():  # the others then read what the first has kept
-        pipe = build_pipeline(vae, seed, kept_tokenizers(out))
-        if start:
-            take_over(pipe, VisualClozePipeline.from_pretrained(start))
-        pipe = pipe.to(device)
-        if accelerator.is_main_process:
-            pipe.tokenizer.save_pretrained(out / "tokenizer")
-            pipe.tokenizer_2.save_pretrained(out / "tokenizer_2")
+    device = devices.best_device()
+    precision = devices.best_precision(device)
+    torch.set_float32_matmul_precision("high")
+    kept = out if (out / "tokenizer_2").is_dir() else None
+    pipe = build_pipeline(vae.to(device).requires_grad_(False), seed, kept, width).to(device)
+    for name in ("tokenizer", "tokenizer_2"):
+        getattr(pipe, name).save_pretrained(out / name)
     model = Model(pipe)
-    tuned = optimisers(model, learning_rate)
-    average, log = Average(model), Log(out / "log.csv")
-    shown = shown_error(vae)
-    copying_steps, plain_steps = (0, 0) if start else (COPYING_STEPS, PLAIN_STEPS)
-    first, began = 0, time.time()
+    average = average_of(model, 0.9995 if device.type == "cuda" else 0.998)
+    tuned = optimisers(model)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+    step, seen, used, size = 0, 0, 0.0, batch_size or 0
     if (out / "state.pt").exists():
-        place = "cpu" if device.type == "cpu" else device  # torch.load does not know the "cpu:0" of several processes
-        state = torch.load(out / "state.pt", map_location=place)
+        state = torch.load(out / "state.pt", map_location=device)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        for optimiser, saved in zip(tuned, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        first, began = state["step"], began - state["seconds"]
-    wrapped, *tuned = accelerator.prepare(model, *tuned)
+        for optimiser, saved_state in zip(tuned, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved_state)
+        step, seen, used, size = state["step"], state["seen"], state["seconds"], state["size"]
+    budget, log = Budget(minutes, used), Log(out / "log.csv")
+    torch.manual_seed(seed + step)
+    bank = RowBank(pipe, rows=128 if device.type == "cuda" else 16, seed=seed + step)
+    metric = decoder_metric(vae)
 
-    pool: list[list] = []  # [batch, the model's path through it, uses left]
-    high, low = [], []  # recent errors of grids at high and at low noise
-    progress = tqdm(range(first, steps), initial=first, total=steps, disable=not accelerator.is_local_main_process)
-    for step in progress:
-        rng = random.Random(f"{seed} {step} {accelerator.process_index}")
-        torch.manual_seed(rng.getrandbits(40))
-        factor = learning_rate_factor(step, steps)
-        for group in (g for optimiser in tuned for g in optimiser.param_groups):
-            group["lr"] = group["peak"] * factor
-        with accelerator.autocast():
-            while len(pool) < min(POOL, 1 + step - first):
-                batch = draw_batch(vae, rng, step, batch_size, copying_steps)
-                told = step >= plain_steps and bool(batch.told.any())
-                path = walked(asked(model, batch, pipe, rng), batch, rng) if told else None
-                pool.append([batch, path, REUSE])
-            slot = rng.choice(pool)
-            with attention():
-                loss, each, sigma = loss_of(wrapped, slot[0], pipe, rng, slot[1], shown)
-        slot[2] -= 1
-        pool = [s for s in pool if s[2] > 0]
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+    def one_step(grids: int, factor: float) -> tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor]:
+        batch = bank.batch(grids)
+        with devices.precision_context(device, precision), devices.attention_context(device):
+            loss, each, sigma = loss_of(model, batch, metric, budget.share > ROLLOUTS_FROM)
+        scaler.scale(loss).backward()
         for optimiser in tuned:
-            optimiser.step()
+            scaler.unscale_(optimiser)
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * factor
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in tuned:
+            scaler.step(optimiser)
             optimiser.zero_grad(set_to_none=True)
-        average.update(model)
-        if slot[0].stage == 1:
-            high += each[sigma > 0.93].tolist()
-            low += each[sigma < 0.5].tolist()
+        scaler.update()
+        average.update_parameters(model)
+        return batch, loss, each, sigma
 
-        done = step + 1
-        if done % 50 == 0:
-            progress.set_postfix(high=mean(high[-400:]), low=mean(low[-200:]))
-        if not accelerator.is_main_process:
-            continue
-        if done % save_every == 0 or done == steps:
-            state = {"model": model.state_dict(), "average": average.state_dict(), "step": done}
-            state |= {"optimisers": [o.state_dict() for o in tuned], "seconds": time.time() - began}
+    def rate(grids: int) -> float:
+        for counted in (False, True, True):
+            if counted:
+                devices.synchronise(device)
+                began = time.perf_counter()
+            made = sum(len(one_step(grids, 0.01)[0].clean) for _ in range(4))
+            devices.synchronise(device)
+        return made / (time.perf_counter() - began)
+
+    began = time.perf_counter()
+    for _ in range(PREFILLED):
+        bank.refresh()
+    devices.synchronise(device)
+    row_set_seconds = (time.perf_counter() - began) / PREFILLED
+    if not size:
+        size = devices.best_batch(rate, BATCHES if device.type == "cuda" else BATCHES[:1])
+    refreshes = ROW_SHARE / (1 - ROW_SHARE) * size / rate(size) / row_set_seconds  # row sets made a step
+    multiply = devices.matrix_rate(device, precision)
+    weights = sum(p.numel() for name, p in model.named_parameters() if ".norm" not in name and p.ndim == 2)
+    say(
+        f"{device.type}, {precision}, width {width}, batches of about {size}, {multiply / 1e12:.2f} TFLOP/s, "
+        f"{refreshes:.2f} row sets a step, {budget.used:.0f} s used"
+    )
+    tokens, high, low = 0, [], []
+    started = noted = saved = budget.used
+    counted_from, row_sets, due = seen, 0, 0.0
+
+    def report(loss: float) -> None:
+        spent = budget.used - started
+        row = {"seconds": budget.used, "step": step, "grids": seen, "loss": loss}
+        row |= {k: float(torch.stack(v).nanmean()) if v else float("nan") for k, v in (("high", high), ("low", low))}
+        row |= {"grids a second": (seen - counted_from) / spent, "rows": bank.made}
+        row |= {
+            "row share": row_sets * row_set_seconds / spent,
+            "matrix share": 6 * weights * tokens / spent / multiply,
+        }
+        if score:
+            with devices.precision_context(device, precision):
+                row |= _scores(pipe, model, average, score)
+        log.write(**row)
+        say("transformer " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
+
+    loss = torch.tensor(float("nan"))
+    while budget.share < 1:
+        due += refreshes
+        while due >= 1:
+            bank.refresh()
+            row_sets, due = row_sets + 1, due - 1
+        batch, loss, each, sigma = one_step(size, learning_rate_factor(budget.share))
+        step, seen = step + 1, seen + len(each)
+        tokens += batch.clean.shape[0] * (batch.clean.shape[1] + batch.t5_ids.shape[1])
+        if step % 20 == 0 and batch.begun is None:
+            high.append(each[sigma > 0.93].mean())
+            low.append(each[sigma < 0.5].mean())
+        if budget.used - noted > 60:
+            report(loss.item())
+            noted, high, low = budget.used, [], []
+        if budget.used - saved > (120 if device.type == "cuda" else 60):
+            saved = budget.used
+            state = {"model": model.state_dict(), "average": average.state_dict(), "step": step, "seen": seen}
+            state |= {"optimisers": [o.state_dict() for o in tuned], "seconds": budget.used, "size": size}
             save_atomically(state, out / "state.pt")
-        if done % measure_every == 0 or done == steps:
-            live = {k: v.clone() for k, v in model.state_dict().items()}
-            model.load_state_dict(average.weights)
-            scores = score_tasks(pipe, scenes=8, steps=8)
-            row = {"step": done, "seconds": time.time() - began, "high": mean(high), "low": mean(low)}
-            log.write(**row, **{str(task): score.score for task, score in scores.items()})
-            pipe.save_pretrained(out / "pipeline")
-            model.load_state_dict(live)
-            high, low = [], []
+    report(loss.item())
+    model.load_state_dict(average.module.state_dict())
+    pipe.save_pretrained(out / "pipeline")
+    return out / "pipeline"
+
+
+def _scores(pipe, model: Model, average, score: Callable[[object], dict[str, float]]) -> dict[str, float]:
+    """Scores of the averaged weights; the trained ones are put back."""
+    live = {k: v.clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(average.module.state_dict())
+    try:
+        return score(pipe)
+    finally:
+        model.load_state_dict(live)
