@@ -167,17 +167,19 @@ def train_transformer(
     for name in ("tokenizer", "tokenizer_2"):
         getattr(pipe, name).save_pretrained(out / name)
     model = Model(pipe)
-    average = average_of(model, 0.9995 if device.type == "cuda" else 0.998)
     tuned = optimisers(model)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     step, seen, used, size = 0, 0, 0.0, batch_size or 0
+    state = None
     if (out / "state.pt").exists():
         state = torch.load(out / "state.pt", map_location=device)
         model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
         for optimiser, saved_state in zip(tuned, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved_state)
         step, seen, used, size = state["step"], state["seen"], state["seconds"], state["size"]
+    average = average_of(model, step)
+    if state:
+        average.load_state_dict(state["average"])
     budget, log = Budget(minutes, used), Log(out / "log.csv")
     torch.manual_seed(seed + step)
     bank = RowBank(pipe, rows=128 if device.type == "cuda" else 16, seed=seed + step)

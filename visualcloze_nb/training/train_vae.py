@@ -8,6 +8,7 @@ times the size. So all of these are trained on, drawn scenes and photographs.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ OFTEN = ("image",) * 30 + ("edge",) * 25 + ("mask",) * 10 + ("depth",) * 5 + ("s
 CELLS = ((64, 64), (64, 64), (64, 64), (48, 64), (64, 48), (48, 80), (80, 48))  # (width, height)
 LARGE = (192, 192)
 PHOTO_SHARE = 0.4
+KEPT = 48  # batches
 KL_WEIGHT = 3e-4
 LEARNING_RATE = 6e-4
 
@@ -40,6 +42,7 @@ class RowImages:
         self.device, self.rng = device, random.Random(seed)
         self.scenes = SceneBatch.sample(20_000 if device.type == "cpu" else 100_000, np.random.default_rng(seed))
         self.photos = PhotoCrops(device)
+        self.kept: deque[torch.Tensor] = deque(maxlen=KEPT)
 
     def _scenes(self, count: int) -> SceneBatch:
         return self.scenes[np.array([self.rng.randrange(len(self.scenes)) for _ in range(count)])]
@@ -58,6 +61,13 @@ class RowImages:
         return draw(kind, self._scenes(count), height, width, random_, self.device)
 
     def batch(self, cells: int) -> torch.Tensor:
+        """A batch as `render` makes it; each is used about four times, because rendering costs as much as a step."""
+        if len(self.kept) < KEPT or self.rng.random() < 0.25:
+            self.kept.append(self.render(cells))
+            return self.kept[-1]
+        return self.rng.choice(self.kept)
+
+    def render(self, cells: int) -> torch.Tensor:
         """About `cells` cells in rows of one shape; a tenth of the batches are large images."""
         if self.rng.random() < 0.12:  # stage 2: large images, sharp or enlarged from small ones
             big = self._cells(max(1, cells // 9), LARGE)
@@ -103,7 +113,7 @@ def measure(vae: AutoencoderKL, kinds=("image", "edge", "depth", "mask"), scenes
 @torch.no_grad()
 def set_latent_scale(vae: AutoencoderKL, rows: RowImages, batches: int = 40) -> tuple[float, float]:
     """Measure the latents' mean and 1/std on training rows, and store them as `shift_factor`, `scaling_factor`."""
-    values = torch.cat([vae.encode(rows.batch(12)).latent_dist.sample().flatten() for _ in range(batches)])
+    values = torch.cat([vae.encode(rows.render(12)).latent_dist.sample().flatten() for _ in range(batches)])
     shift, scale = float(values.mean()), float(1 / values.std())
     vae.register_to_config(shift_factor=shift, scaling_factor=scale)
     return shift, scale
@@ -126,19 +136,21 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
     precision = devices.best_precision(device)
     torch.manual_seed(seed)
     vae = build_vae().to(device)
-    average = average_of(vae, 0.998)
     fused = device.type == "cuda"
     optimiser = torch.optim.AdamW(vae.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=fused)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     step, seen, used = 0, 0, 0.0
+    state = None
     if (out / "state.pt").exists():
         state = torch.load(out / "state.pt", map_location=device)
         vae.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, seen, used = state["step"], state["seen"], state["seconds"]
+    average = average_of(vae, step)
+    if state:
+        average.load_state_dict(state["average"])
     rows, budget, log = RowImages(device, seed + step), Budget(minutes, used), Log(out / "log.csv")
-    cells, noted, saved = (384 if fused else 12), budget.used, budget.used
+    cells, noted, saved = (256 if fused else 12), budget.used, budget.used
 
     def report(loss: float) -> None:
         psnr = measure(average.module)
