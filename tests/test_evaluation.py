@@ -34,8 +34,8 @@ from visualcloze_nb.toyworld import (
     draw,
     is_trained,
     make_scene,
+    phrase,
     to_image,
-    words,
 )
 from visualcloze_nb.toyworld.edit import recolour
 from visualcloze_nb.toyworld.transforms import blur
@@ -135,7 +135,7 @@ def test_an_attempt_asks_what_it_is_told_to(painted):
     assert list(made.conditions) == ["image"] and torch.equal(made.answers, made.truths)
     ask("edge > image", caption="swapped", text=False)
     told = heard.pop()[2][0]
-    assert "In each row" not in told and not any(t.colour in told for t in make_scene(0).things[-2:])
+    assert "In each row" not in told and not any(t.colour in told for t in make_scene(0).objects[-2:])
     ask("edge > image", given={0: torch.full((4, 3, 64, 64), 0.25)})
     assert (heard.pop()[0][-1][..., :64] == -0.5).all()
     ask("image > edge", shown=Task.parse("image > depth"))
@@ -224,7 +224,7 @@ def test_conditions_are_found_again_in_exact_images_only():
 def test_the_named_colour_is_found(number):
     for steps in (0, 1, 4):
         scenes = [recolour(scene, steps) for scene in SCENES] if number == 0 else SCENES
-        expected = [s.things[-1 - number].colour if number < len(s.things) else None for s in scenes]
+        expected = [s.objects[-1 - number].colour if number < len(s.objects) else None for s in scenes]
         assert metrics.colours_found(draw("image", scenes), SCENES, number) == expected
 
 
@@ -238,8 +238,8 @@ def test_the_subjects_shape_is_found():
 def test_a_swapped_scene_names_nothing_right():
     for scene in SCENES:
         other = predictions.swapped(scene)
-        assert other.ground != scene.ground and len(other.things) == len(scene.things)
-        for a, b in zip(scene.things, other.things, strict=True):
+        assert other.ground != scene.ground and len(other.objects) == len(scene.objects)
+        for a, b in zip(scene.objects, other.objects, strict=True):
             assert a.colour != b.colour and a.shape != b.shape and (a.x, a.y, a.size) == (b.x, b.y, b.size)
 
 
@@ -341,7 +341,7 @@ def test_whom_an_answer_follows_when_examples_lie(painted):
 def test_unseen_tasks_are_held_against_what_practised_ones_would_give(painted):
     def nearest_practised(pipe, rows, targets, prompts, *_):
         truth = perfect(pipe, rows, targets)[:, 0]
-        (given,) = {t.inputs[0] for t in HELD_OUT_TASKS if prompts[0].endswith(f"[IMAGE1] {words(t.inputs[0])}.")}
+        (given,) = {t.inputs[0] for t in HELD_OUT_TASKS if prompts[0].endswith(f"[IMAGE1] {phrase(t.inputs[0])}.")}
         found = bench_tasks.practised_answers(given, len(truth)).values()
         return min(found, key=lambda p: scores.rmse(p, truth).mean())[:, None]
 

@@ -32,10 +32,10 @@ from visualcloze_nb.toyworld import (
     TRAINED_TASKS,
     Scene,
     Task,
-    Thing,
+    SceneObject,
     make_scene,
     to_image,
-    words,
+    phrase,
 )
 from visualcloze_nb.toyworld.splits import has_one_answer
 from visualcloze_nb.training import batches, checkpoints, rollouts, tiny_model, train_transformer
@@ -271,7 +271,7 @@ def test_where_the_caption_decides_every_grid_has_one(tiny):
 
 
 def test_what_a_caption_names_counts_more(tiny):
-    thing = Thing("square", "red", "plain", 0.5, x=-0.5, y=-0.5, angle=0.0)
+    thing = SceneObject("square", "red", "plain", 0.5, x=-0.5, y=-0.5, angle=0.0)
     batch = batches.grids(
         tiny.vae, random.Random(4), {Task.parse("edge > image"): 1.0}, 2, examples=(1,), captions=1.0,
         scene=lambda rng: Scene(FIRST_TRAINING_SEED, "pale", 0.0, (thing,)),
@@ -280,7 +280,7 @@ def test_what_a_caption_names_counts_more(tiny):
     cell = batch.emphasis[0].reshape(4, 8)[:, 4:]
     assert cell[0, 0] > 4 and (cell[:2, :2] > 1).all() and (cell[2:] == 1).all() and (cell[:, 2:] == 1).all()
     scenes = [batches.easily_described(random.Random(i)) for i in range(60)]
-    single = [s for s in scenes if len(s.things) == 1]
+    single = [s for s in scenes if len(s.objects) == 1]
     assert 0.5 < len(single) / 60 < 0.85 and all(s.seed >= FIRST_TRAINING_SEED for s in scenes)
 
 
@@ -580,7 +580,7 @@ def long_prompts():
     """Prompts of scenes and grids that the tokenizers were not built from."""
     rng = random.Random(5)
     for i, task in enumerate([*TRAINED_TASKS, *HELD_OUT_TASKS] * 4):
-        columns = [words(kind) for kind in task.columns]
+        columns = [phrase(kind) for kind in task.columns]
         caption = make_scene(50_000 + i).caption()
         n_rows = 1 + i % 5
         yield full_prompt(n_rows, len(columns), column_prompt(columns, [rng.randrange(len(columns))]), caption)

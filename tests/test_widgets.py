@@ -332,10 +332,10 @@ def test_the_files_of_the_front_end_are_part_of_the_package():
 
 
 def test_the_gallery_has_real_kinds_and_every_family_of_the_paper():
-    from visualcloze_nb.toyworld import words
+    from visualcloze_nb.toyworld import phrase
 
     for kind in gallery.KINDS:
-        words(kind)
+        phrase(kind)
     of_the_paper = {"Conditional generation", "Dense prediction", "Restoration", "Style transfer", "Subject extraction"}
     of_the_paper |= {"Reference to image", "Reverse generation", "Several targets", "Unseen task"}
     of_the_paper |= {f"Conditional generation with {more}" for more in ("a subject", "a style", "subject and style")}

@@ -31,7 +31,7 @@ from visualcloze_nb.lessons.l02_cloze_masks import draw_strips
 from visualcloze_nb.lessons.l03_infilling_prior import draw_curves
 from visualcloze_nb.data.prompts import column_prompt, layout_prompt
 from visualcloze_nb.sampling.text import encode_text
-from visualcloze_nb.toyworld import draw, make_scene, sample, to_image, words
+from visualcloze_nb.toyworld import draw, make_scene, sample, to_image, phrase
 from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, TEXTURES
 
 pipe = load("tiny")
@@ -70,7 +70,7 @@ checks.draw_grids({"there": there.grid, "back": back.grid}, NAMES, "Same example
 full = [*back.truth, *there.truth]
 mine = there.grid.with_blanks(0, 1, query=full)
 print("the text still says:", mine.task)
-mine = mine.replace(task=column_prompt([words(kind) for kind in there.columns], [0, 1]))
+mine = mine.replace(task=column_prompt([phrase(kind) for kind in there.columns], [0, 1]))
 print("now it says:", mine.task)
 print("the grid of `sample`:", mine == back.grid)
 guess = predict("Tokens with another mask?", ...)
@@ -226,7 +226,7 @@ guess = predict("How many different images have these outlines and this light?",
 # %%
 def recoloured(scene, colour, texture, ground):
     """The same scene with other colours and another texture."""
-    return replace(scene, ground=ground, things=(replace(scene.things[0], colour=colour, texture=texture),))
+    return replace(scene, ground=ground, objects=(replace(scene.objects[0], colour=colour, texture=texture),))
 
 
 twins = [recoloured(scene, c, t, g) for c in COLOURS for t in TEXTURES for g in GROUNDS]
@@ -324,7 +324,7 @@ def filler(one, seed, content=None):
 
     def fill_row(row):
         blanks = [col for col, cell in enumerate(row) if cell is None]
-        text = column_prompt([words(kind) for kind in one.columns], blanks)
+        text = column_prompt([phrase(kind) for kind in one.columns], blanks)
         grid = one.grid.with_blanks(*blanks, query=row).replace(task=text, content=content)
         return list(grid.completed(fill(grid, seed)).query)
 

@@ -168,7 +168,7 @@ def _named(images, scenes, others) -> tuple[np.ndarray, dict[str, float]]:
         found = colours_found(images, scenes, number)
         for into, told in ((true, scenes), (wrong, others)):
             here = [
-                np.nan if name is None else float(name == s.things[-1 - number].colour)
+                np.nan if name is None else float(name == s.objects[-1 - number].colour)
                 for name, s in zip(found, told, strict=True)
             ]
             into.append(here)

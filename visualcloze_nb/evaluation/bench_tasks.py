@@ -24,7 +24,7 @@ from visualcloze_nb.evaluation.predictions import SIDE, queries
 from visualcloze_nb.evaluation.scores import SPINE, errors_of, mean_image, rmse
 from visualcloze_nb.toyworld import HELD_OUT, TRAINED_TASKS, Task, draw
 from visualcloze_nb.toyworld.graph import changed, changes_images
-from visualcloze_nb.toyworld.splits import PRACTISED_NUMBERS
+from visualcloze_nb.toyworld.splits import TRAINED_NUMBERS
 
 GROUPS = {
     "dense prediction": ("> edge", "> depth", "> mask", "> normals", "> instances"),
@@ -53,7 +53,7 @@ LIES = (  # what the text says, what the examples show
 def settled(task: str) -> str:
     """The task with a practised number in place of `*`: of each family always the same."""
     name = task.split()[-2]
-    return task.replace("*", str(PRACTISED_NUMBERS[name][len(PRACTISED_NUMBERS[name]) // 3])) if "*" in task else task
+    return task.replace("*", str(TRAINED_NUMBERS[name][len(TRAINED_NUMBERS[name]) // 3])) if "*" in task else task
 
 
 def tasks_of(group: str) -> list[str]:
@@ -148,7 +148,7 @@ def practised_answers(kind: str, scenes: int, mixes: int = 48) -> dict[str, torc
     images = draw("image", shown, SIDE, SIDE)
     for other in sorted({c for task in TRAINED_TASKS if kind in task.columns for c in task.columns} - {kind}):
         name = other.removesuffix(" *").split(" then ")[-1]
-        numbers = PRACTISED_NUMBERS[name][:mixes] if name == "mix" else PRACTISED_NUMBERS.get(name, (None,))
+        numbers = TRAINED_NUMBERS[name][:mixes] if name == "mix" else TRAINED_NUMBERS.get(name, (None,))
         for number in numbers if "*" in other else (None,):
             filled = other if number is None else other.replace("*", str(number))
             chance = torch.Generator().manual_seed(0)

@@ -129,16 +129,16 @@ def consistency(kinds: Sequence[str], images: Sequence[torch.Tensor]) -> torch.T
 def alone(scene: Scene, side: int, **changes) -> torch.Tensor:
     """The subject of a scene alone, as it is or changed: where it is, `(H, W)` in 0..1."""
     subject = replace(scene.subject, **changes)
-    shown = draw("mask", [replace(scene, things=(subject,))], side, side)[0]
+    shown = draw("mask", [replace(scene, objects=(subject,))], side, side)[0]
     return shown.amax(0) / max(CLASS_COLOURS[subject.shape])
 
 
 def _visible(scene: Scene, side: int, number: int) -> torch.Tensor:
     """Where thing `number` (from the nearest, 0) is seen, a pixel inside its outline, `(H, W)` bool."""
-    kept = replace(scene, things=scene.things[len(scene.things) - 1 - number :])
-    mine = alone(replace(kept, things=kept.things[:1]), side) > 0.99
-    for other in kept.things[1:]:
-        mine &= alone(replace(kept, things=(other,)), side) < 0.01
+    kept = replace(scene, objects=scene.objects[len(scene.objects) - 1 - number :])
+    mine = alone(replace(kept, objects=kept.objects[:1]), side) > 0.99
+    for other in kept.objects[1:]:
+        mine &= alone(replace(kept, objects=(other,)), side) < 0.01
     shrunk = -F.max_pool2d(-mine.float()[None, None], 3, 1, 1)[0, 0] > 0
     return shrunk if shrunk.any() else mine
 
@@ -159,7 +159,7 @@ def colours_found(images: torch.Tensor, scenes: Sequence[Scene], number: int = 0
     """
     found = []
     for image, scene in zip(images, scenes, strict=True):
-        where = _visible(scene, image.shape[-1], number) if number < len(scene.things) else torch.tensor(False)
+        where = _visible(scene, image.shape[-1], number) if number < len(scene.objects) else torch.tensor(False)
         if not where.any():
             found.append(None)
             continue
@@ -175,8 +175,8 @@ def shapes_found(images: torch.Tensor, scenes: Sequence[Scene]) -> list[str]:
         side = there.shape[-1]
         shapes = {name: alone(scene, side, shape=name) > 0.5 for name in CLASS_COLOURS}
         near = F.max_pool2d(torch.stack([*shapes.values()]).any(0).float()[None, None], 5, 1, 2)[0, 0] > 0
-        for other in scene.things[:-1]:
-            near &= (alone(replace(scene, things=(other,)), side) < 0.01) | (alone(scene, side) > 0.5)
+        for other in scene.objects[:-1]:
+            near &= (alone(replace(scene, objects=(other,)), side) < 0.01) | (alone(scene, side) > 0.5)
         scores = {name: float(iou((there & near)[None], (shape & near)[None])[0]) for name, shape in shapes.items()}
         found.append(max(scores, key=scores.get))
     return found

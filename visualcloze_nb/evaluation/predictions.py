@@ -14,7 +14,7 @@ from visualcloze_nb.sampling.flow import euler_sample, schedule
 from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, position_ids, unpack
 from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
 from visualcloze_nb.settings import TINY_RESOLUTION, TOKEN_CHANNELS, VAE_SCALE
-from visualcloze_nb.toyworld import Scene, Task, make_scene, words
+from visualcloze_nb.toyworld import Scene, Task, make_scene, phrase
 from visualcloze_nb.toyworld.edit import exchange, recolour
 from visualcloze_nb.toyworld.samples import draw_row
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
@@ -107,8 +107,8 @@ def queries(scenes: int) -> list[Scene]:
 
 def swapped(scene: Scene) -> Scene:
     """The scene with every colour and shape, and the ground, exchanged for others: what a wrong caption tells of."""
-    for _ in scene.things:  # an edit changes the last object, so each is last once
-        scene = replace(scene, things=(*scene.things[1:], scene.things[0]))
+    for _ in scene.objects:  # an edit changes the last object, so each is last once
+        scene = replace(scene, objects=(*scene.objects[1:], scene.objects[0]))
         (scene,) = exchange(recolour(SceneBatch.of([scene]), 3), 2).scenes()
     return replace(scene, ground="mint" if scene.ground == "brown" else "brown")
 
@@ -159,7 +159,7 @@ def attempt(
     for column, images in (given or {}).items():
         last[..., column * SIDE : (column + 1) * SIDE] = images * 2 - 1
     told = {None: lambda s: None, "true": Scene.caption, "swapped": lambda s: swapped(s).caption()}[caption]
-    words_ = column_prompt([words(k) for k in columns], targets) if text else ""
+    words_ = column_prompt([phrase(k) for k in columns], targets) if text else ""
     prompts = [full_prompt(examples + 1, len(columns), words_, told(s)) for s in query]
     answers = fill_batch(pipe, [*rows, last.to(device)], targets, prompts, steps, seed).cpu()
     exact = torch.cat(list(cells.unbind(1)), dim=3).to(device) * 2 - 1

@@ -1,17 +1,18 @@
 """A procedural world of images with exact annotations, and its graph of tasks. It knows nothing of models.
 
-scenes.py    a scene is a seed: a ground and one to three things
-render.py    a scene to an image, edges, depth, normals, masks, subject, styles, lights: exact, any size
-edit.py      a scene to an edited scene
-degrade.py   an image to a degraded, recoloured, turned or shifted image
-graph.py     kinds of image, tasks, task prompts
-tasks.py     what is practised and what is held out
-sample.py    grids of the toy world, with their ground truth
+scenes.py       a scene is a seed: a ground and one to three objects
+scene_batch.py  many scenes as arrays
+render.py       scenes to images, edges, depth, normals, masks, styles, lights: exact, any size
+edit.py         scenes to edited scenes
+transforms.py   images to degraded, recoloured, turned or shifted images
+graph.py        kinds of image, tasks, task prompts
+splits.py       what is trained on and what is held out
+samples.py      grids of the toy world, with their ground truth
 """
 
-from visualcloze_nb.toyworld.graph import CHANCE_KINDS, FAMILIES, KINDS, Task, draw, words
+from visualcloze_nb.toyworld.graph import FAMILIES, KINDS, RANDOM_KINDS, Task, draw, phrase
 from visualcloze_nb.toyworld.samples import Sample, sample, to_image
-from visualcloze_nb.toyworld.scenes import Scene, Thing, make_scene
+from visualcloze_nb.toyworld.scenes import Scene, SceneObject, make_scene
 from visualcloze_nb.toyworld.splits import (
     FIRST_TRAINING_SEED,
     HELD_OUT,
@@ -22,7 +23,7 @@ from visualcloze_nb.toyworld.splits import (
 )
 
 __all__ = [
-    "CHANCE_KINDS",
+    "RANDOM_KINDS",
     "FAMILIES",
     "FIRST_TRAINING_SEED",
     "HELD_OUT",
@@ -32,12 +33,12 @@ __all__ = [
     "Scene",
     "TRAINED_TASKS",
     "Task",
-    "Thing",
+    "SceneObject",
     "concrete",
     "draw",
     "is_trained",
     "make_scene",
+    "phrase",
     "sample",
     "to_image",
-    "words",
 ]

@@ -34,7 +34,7 @@ _FROM_SCENE = {
     "styled": ("a stylised picture", render.stylised),
     "removed": ("the subject removed", lambda s, h, w, d: render.image(edit.remove(SceneBatch.of(s)), h, w, d)),
 }
-_FROM_PICTURE = {
+_FROM_IMAGE = {
     "grey": ("a grey picture", lambda p, g: transforms.grey(p)),
     "blurred": ("a blurred picture", lambda p, g: transforms.blur(p)),
     "pixelated": ("a pixelated picture", lambda p, g: transforms.pixelate(p)),
@@ -48,7 +48,7 @@ _FROM_PICTURE = {
     "contours": ("a contour map", lambda p, g: transforms.contours(p)),
     "flipped": ("a turned picture", lambda p, g: transforms.flip(p)),
 }
-_PICTURE_FAMILIES = {  # the number is not in the words: only examples can tell it
+_IMAGE_FAMILIES = {  # the number is not in the words: only examples can tell it
     "hue": ("a recoloured picture", lambda p, n: transforms.rotate_hue(p, n)),
     "mix": ("a recoloured picture", lambda p, n: transforms.mix_channels(p, n)),
     "turn": ("a turned picture", lambda p, n: transforms.turn(p, n)),
@@ -60,12 +60,12 @@ _SCENE_FAMILIES = {
     "replace": ("the subject replaced", lambda s, h, w, d, n: _edited(s, edit.exchange, n, h, w, d)),
     "move": ("the subject moved", lambda s, h, w, d, n: _edited(s, edit.move, n, h, w, d)),
 }
-FAMILIES = (*_PICTURE_FAMILIES, *_SCENE_FAMILIES)
-KINDS = (*_FROM_SCENE, *_FROM_PICTURE, *(f"{family} <number>" for family in FAMILIES))
-CHANCE_KINDS = ("noisy", "speckled", "holed")
+FAMILIES = (*_IMAGE_FAMILIES, *_SCENE_FAMILIES)
+KINDS = (*_FROM_SCENE, *_FROM_IMAGE, *(f"{family} <number>" for family in FAMILIES))
+RANDOM_KINDS = ("noisy", "speckled", "holed")
 """Kinds with chance in them."""
 ANY = "*"
-"""In place of a number: any that is practised, see `tasks.practised_number`."""
+"""In place of a number: any that is practised, see `tasks.trained_number`."""
 THEN = " then "
 
 
@@ -79,7 +79,7 @@ def family(kind: str) -> tuple[str, str] | None:
     return (name, number) if name in FAMILIES and (number == ANY or number.lstrip("-").isdigit()) else None
 
 
-def words(kind: str) -> str:
+def phrase(kind: str) -> str:
     """The words that stand for a kind in a task prompt.
 
     Raises:
@@ -88,16 +88,16 @@ def words(kind: str) -> str:
     if kind.count(THEN) == 1 and changes_images(kind):
         return "a changed picture"
     if found := family(kind):
-        return (_PICTURE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
-    if kind in _FROM_SCENE or kind in _FROM_PICTURE:
-        return (_FROM_SCENE.get(kind) or _FROM_PICTURE[kind])[0]
+        return (_IMAGE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
+    if kind in _FROM_SCENE or kind in _FROM_IMAGE:
+        return (_FROM_SCENE.get(kind) or _FROM_IMAGE[kind])[0]
     raise ValueError(f"there is no kind of image {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
 
 
 def changes_images(kind: str) -> bool:
     """Whether a kind, or each one of several with "then" between, is made of an image alone."""
     names = [(family(change) or (change,))[0] for change in kind.split(THEN)]
-    return all(name in _FROM_PICTURE or name in _PICTURE_FAMILIES for name in names)
+    return all(name in _FROM_IMAGE or name in _IMAGE_FAMILIES for name in names)
 
 
 def draw(
@@ -115,7 +115,7 @@ def draw(
             change an image: `"grey then flipped"`.
         scenes: `B` scenes; a `SceneBatch` saves work where several kinds are drawn.
         height, width: pixels; any.
-        generator: for `CHANCE_KINDS`, on `device`.
+        generator: for `RANDOM_KINDS`, on `device`.
 
     Returns:
         `(B, 3, height, width)` float32 in 0..1.
@@ -123,7 +123,7 @@ def draw(
     Raises:
         ValueError: no such kind, a number out of range, or a quarter turn of an image that is not square.
     """
-    words(kind)  # raises for an unknown kind
+    phrase(kind)  # raises for an unknown kind
     if kind in _FROM_SCENE:
         return _FROM_SCENE[kind][1](scenes, height, width, device)
     found = family(kind)
@@ -140,13 +140,13 @@ def changed(images: torch.Tensor, kind: str, generator: torch.Generator | None =
     Args:
         images: `(B, 3, H, W)` in 0..1.
         kind: one that `changes_images`: `"grey"`, `"hue 120"`, or two with "then" between.
-        generator: for `CHANCE_KINDS`.
+        generator: for `RANDOM_KINDS`.
     """
     for change in kind.split(THEN):
         if found := family(change):
-            images = _PICTURE_FAMILIES[found[0]][1](images, int(found[1]))
+            images = _IMAGE_FAMILIES[found[0]][1](images, int(found[1]))
         else:
-            images = _FROM_PICTURE[change][1](images, generator)
+            images = _FROM_IMAGE[change][1](images, generator)
     return images
 
 
@@ -175,7 +175,7 @@ class Task:
             raise ValueError(f"a task reads 'kind > kind' or 'kind + kind > kind', not {text!r}")
         task = cls(tuple(given.split(" + ")) if given else (), tuple(asked.split(" + ")))
         for kind in task.columns:
-            words(kind)
+            phrase(kind)
         return task
 
     @property
@@ -185,7 +185,7 @@ class Task:
     @property
     def prompt(self) -> str:
         """The task prompt in the authors' form."""
-        return task_prompt([words(k) for k in self.inputs], [words(k) for k in self.outputs])
+        return task_prompt([phrase(k) for k in self.inputs], [phrase(k) for k in self.outputs])
 
     def __str__(self) -> str:
         return f"{' + '.join(self.inputs)} > {' + '.join(self.outputs)}".strip()

@@ -2,7 +2,7 @@
 
 A shape is a signed distance field: a formula that says for each point how far outside (positive) or inside
 (negative) it lies. One pixel of that distance, turned into opacity, gives a smooth outline at any size;
-its absolute value gives the edge drawing; its sign gives the mask. Things are painted far to near.
+its absolute value gives the edge drawing; its sign gives the mask. Objects are painted far to near.
 
 All functions take a list of scenes and return `(B, 3, height, width)` float32 in 0..1 on `device`.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from visualcloze_nb.toyworld.scene_batch import SceneBatch, style_scenes
-from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_THINGS, SHAPES, SMALLEST, Scene
+from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, LARGEST, MAX_OBJECTS, SHAPES, SMALLEST, Scene
 from visualcloze_nb.toyworld.transforms import rotate_hue
 
 # One flat colour a shape, black where there is nothing (after Okabe and Ito: safe for colour-blind readers).
@@ -29,7 +29,7 @@ CLASS_COLOURS = {
     "cross": (0.84, 0.37, 0.00),
     "star": (0.80, 0.47, 0.65),
 }
-# One flat colour an instance, from far to near, when a scene has three; fewer things take the last ones.
+# One flat colour an instance, from far to near, when a scene has three; fewer objects take the last ones.
 INSTANCE_COLOURS = ((0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.94, 0.89, 0.26))
 EDGE_HALF_WIDTH = 0.036  # of half a side: lines a bit over two pixels wide in a 64-pixel cell
 PLAIN_GROUND = 0.92
@@ -65,7 +65,7 @@ Scenes = Sequence[Scene] | SceneBatch
 
 
 class _Canvas:
-    """Distances and local coordinates of every object of every scene: `(B, MAX_THINGS, H, W)`."""
+    """Distances and local coordinates of every object of every scene: `(B, MAX_OBJECTS, H, W)`."""
 
     def __init__(self, scenes: Scenes, height: int, width: int, device="cpu"):
         self.scenes, self.device = SceneBatch.of(scenes), device
@@ -83,7 +83,7 @@ class _Canvas:
         cos, sin = self.column(np.cos(batch.angle)), self.column(np.sin(batch.angle))
         self.x, self.y = (cos * dx - sin * dy) / size, (sin * dx + cos * dy) / size  # (B, N, H, W)
         self.distance = torch.full_like(self.x, 9.0)
-        exists = np.arange(MAX_THINGS) < batch.count[:, None]
+        exists = np.arange(MAX_OBJECTS) < batch.count[:, None]
         for number, shape in enumerate(SHAPES):
             at = tuple(torch.as_tensor(i, device=device) for i in np.nonzero(exists & (batch.shape == number)))
             if len(at[0]):
@@ -103,7 +103,7 @@ class _Canvas:
     def paint(self, ground: torch.Tensor, layers: torch.Tensor) -> torch.Tensor:
         """Far to near: each object covers what is behind it. ground `(B, 3, H, W)`, layers `(B, N, 3, H, W)`."""
         image = ground
-        for i in range(MAX_THINGS):
+        for i in range(MAX_OBJECTS):
             alpha = self.opacity[:, i, None]
             image = image + alpha * (layers[:, i] - image)
         return image
@@ -165,7 +165,7 @@ def edge(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
     canvas = _Canvas(scenes, height, width, device)
     lines = (0.5 + (EDGE_HALF_WIDTH - canvas.distance.abs()) / canvas.pixel).clamp(0, 1)  # (B, N, H, W)
     drawing = torch.zeros_like(lines[:, 0])
-    for i in range(MAX_THINGS):  # a nearer object hides the lines behind it, then adds its own
+    for i in range(MAX_OBJECTS):  # a nearer object hides the lines behind it, then adds its own
         drawing = torch.maximum(drawing * (1 - canvas.opacity[:, i]), lines[:, i])
     return drawing[:, None].repeat(1, 3, 1, 1)
 
@@ -190,7 +190,7 @@ def subject(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tens
     alone = {
         name: batch.of_subject(getattr(batch, name))[:, None].repeat(3, 1) for name in ("shape", "colour", "texture")
     }
-    nothing = np.zeros((len(batch), MAX_THINGS))
+    nothing = np.zeros((len(batch), MAX_OBJECTS))
     one = np.ones(len(batch), int)
     placed = replace(batch, **alone, size=nothing + 0.6, x=nothing, y=nothing, angle=nothing, count=one)
     canvas = _Canvas(placed, height, width, device)
@@ -216,8 +216,8 @@ def normals(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tens
 def instances(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
     """Which object is where: the nearest yellow, the next orange, the third blue, on black."""
     canvas = _Canvas(scenes, height, width, device)
-    numbers = np.arange(MAX_THINGS) + MAX_THINGS - canvas.scenes.count[:, None]
-    return canvas.paint(canvas.black(), canvas.flat(INSTANCE_COLOURS, numbers.clip(max=MAX_THINGS - 1)))
+    numbers = np.arange(MAX_OBJECTS) + MAX_OBJECTS - canvas.scenes.count[:, None]
+    return canvas.paint(canvas.black(), canvas.flat(INSTANCE_COLOURS, numbers.clip(max=MAX_OBJECTS - 1)))
 
 
 def stylised(

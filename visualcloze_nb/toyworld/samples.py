@@ -11,7 +11,7 @@ from PIL import Image
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.prompts import column_prompt
 from visualcloze_nb.settings import TINY_RESOLUTION, UPSCALING
-from visualcloze_nb.toyworld.graph import Task, draw, words
+from visualcloze_nb.toyworld.graph import Task, draw, phrase
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.scenes import Scene, make_scene
 from visualcloze_nb.toyworld.splits import FIRST_TRAINING_SEED
@@ -122,5 +122,5 @@ def sample(
     rows = [[to_image(column[row]) for column in drawn] for row in range(len(made))]
     truth = tuple(rows[-1][col] for col in targets)
     rows[-1] = [None if col in targets else cell for col, cell in enumerate(rows[-1])]
-    prompt = column_prompt([words(k) for k in columns], targets) if text else ""
+    prompt = column_prompt([phrase(k) for k in columns], targets) if text else ""
     return Sample(Grid(rows, prompt, made[-1].caption() if caption else None), truth, made, columns)

@@ -15,12 +15,12 @@ from visualcloze_nb.toyworld.scenes import (
     COLOURS,
     GROUNDS,
     LARGEST,
-    MAX_THINGS,
+    MAX_OBJECTS,
     SHAPES,
     SMALLEST,
     TEXTURES,
     Scene,
-    Thing,
+    SceneObject,
     make_scene,
 )
 
@@ -35,7 +35,7 @@ class SceneBatch:
 
     Args:
         shape, colour, texture: `(B, 3)` int, numbers in `SHAPES`, `COLOURS`, `TEXTURES`.
-        size, x, y, angle: `(B, 3)` float, as in `Thing`.
+        size, x, y, angle: `(B, 3)` float, as in `SceneObject`.
         count: `(B,)` int, 1 to 3: how many objects exist; 0 after the only one was removed.
         ground, ground_angle: `(B,)`, number in `GROUNDS`, radians.
         seed: `(B,)` int; -1 where the scene was not made from one.
@@ -68,8 +68,8 @@ class SceneBatch:
             return scenes
 
         def column(get, blank):
-            rows = [[get(t) for t in s.things] + [blank] * (MAX_THINGS - len(s.things)) for s in scenes]
-            return np.array(rows).reshape(len(scenes), MAX_THINGS)
+            rows = [[get(t) for t in s.objects] + [blank] * (MAX_OBJECTS - len(s.objects)) for s in scenes]
+            return np.array(rows).reshape(len(scenes), MAX_OBJECTS)
 
         return cls(
             shape=column(lambda t: SHAPES.index(t.shape), 0),
@@ -79,7 +79,7 @@ class SceneBatch:
             x=column(lambda t: t.x, 0.0),
             y=column(lambda t: t.y, 0.0),
             angle=column(lambda t: t.angle, 0.0),
-            count=np.array([len(s.things) for s in scenes], int),
+            count=np.array([len(s.objects) for s in scenes], int),
             ground=np.array([GROUND_NAMES.index(s.ground) for s in scenes], int),
             ground_angle=np.array([s.ground_angle for s in scenes], float),
             seed=np.array([s.seed for s in scenes], np.int64),
@@ -91,25 +91,25 @@ class SceneBatch:
         """Sample scenes as `make_scene` does, all at once. Their seed is -1: they come from no seed."""
         wanted = rng.choice([1, 2, 3], size, p=[0.35, 0.4, 0.25])
         count = np.zeros(size, int)
-        placed = np.full((3, size, MAX_THINGS), 9.0)  # size, x, y; far away until placed
+        placed = np.full((3, size, MAX_OBJECTS), 9.0)  # size, x, y; far away until placed
         for _ in range(40):
             radius = rng.uniform(SMALLEST, LARGEST, size)
             x, y = rng.uniform(-1, 1, (2, size)) * (1 - 0.75 * radius)
             gap = np.hypot(x[:, None] - placed[1], y[:, None] - placed[2]) - 0.8 * (radius[:, None] + placed[0])
-            exists = np.arange(MAX_THINGS) < count[:, None]
+            exists = np.arange(MAX_OBJECTS) < count[:, None]
             at = np.flatnonzero((count < wanted) & ((gap >= 0) | ~exists).all(1))
             placed[:, at, count[at]] = np.stack([radius, x, y])[:, at]
             count[at] += 1
         order = placed[0].argsort(1)  # far to near; what does not exist is last
         radius, x, y = np.take_along_axis(placed, np.broadcast_to(order, placed.shape), 2)
         return cls(
-            shape=rng.integers(len(SHAPES), size=(size, MAX_THINGS)),
-            colour=rng.integers(len(COLOURS), size=(size, MAX_THINGS)),
-            texture=rng.choice(len(TEXTURES), (size, MAX_THINGS), p=[0.5, 0.3, 0.2]),
+            shape=rng.integers(len(SHAPES), size=(size, MAX_OBJECTS)),
+            colour=rng.integers(len(COLOURS), size=(size, MAX_OBJECTS)),
+            texture=rng.choice(len(TEXTURES), (size, MAX_OBJECTS), p=[0.5, 0.3, 0.2]),
             size=radius,
             x=x,
             y=y,
-            angle=rng.uniform(-0.5, 0.5, (size, MAX_THINGS)),
+            angle=rng.uniform(-0.5, 0.5, (size, MAX_OBJECTS)),
             count=count,
             ground=rng.integers(len(GROUNDS), size=size),
             ground_angle=rng.uniform(0, 2 * np.pi, size),
@@ -127,7 +127,7 @@ class SceneBatch:
 
     def _scene(self, i: int) -> Scene:
         objects = tuple(
-            Thing(
+            SceneObject(
                 SHAPES[self.shape[i, n]],
                 COLOUR_NAMES[self.colour[i, n]],
                 TEXTURES[self.texture[i, n]],

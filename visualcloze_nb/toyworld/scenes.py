@@ -1,4 +1,4 @@
-"""A scene is a small data structure: a ground, and one to three things on it.
+"""A scene is a small data structure: a ground, and one to three objects on it.
 
 Everything else in the toy world is rendered from a scene exactly (see `render.py`), so every image has
 perfect annotations. A scene is made from one integer, its seed: the same seed gives the same scene on any
@@ -32,11 +32,11 @@ GROUNDS = {
     "pale": (0.88, 0.88, 0.92),
 }
 SMALLEST, LARGEST = 0.26, 0.60  # radii, in units of half a side
-MAX_THINGS = 3
+MAX_OBJECTS = 3
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """One object of a scene.
 
     Args:
@@ -67,35 +67,35 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A ground and one to three things, far (small) to near (large).
+    """A ground and one to three objects, far (small) to near (large).
 
     Args:
         seed: the integer the scene was made from.
         ground: name from `GROUNDS`; the ground fades from this colour to a darker one.
         ground_angle: direction of that fade, radians.
-        things: one to three `Thing`, sorted by size.
+        objects: one to three `SceneObject`, sorted by size.
     """
 
     seed: int
     ground: str
     ground_angle: float
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
 
     @property
-    def subject(self) -> Thing:
-        """The nearest (largest) thing."""
-        return self.things[-1]
+    def subject(self) -> SceneObject:
+        """The nearest (largest) object."""
+        return self.objects[-1]
 
     def caption(self) -> str:
-        """The content prompt: the two nearest things and the ground (short, to fit 64 tokens with the rest)."""
-        return " and ".join(t.phrase() for t in self.things[:-3:-1]) + f" on {self.ground} ground."
+        """The content prompt: the two nearest objects and the ground (short, to fit 64 tokens with the rest)."""
+        return " and ".join(t.phrase() for t in self.objects[:-3:-1]) + f" on {self.ground} ground."
 
 
 def make_scene(seed: int) -> Scene:
     """The scene of one seed.
 
     Args:
-        seed: any non-negative integer. Seeds below `graph.FIRST_TRAINING_SEED` are held out: no model of
+        seed: any non-negative integer. Seeds below `splits.FIRST_TRAINING_SEED` are held out: no model of
             this package was trained on them.
 
     Returns:
@@ -103,16 +103,16 @@ def make_scene(seed: int) -> Scene:
     """
     rng = np.random.default_rng(seed)
     wanted = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))
-    things: list[Thing] = []
+    objects: list[SceneObject] = []
     for _ in range(40):
-        if len(things) == wanted:
+        if len(objects) == wanted:
             break
         size = float(rng.uniform(SMALLEST, LARGEST))
         x, y = (float(v) for v in rng.uniform(-1, 1, 2) * (1 - 0.75 * size))
-        if any(np.hypot(x - t.x, y - t.y) < 0.8 * (size + t.size) for t in things):
+        if any(np.hypot(x - t.x, y - t.y) < 0.8 * (size + t.size) for t in objects):
             continue
-        things.append(
-            Thing(
+        objects.append(
+            SceneObject(
                 shape=SHAPES[rng.integers(len(SHAPES))],
                 colour=list(COLOURS)[rng.integers(len(COLOURS))],
                 texture=TEXTURES[rng.choice(3, p=[0.5, 0.3, 0.2])],
@@ -126,5 +126,5 @@ def make_scene(seed: int) -> Scene:
         seed=seed,
         ground=list(GROUNDS)[rng.integers(len(GROUNDS))],
         ground_angle=float(rng.uniform(0, 2 * np.pi)),
-        things=tuple(sorted(things, key=lambda t: t.size)),
+        objects=tuple(sorted(objects, key=lambda t: t.size)),
     )

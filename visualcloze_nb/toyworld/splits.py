@@ -10,22 +10,22 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from visualcloze_nb.toyworld.graph import ANY, CHANCE_KINDS, THEN, Task, family
+from visualcloze_nb.toyworld.graph import ANY, RANDOM_KINDS, THEN, Task, family
 from visualcloze_nb.toyworld.transforms import mixing_weights
 
 FIRST_TRAINING_SEED = 100_000
 """Scenes of smaller seeds are held out: no model of this package has been trained on them."""
 
 
-def red_and_blue_change_places(number: int) -> bool:
+def red_and_blue_swapped(number: int) -> bool:
     """Whether a channel mix makes red mostly of blue, or blue mostly of red: these mixes are held out."""
     weights = mixing_weights(number)
     return weights[0, 2] > 0.5 or weights[2, 0] > 0.5
 
 
-PRACTISED_NUMBERS = {
+TRAINED_NUMBERS = {
     "hue": (*range(20, 146, 5), *range(215, 341, 5)),  # between them, around 180, nothing
-    "mix": tuple(n for n in range(100, 2100) if not red_and_blue_change_places(n)),
+    "mix": tuple(n for n in range(100, 2100) if not red_and_blue_swapped(n)),
     "turn": (2,),
     "shift": tuple(n for n in range(1, 16) if n not in (7, 10, 13)),  # by 1 down 3 across, 2 2, and 3 1
     "light": (*range(0, 151, 10), *range(210, 360, 10)),
@@ -162,7 +162,7 @@ def has_one_answer(kind: str, known: Sequence[str]) -> bool:
     specks of a speckled image from anything. They do follow from a grey image of this world: light comes from
     one side, and colours differ in luminance (red and purple hardly, so there a model may settle for their mean).
     """
-    if kind in (*CHANCE_KINDS, "style") or (kind == "styled" and "style" not in known):
+    if kind in (*RANDOM_KINDS, "style") or (kind == "styled" and "style" not in known):
         return False
     return any(all(change.split(" ")[0] in SHOWS_ALL for change in other.split(THEN)) for other in known)
 
@@ -198,16 +198,16 @@ HELD_OUT = {
 HELD_OUT_TASKS = tuple(task for tasks in HELD_OUT.values() for task in tasks)
 
 
-def practised_number(name: str, rng: random.Random) -> int:
+def trained_number(name: str, rng: random.Random) -> int:
     """A number of a family, drawn from those that are practised."""
-    return rng.choice(PRACTISED_NUMBERS[name])
+    return rng.choice(TRAINED_NUMBERS[name])
 
 
 def concrete(task: Task, rng: random.Random) -> Task:
     """The task with a practised number in place of every `*`."""
 
     def settle(kind: str) -> str:
-        return kind.replace(ANY, str(practised_number(kind.split(" then ")[-1].partition(" ")[0], rng)))
+        return kind.replace(ANY, str(trained_number(kind.split(" then ")[-1].partition(" ")[0], rng)))
 
     return Task(*(tuple(settle(k) if ANY in k else k for k in kinds) for kinds in (task.inputs, task.outputs)))
 
@@ -224,7 +224,7 @@ def is_trained(task: Task) -> bool:
             before == expected
             and found is not None
             and star == f"{found[0]} {ANY}"
-            and (int(found[1]) in PRACTISED_NUMBERS[found[0]])
+            and (int(found[1]) in TRAINED_NUMBERS[found[0]])
         )
 
     for trained in TRAINED_TASKS:

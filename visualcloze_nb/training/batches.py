@@ -23,7 +23,7 @@ from visualcloze_nb.sampling.latents import BLACK, cell_mask, decode, encode, pa
 from visualcloze_nb.sampling.sdedit import GREY, enlarge
 from visualcloze_nb.sampling.text import tokenize
 from visualcloze_nb.settings import TINY_TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
-from visualcloze_nb.toyworld import TRAINED_TASKS, Task, concrete, draw, words
+from visualcloze_nb.toyworld import TRAINED_TASKS, Task, concrete, draw, phrase
 from visualcloze_nb.toyworld.graph import changed, changes_images
 from visualcloze_nb.toyworld.samples import eight_bits
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
@@ -316,7 +316,7 @@ class RowBank:
             text, contents = "", [None] * count
         else:
             alone = shape.rows == 1
-            text = column_prompt([words(k) for k in columns], blank) if alone or rng.random() < 0.8 else ""
+            text = column_prompt([phrase(k) for k in columns], blank) if alone or rng.random() < 0.8 else ""
             told = shape.what == "caption" or rng.random() < (0.3 if text else 1.0)
             contents = scenes.captions() if told else [None] * count
         known = [kind for c, kind in enumerate(columns) if c not in blank]

@@ -24,7 +24,7 @@ from visualcloze_nb.settings import (
     TINY_TEXT_TOKENS,
     TOKEN_CHANNELS,
 )
-from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, words
+from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, phrase
 
 WIDTH = 384
 SINGLE_BLOCKS = 5
@@ -37,7 +37,7 @@ def corpus(texts: int = 3000, seed: int = 0) -> list[str]:
     tasks = [*TRAINED_TASKS, *HELD_OUT_TASKS]
     found = []
     for i in range(texts):
-        names = [words(kind) for kind in tasks[i % len(tasks)].columns]
+        names = [phrase(kind) for kind in tasks[i % len(tasks)].columns]
         rng.shuffle(names)
         task = column_prompt(names, [rng.randrange(len(names))])
         rows, cols = rng.randint(1, 5), rng.randint(1, 5)
