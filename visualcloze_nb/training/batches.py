@@ -1,9 +1,7 @@
-"""Training grids from rows that are rendered and encoded once and drawn many times.
+"""Draw training batches from rows that are rendered and encoded once and used many times.
 
-Rendering and encoding a row costs more than a training step on it, so rows are kept: a `RowSet` holds rows of one task
-as latents, with their masked twin, mask and token ids. A training grid is any of its rows as the query below any others
-as examples, so `N` rows make about `N ** (examples + 1)` grids. What the transformer reads is what the pipeline feeds
-it; `tests/test_training.py` holds the two equal.
+Rendering and encoding a row costs more than a training step on it, so rows are kept (`row_sets.py`). What the
+transformer reads is what the pipeline feeds it; `tests/test_training.py` holds the two equal.
 """
 
 from __future__ import annotations
@@ -11,15 +9,13 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
-from visualcloze_nb.sampling.latents import BLACK, cell_mask, decode, encode, pack, pack_mask, position_ids, to_images
+from visualcloze_nb.sampling.latents import BLACK, cell_mask, decode, encode, pack, pack_mask, to_images
 from visualcloze_nb.sampling.sdedit import GREY, enlarge
 from visualcloze_nb.sampling.text import tokenize
 from visualcloze_nb.settings import TINY_TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
@@ -29,12 +25,12 @@ from visualcloze_nb.toyworld.samples import eight_bits
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.splits import has_one_answer, may_be_blank_together, only_examples_tell
 from visualcloze_nb.training.photo_crops import PhotoCrops
+from visualcloze_nb.training.row_sets import NOISE_SHIFT, Batch, GridShape, RowSet
 
 CELLS = ((64, 64),) * 5 + ((64, 48), (48, 64), (80, 48), (48, 80))  # (width, height), as often as they stand here
 EXAMPLES = (3, 7, 8, 2)  # weights of 0, 1, 2, 3 in-context examples
 PHOTO_SHARE = 0.35  # of the rows whose task needs no annotation
 CAPTION_SHIFT = 8.0  # colours that only a caption tells are decided near pure noise
-NOISE_SHIFT = 3.0
 DESCRIBED = tuple(
     Task.parse(t)
     for t in ("edge > image", "depth > image", "mask > image", "edge + depth > image", "background > image", "> image")
@@ -53,98 +49,6 @@ TASKS: dict[Task, float] = TRAINED_TASKS | {
     }.items()
 }  # fmt: skip
 """What `train tiny` trains on: the tasks of the bundled checkpoint, those it fails more often, and three new ones."""
-
-
-@dataclass(frozen=True)
-class GridShape:
-    """What all grids of a batch share: they are one tensor.
-
-    Args:
-        rows, cols: of the grid.
-        cell: (width, height) in pixels.
-        what: "task", "caption" (a described target), "hole" (a hole in a cell), or "stage 2".
-        worded: whether the prompts say more than the layout; without, they are short.
-    """
-
-    rows: int
-    cols: int
-    cell: tuple[int, int]
-    what: str = "task"
-    worded: bool = True
-
-    @property
-    def ids(self) -> torch.Tensor:
-        layout = Layout((self.cell,) * self.rows, self.cols)
-        return position_ids(layout, first_row=0 if self.what == "stage 2" else 1)
-
-
-@dataclass
-class Batch:
-    """Grids of one shape, ready for the transformer.
-
-    Attributes:
-        clean: `(B, L, 64)` tokens of the finished grids.
-        condition: `(B, L, 320)`.
-        ids: `(L, 3)` position ids.
-        targets: `(B, L)` bool, tokens to be filled in.
-        determined: `(B, L)` bool, target tokens that have one right answer, see `toyworld.splits.has_one_answer`.
-        emphasis: `(B, L)`, weight of each token's error.
-        clip_ids, t5_ids: `(B, 77)`, `(B, T)` token ids of the prompts.
-        has_determined: whether any target is determined: known without looking at the device.
-        noise_shift: how far noise levels are shifted towards noise; 1 is uniform.
-        begun: `(B, L, 64)` for stage 2, the enlarged image it starts from; else None.
-    """
-
-    clean: torch.Tensor
-    condition: torch.Tensor
-    ids: torch.Tensor
-    targets: torch.Tensor
-    determined: torch.Tensor
-    emphasis: torch.Tensor
-    clip_ids: torch.Tensor
-    t5_ids: torch.Tensor
-    has_determined: bool = True
-    noise_shift: float = NOISE_SHIFT
-    begun: torch.Tensor | None = None
-
-
-@dataclass
-class RowSet:
-    """`N` rows of one task: any may be the query, with its targets blank, or an example.
-
-    Attributes are those of `Batch`, for one row of the grid: `(N, L, …)`; `known` are the tokens of the row with its
-    targets black, `mask` `(N, L, 256)` the mask.
-    """
-
-    clean: torch.Tensor
-    known: torch.Tensor
-    mask: torch.Tensor
-    determined: torch.Tensor
-    emphasis: torch.Tensor
-    clip_ids: torch.Tensor
-    t5_ids: torch.Tensor
-    has_determined: bool
-    begun: torch.Tensor | None = None
-
-    def grids(self, count: int, rows: int) -> tuple[torch.Tensor, ...]:
-        """Draw `count` grids of `rows` rows: clean, condition, targets, determined, emphasis, token ids, begun."""
-        chosen = torch.randint(len(self.clean), (rows, count))
-        texts = chosen[-1]
-        *above, query = chosen.to(self.clean.device, non_blocking=True)
-        clean = torch.cat([self.clean[i] for i in (*above, query)], dim=1).float()
-        known = torch.cat([*(self.clean[i] for i in above), self.known[query]], dim=1).float()
-        before = clean.shape[1] - self.clean.shape[1]
-
-        def of_query(values: torch.Tensor) -> torch.Tensor:
-            values = values[query]
-            return F.pad(values, (0, 0) * (values.ndim - 2) + (before, 0))
-
-        mask = of_query(self.mask).float()
-        begun = None if self.begun is None else self.begun[query].float()
-        return (
-            clean, torch.cat([known, mask], dim=-1), mask.amax(-1) > 0, of_query(self.determined),
-            of_query(self.emphasis), self.clip_ids[texts], self.t5_ids[texts], begun,
-        )  # fmt: skip
 
 
 def draw_targets(task: Task, row: Sequence[str], rng: random.Random) -> tuple[int, ...]:

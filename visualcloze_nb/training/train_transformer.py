@@ -19,10 +19,11 @@ from diffusers import AutoencoderKL
 from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import encode_ids
 from visualcloze_nb.training import device as devices
-from visualcloze_nb.training.batches import Batch, RowBank
+from visualcloze_nb.training.batches import RowBank
 from visualcloze_nb.training.checkpoints import Budget, Log, average_of, learning_rate_factor, save_atomically
 from visualcloze_nb.training.decoder_metric import decoder_metric
 from visualcloze_nb.training.rollouts import FIRST_GUESS, rollout
+from visualcloze_nb.training.row_sets import Batch
 from visualcloze_nb.training.tiny_model import WIDTH, build_pipeline
 
 LEARNING_RATE = 1e-3  # of AdamW; Muon's is twice that
