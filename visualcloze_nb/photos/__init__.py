@@ -74,7 +74,7 @@ def names(held_out: bool | None = None) -> list[str]:
 
 
 def load(name: str) -> Image.Image:
-    """A photograph in RGB, at its full size (384 to 1411 pixels a side).
+    """A photograph in RGB, at its full size (300 to 1411 pixels a side).
 
     Raises:
         ImageError: no such photograph, or the package that brings it is not installed.
