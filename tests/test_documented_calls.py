@@ -155,14 +155,11 @@ def test_batch(pipe):
 def test_output_types(pipe, strength):
     call = {**QUICK, "image": rows(2, 3, targets=(1, 2)), "upsampling_strength": strength}
     kinds = "pil", "np", "pt", "latent"
-    found = {kind: pipe(**call, output_type=kind, generator=seeded()).images for kind in kinds}
-    assert [(len(sample), len(sample[0])) for sample in found.values()] == [(1, 2)] * 4
-    for target in (0, 1):
-        image, array, tensor, latent = (found[kind][0][target] for kind in ("pil", "np", "pt", "latent"))
-        assert array.shape == (image.height, image.width, 3)
-        assert same(image, (array * 255).round())
-        assert np.array_equal(tensor.permute(1, 2, 0).numpy(), array)
-        assert latent.shape[-2:] == (image.height // 16 * image.width // 16, 64)
+    images, arrays, tensors, latents = (pipe(**call, output_type=kind, generator=seeded()).images for kind in kinds)
+    assert len(images) == 1 and arrays.shape == (2, *images[0][0].size[::-1], 3)
+    assert np.array_equal(tensors.permute(0, 2, 3, 1).numpy(), arrays)
+    assert all(same(image, (array * 255).round()) for image, array in zip(images[0], arrays, strict=True))
+    assert latents.shape == ((1, 96, 64) if strength == 0 else (2, 144, 64)), "a whole grid, or two targets"
 
 
 def test_tuple(pipe):
@@ -412,7 +409,7 @@ def test_text_encoders_may_be_more_precise_than_the_rest(pipe):
 
 def test_guidance_is_said_to_have_no_effect():
     own = build_random_pipe()
-    call = {**QUICK, "image": rows(), "upsampling_strength": 0}
+    call = {**QUICK, "task_prompt": "an edge map", "image": rows(), "upsampling_strength": 0}
     with pytest.warns(UserWarning, match="guidance_scale has no effect"):
         own(**call, guidance_scale=30)
     with warnings.catch_warnings():

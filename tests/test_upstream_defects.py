@@ -294,21 +294,20 @@ def test_10_an_empty_content_prompt_leaves_its_lead_in(random_pipe, stock_pipe):
     assert read(random_pipe, "a blue square").endswith(f"{lead} a blue square")
 
 
-def test_11_arrays_are_flat_and_tuples_hold_an_output(random_pipe, stock_pipe):
+def test_11_arrays_of_several_sizes_and_an_output_in_an_output(random_pipe, stock_pipe):
     call = {**CALL, "image": rows(2, 3, targets=(1, 2)), "num_inference_steps": 1}
-    flat = stock_pipe(**call, **SIZE, output_type="np", upsampling_strength=1.0, generator=seeded()).images
-    stock_still(isinstance(flat, np.ndarray) and flat.ndim == 4, 11, "images[0] in _upsample")
     odd = stock_pipe(**call, upsampling_strength=0, return_dict=False, generator=seeded())
     stock_still(hasattr(odd[0], "images"), 11, "the end of VisualClozePipeline.__call__")
-    for strength in (0, 1.0):
-        for output_type, shape in (("np", (32, 48, 3)), ("pt", (3, 32, 48))):
+    for strength, side in ((0, (32, 32)), (1.0, (32, 48))):
+        for output_type, shape in (("np", (2, *side, 3)), ("pt", (2, 3, *side))):
             options = {"output_type": output_type, "upsampling_strength": strength}
             (images,) = random_pipe(**call, **SIZE, **options, return_dict=False)
-            side = (32, 32) if strength == 0 else (32, 48)
-            shape = (*side, 3) if output_type == "np" else (3, *side)
-            assert [[tuple(image.shape) for image in sample] for sample in images] == [[shape, shape]]
+            assert images.shape == shape
         (images,) = random_pipe(**call, **SIZE, upsampling_strength=strength, return_dict=False)
         assert [[image.size for image in sample] for sample in images] == [[side[::-1]] * 2]
+    batch = {**BATCH, "image": [rows(2, 2, size=(80, 48)), rows()], "num_inference_steps": 1}
+    images = random_pipe(**batch, output_type="np").images
+    assert [image.shape for image in images] == [(48, 96, 3), (96, 96, 3)], "no array can hold both"
 
 
 def test_12_settings_do_not_reach_the_inner_pipelines(random_pipe):

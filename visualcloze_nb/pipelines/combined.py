@@ -24,6 +24,7 @@ from visualcloze_nb.pipelines.base import Callback, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
 from visualcloze_nb.pipelines.fill import FillMixin
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
+from visualcloze_nb.pipelines.outputs import join
 from visualcloze_nb.pipelines.prompt_cache import Embeddings
 from visualcloze_nb.pipelines.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
 from visualcloze_nb.sampling.sdedit import skipped_steps
@@ -38,11 +39,11 @@ class VisualClozeOutput(FluxPipelineOutput):
     """Output of the two-stage pipeline.
 
     Attributes:
-        images: `images[image][target]`, in the `output_type` of the call.
-        stage1: the same after stage 1; PIL images if stage 2 followed.
+        images: as the call says.
+        stage1: the same after stage 1; PIL images, `stage1[image][target]`, if stage 2 followed.
     """
 
-    stage1: list[Any] | None = None
+    stage1: Any = None
 
 
 class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
@@ -145,8 +146,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             latents: (images, L, 64) packed noise for stage 1 to start from.
             prompt_embeds, pooled_prompt_embeds: (samples, T, D) and (samples, P) for stage 1, in place of
                 `task_prompt`; `embed` makes them. `content_prompt` then counts for stage 2 only.
-            output_type: `pil`, `np` (H, W, 3 from 0 to 1), `pt` (3, H, W from 0 to 1), or `latent`: the
-                packed latents (L, 64) of each target.
+            output_type: `pil`, `np` (H, W, 3 from 0 to 1), `pt` (3, H, W from 0 to 1), or `latent`: packed
+                latents (L, 64), those of the whole grid where stage 2 is left out.
             return_dict: False returns a tuple of one.
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
             callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step. `step`
@@ -160,8 +161,9 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 `content_prompt`.
 
         Returns:
-            `images[image][target]`, whatever the `output_type`; images of one grid next to each other.
-            And `stage1`, the same before stage 2.
+            `images`, those of one grid next to each other, in diffusers' shapes: `images[image][target]` for
+            `pil`, else one array over all targets, such as (targets, H, W, 3) for `np`; a list takes its place if
+            sizes differ. And `stage1`, the same before stage 2.
 
         Raises:
             ValueError: naming the argument, before any model runs.
@@ -212,21 +214,19 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 **both,
             )
             images: Any = output.images
-            if upsampling_strength == 0 and output_type == "latent":
-                images = [
-                    self._target_tokens(samples[number // num_images_per_prompt], tokens)
-                    for number, tokens in enumerate(images)
-                ]
-            stage1 = list(images)
+            stage1 = images
             if upsampling_strength > 0 and not self.generation_pipe.interrupt:
+                images = list(stage1)
                 both |= {"strength": upsampling_strength, "output_type": output_type}
-                for number, targets in enumerate(images):
+                for number, targets in enumerate(stage1):
                     sample = number // num_images_per_prompt
                     self.upsampling_pipe.sample = number
                     embeds = tuple(part[sample : sample + 1] for part in upsampling_embeds)
                     images[number] = self._upsample(targets, sizes[sample], embeds, generators[number], both)
                     if self.upsampling_pipe.interrupt:
                         break
+                if output_type != "pil":
+                    images = join([target for targets in images for target in targets])
         finally:
             self.maybe_free_model_hooks()
         return VisualClozeOutput(images=images, stage1=stage1) if return_dict else (images,)
@@ -271,14 +271,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 generator=generator,
                 **options,
             )
-            larger[number] = output.images[0]
+            larger[number] = output.images[0] if options["output_type"] == "pil" else output.images
             if self.upsampling_pipe.interrupt:
                 break
         return larger
-
-    def _target_tokens(self, grid: Grid, tokens: torch.Tensor) -> list[torch.Tensor]:
-        """Select the targets' packed latents among a whole grid's (1, L, 64)."""
-        layout = grid.layout(self.resolution, self.vae_scale_factor)
-        query = tokens.reshape(-1, tokens.shape[-1])[layout.row_slices[-1]]
-        column = torch.from_numpy(layout.cells[layout.row_slices[-1], 1])
-        return [query[column == target] for target in grid.targets]

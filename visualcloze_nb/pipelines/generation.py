@@ -15,6 +15,7 @@ from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
 from visualcloze_nb.pipelines.image_processor import GridProcessor
+from visualcloze_nb.pipelines.outputs import join
 
 
 class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPipeline):
@@ -136,8 +137,9 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             max_sequence_length: tokens of text; by default what the checkpoint was made for.
 
         Returns:
-            `images[image][target]`, images of one grid next to each other. For `latent` the packed
-            latents of whole grids, (images, L, 64), as a list if they differ in size.
+            `images`, those of one grid next to each other, in diffusers' shapes: `images[image][target]` for
+            `pil`; for `np` and `pt` one array over all targets; for `latent` the packed latents of whole grids,
+            (images, L, 64). A list takes the array's place if sizes differ.
 
         Raises:
             ValueError: naming the argument, before any model runs.
@@ -186,12 +188,9 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             finally:
                 self._given_latents = self._encoded = None
             self._record_time("decode")
-            if output_type == "latent":
-                images.append(output.images)
-            else:  # diffusers nests PIL images by sample, but not arrays and tensors
-                images.append(output.images[0] if output_type == "pil" else list(output.images))
+            images.append(output.images[0] if output_type == "pil" else output.images)
             if self.interrupt:
                 break
-        if output_type == "latent" and len({part.shape for part in images}) == 1:
-            images = torch.cat(images)
+        if output_type != "pil":
+            images = join(images)
         return FluxPipelineOutput(images=images) if return_dict else (images,)
