@@ -138,6 +138,13 @@ BAD = {
 }
 
 
+def test_row_12_what_is_no_function_is_noticed_before_a_model_runs(random_pipe, monkeypatch):
+    monkeypatch.setattr(random_pipe.text_encoder, "forward", None)
+    for value in ("print", 3, [print]):
+        with pytest.raises(ValueError, match="^on_step is .*: give a function"):
+            random_pipe.fill(GRID, steps=2, on_step=value)
+
+
 @pytest.mark.parametrize("way", ["fill", "steps"])
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_before_any_model_runs(random_pipe, monkeypatch, name, way):

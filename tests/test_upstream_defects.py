@@ -324,20 +324,20 @@ def test_12_settings_do_not_reach_the_inner_pipelines(random_pipe):
     assert all(pipe._progress_bar_config["desc"] == "mine" for pipe in ours.inner)
 
 
-def test_12_callbacks_start_anew_in_stage_2(random_pipe, stock_pipe):
+def test_12_callbacks_cannot_tell_the_stages_apart(random_pipe, stock_pipe):
     def run(pipe):
         seen = []
 
         def callback(inner, step, timestep, tensors):
-            seen.append((step, getattr(inner, "stage", None)))
+            seen.append((step, getattr(inner, "stage", None), getattr(inner, "call_step", None)))
             return tensors
 
         call = {**CALL, **SIZE, "image": rows(), "generator": seeded(), "upsampling_strength": 1.0}
         pipe(**call, callback_on_step_end=callback)
         return seen
 
-    stock_still(run(stock_pipe) == [(0, None), (1, None)] * 2, 12, "StepCallback in base.py, and `stage`")
-    assert run(random_pipe) == [(0, 1), (1, 1), (2, 2), (3, 2)]
+    stock_still(run(stock_pipe) == [(0, None, None), (1, None, None)] * 2, 12, "`stage` and `call_step`")
+    assert run(random_pipe) == [(0, 1, 0), (1, 1, 1), (0, 2, 2), (1, 2, 3)]
 
 
 def test_13_all_targets_are_enlarged_at_once(random_pipe, stock_pipe):

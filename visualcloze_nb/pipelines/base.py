@@ -35,6 +35,7 @@ class PipelineBase(DiffusionPipeline):
     vae: Any
     scheduler: Any
     stage: int | None = None
+    call_step = 0  # of the whole call, from 0; a step callback reads it
     timer: Timer | None = None
     text_encoder_loader: TextEncoderLoader | None = None
 
@@ -90,7 +91,9 @@ class PipelineBase(DiffusionPipeline):
 
 
 class StepCallback:
-    """Numbers the steps of a whole call for the user's callback; diffusers starts at 0 in every run.
+    """Calls the user's callback as diffusers does, and counts the steps of the whole call in `pipe.call_step`.
+
+    `step` starts at 0 in every run, so that `step == pipe.num_timesteps - 1` is the last one of each.
 
     Args:
         callback: called as `callback(pipe, step, timestep, tensors)`, or None.
@@ -98,12 +101,12 @@ class StepCallback:
 
     def __init__(self, callback: Callback | None):
         self.callback = callback
-        self.step = 0
+        self.count = 0
 
     def __call__(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if step == pipe.num_timesteps - 1:
             pipe._record_time("steps")
-        step, self.step = self.step, self.step + 1
+        pipe.call_step, self.count = self.count, self.count + 1
         if self.callback is None:
             return {}
         return self.callback(pipe, step, timestep, tensors) or {}

@@ -150,8 +150,9 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 latents (L, 64), those of the whole grid where stage 2 is left out.
             return_dict: False returns a tuple of one.
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
-            callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step. `step`
-                counts on through the whole call; `pipeline.stage` is 1 or 2. Setting
+            callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step. `step` runs from 0
+                to `pipeline.num_timesteps - 1` for each sample in stage 1 and for each target in stage 2;
+                `pipeline.stage` is 1 or 2, and `pipeline.call_step` counts on through the whole call. Setting
                 `pipeline._interrupt = True` ends the call with the images so far (after stage 1: PIL images).
             callback_on_step_end_tensor_inputs: which of `latents`, `prompt_embeds` it gets.
             max_sequence_length: tokens of text, 1 to 512; by default what the checkpoint was made for.
@@ -173,6 +174,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         validation.whole("num_images_per_prompt", num_images_per_prompt)
         validation.real("upsampling_strength", upsampling_strength, 0, 1)
         validation.check_sigmas(sigmas)
+        validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         self._guidance("guidance_scale", guidance_scale)
         if upsampling_strength > 0:

@@ -167,6 +167,7 @@ class FillMixin(PipelineBase):
             sigmas=sigmas,
             joint_attention_kwargs=joint_attention_kwargs,
         )
+        validation.check_callable("on_step", on_step)
         timer = Timer()
         with Progress(self, settings, len(grid.targets), progress, on_step) as bar, timed(self, timer):
             output = self(

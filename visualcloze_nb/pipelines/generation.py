@@ -132,7 +132,8 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             output_type: `pil`, `np` (H, W, 3 from 0 to 1), `pt` (3, H, W from 0 to 1) or `latent`.
             return_dict: False returns a tuple of one.
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
-            callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step.
+            callback_on_step_end: called as `f(pipeline, step, timestep, tensors)` after each step; `step` runs from
+                0 to `pipeline.num_timesteps - 1` for each image, `pipeline.call_step` through the whole call.
             callback_on_step_end_tensor_inputs: which of `latents`, `prompt_embeds` it gets.
             max_sequence_length: tokens of text; by default what the checkpoint was made for.
 
@@ -149,6 +150,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         validation.whole("num_inference_steps", num_inference_steps)
         validation.whole("num_images_per_prompt", num_images_per_prompt)
         validation.check_sigmas(sigmas)
+        validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
         max_sequence_length = validation.text_length(max_sequence_length, self.tokenizer_2)

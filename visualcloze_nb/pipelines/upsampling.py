@@ -72,6 +72,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         validation.whole("num_inference_steps", num_inference_steps)
         validation.real("strength", strength, 0, 1)
         validation.check_sigmas(sigmas)
+        validation.check_callable("callback_on_step_end", callback_on_step_end)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
             raise ValueError("strength is 0: there is nothing to do; give more than 0, or keep the image")

@@ -56,6 +56,16 @@ def check_sigmas(sigmas: Sequence[float] | None) -> None:
         raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
 
 
+def check_callable(name: str, value: Any) -> None:
+    """Refuse what cannot be called; None is allowed.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if value is not None and not callable(value):
+        raise ValueError(f"{name} is {value!r:.80}: give a function, or leave it out")
+
+
 def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_tensors: Sequence[str]) -> None:
     """Refuse an unknown output type or callback tensor.
 

@@ -1,0 +1,51 @@
+"""Faults that users met elsewhere (issue 18), each with the right value, named by row."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import rows
+
+# Calls: rows 1, 3, 9, 11, 16, 17, 19 to 22.
+
+CALL = {"task_prompt": "an edge map", "num_inference_steps": 2}
+
+
+def seeded(seed=0):
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+@pytest.mark.parametrize("output_type", ["np", "pt", "latent"])
+def test_row_20_arrays_as_in_diffusers_tests(random_pipe, output_type):
+    """A batch is one array; its first image is that of the call alone."""
+    options = {"num_inference_steps": 2, "output_type": output_type, "upsampling_height": 32, "upsampling_width": 32}
+    batch = {"task_prompt": ["an edge map"] * 3, "content_prompt": [None] * 3, "image": [rows()] * 3}
+    for strength in (0, 0.4):
+        call = {**options, "upsampling_strength": strength}
+        images = random_pipe(**batch, **call, generator=[seeded(n) for n in range(3)])[0]
+        (alone,) = random_pipe(task_prompt="an edge map", image=rows(), **call, generator=seeded(), return_dict=False)
+        assert len(images) == 3 and alone.shape == (1, *images.shape[1:])
+        assert np.abs(np.asarray(images[0]) - np.asarray(alone[0])).max() < 1e-4
+        several = random_pipe(task_prompt="an edge map", image=rows(), **call, num_images_per_prompt=2)
+        assert several.images.shape == (2, *images.shape[1:])
+
+
+def test_row_21_the_last_step_of_each_run(random_pipe):
+    seen = []
+
+    def callback(pipe, i, t, tensors):
+        if i == pipe.num_timesteps - 1:
+            seen.append((pipe.stage, pipe.call_step))
+            tensors["latents"] = torch.zeros_like(tensors["latents"])
+        return tensors
+
+    call = {"num_inference_steps": 2, "upsampling_strength": 0.5, "callback_on_step_end": callback}
+    grids = {"task_prompt": ["an edge map"] * 2, "image": [rows(2, 3, targets=(1, 2)), rows()]}
+    images = random_pipe(**grids, **call, output_type="latent").images
+    assert seen == [(1, 1), (1, 3), (2, 4), (2, 5), (2, 6)]
+    assert images.shape == (3, 36, 64) and images.abs().sum() == 0
+    seen.clear()
+    assert random_pipe.generation_pipe(**CALL, image=rows(), callback_on_step_end=callback) and seen == [(1, 1)]
+    seen.clear()
+    image = rows()[0][0]
+    assert random_pipe.upsampling_pipe(image=image, num_inference_steps=4, callback_on_step_end=callback)
+    assert seen == [(2, 1)]
