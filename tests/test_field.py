@@ -1,9 +1,15 @@
 """Faults that users met elsewhere (issue 18), each with the right value, named by row."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from conftest import rows
+from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
+
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.pipelines.image_processor import GridProcessor
 
 # Calls: rows 1, 3, 9, 11, 16, 17, 19 to 22.
 
@@ -49,3 +55,44 @@ def test_row_21_the_last_step_of_each_run(random_pipe):
     image = rows()[0][0]
     assert random_pipe.upsampling_pipe(image=image, num_inference_steps=4, callback_on_step_end=callback)
     assert seen == [(2, 1)]
+
+
+ODD_VALUES = {
+    "guidance_scale": (torch.tensor(30.0), 30),
+    "upsampling_strength": (torch.tensor([0.5]), 0.5),
+    "num_inference_steps": (np.array(3), 3),
+    "upsampling_width": (torch.tensor(64), 64),
+    "max_sequence_length": (np.int64(40), 40),
+    "sigmas": (torch.tensor([1, 0.5, 0.25]), [1, 0.5, 0.25]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_VALUES)
+def test_row_22_tensors_of_one_number(random_pipe, name):
+    odd, plain = ODD_VALUES[name]
+    call = {**CALL, "image": rows(), "output_type": "np"}
+    images = [random_pipe(**{**call, name: value}, generator=seeded()).images for value in (odd, plain)]
+    assert np.array_equal(*images)
+    fill = {"guidance_scale": "guidance", "upsampling_strength": "strength", "upsampling_width": "width"}
+    name = fill.get(name, name.replace("num_inference_steps", "steps"))
+    settings = [
+        random_pipe.fill(Grid(rows()), **{"steps": 3, name: value}, seed=torch.tensor(0), progress=False).settings
+        for value in (odd, plain)
+    ]
+    assert settings[0] == settings[1] and repr(settings[0]) == repr(settings[1]), "plain numbers are recorded"
+
+
+def test_row_22_sigmas_that_end_at_0(random_pipe, stock_pipe):
+    call = {**CALL, "image": rows(), "sigmas": [1, 0.5, 0], "output_type": "np", "max_sequence_length": 64}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        ours = random_pipe.generation_pipe(**call, generator=seeded()).images
+        assert np.isfinite(random_pipe(**call, generator=seeded()).images).all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VisualClozeProcessor, "get_layout_prompt", GridProcessor.get_layout_prompt)
+        with np.errstate(divide="ignore"):
+            assert np.array_equal(ours, stock_pipe.generation_pipe(**call, generator=seeded()).images)
+    for bad in ([0], [1, 1], 3, "abc", [1, "x"], [2, 1], [float("nan")], torch.ones(2, 2)):
+        with pytest.raises(ValueError, match="^sigmas") as caught:
+            random_pipe(**{**call, "sigmas": bad})
+        assert len(str(caught.value)) <= 300

@@ -80,7 +80,7 @@ class PipelineBase(DiffusionPipeline):
         """Check the guidance scale, and warn once if the model ignores it."""
         if scale is None:
             return GUIDANCE
-        validation.real(name, scale)
+        scale = validation.real(name, scale)
         if not self.transformer.config.guidance_embeds:
             validation.warn_once(self, f"{name} has no effect: this model has no guidance input")
         return scale

@@ -170,10 +170,10 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             ValueError: naming the argument, before any model runs.
         """
         samples = read_samples(image, task_prompt, content_prompt, embedded=prompt_embeds is not None)
-        validation.whole("num_inference_steps", num_inference_steps)
-        validation.whole("num_images_per_prompt", num_images_per_prompt)
-        validation.real("upsampling_strength", upsampling_strength, 0, 1)
-        validation.check_sigmas(sigmas)
+        num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
+        num_images_per_prompt = validation.whole("num_images_per_prompt", num_images_per_prompt)
+        upsampling_strength = validation.real("upsampling_strength", upsampling_strength, 0, 1)
+        sigmas = validation.check_sigmas(sigmas)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         self._guidance("guidance_scale", guidance_scale)

@@ -172,9 +172,9 @@ class FillMixin(PipelineBase):
         with Progress(self, settings, len(grid.targets), progress, on_step) as bar, timed(self, timer):
             output = self(
                 image=grid,
-                num_inference_steps=steps,
-                sigmas=sigmas,
-                upsampling_strength=strength,
+                num_inference_steps=settings.steps,
+                sigmas=settings.sigmas,
+                upsampling_strength=settings.strength,
                 guidance_scale=settings.guidance if self.transformer.config.guidance_embeds else None,
                 upsampling_width=settings.width,
                 upsampling_height=settings.height,
@@ -210,14 +210,14 @@ class FillMixin(PipelineBase):
     ) -> tuple[CallSettings, torch.Generator]:
         """Check the arguments of a call and complete them."""
         length = validation.text_length(max_sequence_length, self.tokenizer_2)
-        validation.whole("steps", steps)
-        validation.real("strength", strength, 0, 1)
-        validation.check_sigmas(sigmas)
+        steps = validation.whole("steps", steps)
+        strength = validation.real("strength", strength, 0, 1)
+        levels = validation.check_sigmas(sigmas)
         size = self._size(one_grid(grid), width, height)
         if strength == 0:
             size = grid.layout(self.resolution).sizes[-1]
         else:
-            skipped_steps(steps if sigmas is None else len(sigmas), strength)
+            skipped_steps(steps if levels is None else len(levels), strength)
         seed, generator = validation.seeded(seed, generator)
         return CallSettings(
             seed=seed,
@@ -228,7 +228,7 @@ class FillMixin(PipelineBase):
             height=size[1],
             max_sequence_length=length,
             resolution=self.resolution,
-            sigmas=None if sigmas is None else tuple(sigmas),
+            sigmas=None if levels is None else tuple(levels),
             joint_attention_kwargs=joint_attention_kwargs,
         ), generator
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
 from diffusers.pipelines.visualcloze import pipeline_visualcloze_generation as stock
@@ -147,9 +148,9 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         """
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         samples = read_samples(image, task_prompt, content_prompt, embedded=prompt_embeds is not None)
-        validation.whole("num_inference_steps", num_inference_steps)
-        validation.whole("num_images_per_prompt", num_images_per_prompt)
-        validation.check_sigmas(sigmas)
+        num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
+        num_images_per_prompt = validation.whole("num_images_per_prompt", num_images_per_prompt)
+        sigmas = validation.check_sigmas(sigmas)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
@@ -186,7 +187,8 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
                     callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
                     max_sequence_length=max_sequence_length,
                 )
-                output: Any = super().__call__(**call)
+                with np.errstate(divide="ignore"):  # the shift of sigma 0 is 0, by way of 1 / 0
+                    output: Any = super().__call__(**call)
             finally:
                 self._given_latents = self._encoded = None
             self._record_time("decode")

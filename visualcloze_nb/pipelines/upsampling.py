@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.pipelines.flux import pipeline_flux_fill as diffusers_fill
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
@@ -69,9 +70,9 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         Raises:
             ValueError: naming the argument, before any model runs.
         """
-        validation.whole("num_inference_steps", num_inference_steps)
-        validation.real("strength", strength, 0, 1)
-        validation.check_sigmas(sigmas)
+        num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
+        strength = validation.real("strength", strength, 0, 1)
+        sigmas = validation.check_sigmas(sigmas)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
@@ -100,6 +101,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             callback_on_step_end=StepCallback(callback_on_step_end),
             **stock,
         )
-        output: Any = super().__call__(**call)
+        with np.errstate(divide="ignore"):  # the shift of sigma 0 is 0, by way of 1 / 0
+            output: Any = super().__call__(**call)
         self._record_time("decode")
         return output

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import secrets
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from visualcloze_nb.errors import SizeWarning
@@ -16,18 +18,20 @@ from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
-def whole(name: str, value: Any) -> None:
-    """Refuse what is not a whole number of 1 or more.
+def whole(name: str, value: Any) -> int:
+    """A whole number of 1 or more; a tensor or an array of one number counts as that number.
 
     Raises:
         ValueError: naming the argument.
     """
+    value = _number(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} is {value!r}: give a whole number, 1 or more")
+        raise ValueError(f"{name} is {value!r:.80}: give a whole number, 1 or more")
+    return int(value)
 
 
-def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> None:
-    """Refuse what is not a number from `low` to `high`.
+def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
+    """A finite number from `low` to `high`; a tensor or an array of one number counts as that number.
 
     Args:
         name: of the argument.
@@ -37,23 +41,34 @@ def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) ->
     Raises:
         ValueError: naming the argument.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= float(value) <= high:
+    value = _number(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high or math.isinf(value):
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
-        raise ValueError(f"{name} is {value!r}: give a number {limits}")
+        raise ValueError(f"{name} is {value!r:.80}: give a number {limits}")
+    return float(value)
 
 
-def check_sigmas(sigmas: Sequence[float] | None) -> None:
-    """Refuse noise levels that do not fall from at most 1 to above 0; None is allowed.
+def _number(value: Any) -> Any:
+    one = isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1
+    return value.item() if one else value
+
+
+def check_sigmas(sigmas: Sequence[float] | None) -> list[float] | None:
+    """Noise levels as numbers; refuses those that do not fall from at most 1 to 0 or above. None is allowed.
 
     Raises:
         ValueError: saying what is wrong.
     """
     if sigmas is None:
-        return
-    levels = [float(sigma) for sigma in sigmas]
+        return None
+    try:
+        levels = [real("sigmas", sigma, 0, 1) for sigma in sigmas]
+    except TypeError:
+        raise ValueError(f"sigmas is {sigmas!r:.80}: give a list of numbers") from None
     falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
-    if not levels or not falling or not 0 < levels[-1] <= levels[0] <= 1:
-        raise ValueError(f"sigmas {levels} do not fall from at most 1 to above 0: sort them, leave out 0")
+    if not levels or not falling or levels[0] == 0:
+        raise ValueError(f"sigmas {str(levels):.80} do not fall from at most 1 to 0 or above: sort them")
+    return levels
 
 
 def check_callable(name: str, value: Any) -> None:
@@ -78,7 +93,7 @@ def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_
         ValueError: naming the argument.
     """
     if output_type not in OUTPUT_TYPES:
-        raise ValueError(f"output_type is {output_type!r}: give one of {', '.join(OUTPUT_TYPES)}")
+        raise ValueError(f"output_type is {output_type!r:.80}: give one of {', '.join(OUTPUT_TYPES)}")
     unknown = [name for name in callback_tensors or () if name not in known_tensors]
     if unknown:
         raise ValueError(f"callback_on_step_end_tensor_inputs has {unknown}: choose from {', '.join(known_tensors)}")
@@ -100,7 +115,7 @@ def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
     """
     if max_sequence_length is None:
         return min(getattr(tokenizer_2, "model_max_length", TEXT_TOKENS), TEXT_TOKENS)
-    whole("max_sequence_length", max_sequence_length)
+    max_sequence_length = whole("max_sequence_length", max_sequence_length)
     if max_sequence_length > TEXT_TOKENS:
         raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {TEXT_TOKENS}")
     return max_sequence_length
@@ -147,7 +162,7 @@ def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
     if isinstance(generator, torch.Generator):
         return [generator] * count
     if not isinstance(generator, (list, tuple)) or not all(isinstance(g, torch.Generator) for g in generator):
-        raise ValueError(f"generator is {generator!r}: give a torch.Generator or a list of them")
+        raise ValueError(f"generator is {generator!r:.80}: give a torch.Generator or a list of them")
     if len(generator) != count:
         raise ValueError(f"generator has {len(generator)} generators for {count} images: give one for each")
     return list(generator)
@@ -173,8 +188,9 @@ def seeded(seed: int | None, generator: torch.Generator | None) -> tuple[int | N
         return None, one_generator_each(generator, 1)[0]
     if seed is None:
         seed = secrets.randbelow(2**32)
+    seed = _number(seed)
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed!r}: give a whole number from 0 to 2**64 - 1")
+        raise ValueError(f"seed is {seed!r:.80}: give a whole number from 0 to 2**64 - 1")
     return int(seed), torch.Generator("cpu").manual_seed(int(seed))
 
 
@@ -230,12 +246,10 @@ def stage2_size(
     Warns:
         SizeWarning: if a given side had to be changed.
     """
-    for name, side in (("width", new_width), ("height", new_height)):
-        if side is not None:
-            whole(prefix + name, side)
-            if side < multiple:
-                raise ValueError(f"{prefix}{name} is {side}: the smallest side is {multiple}")
-    given = new_width, new_height
+    given = new_width, new_height = (
+        _side(f"{prefix}width", new_width, multiple),
+        _side(f"{prefix}height", new_height, multiple),
+    )
     if new_height is None:
         if new_width is None:
             return width * UPSCALING, height * UPSCALING
@@ -247,6 +261,15 @@ def stage2_size(
         message = f"stage 2 makes {new_width} x {new_height}: sides are multiples of {multiple}"
         warnings.warn(message, SizeWarning, stacklevel=2)
     return new_width, new_height
+
+
+def _side(name: str, side: Any, smallest: int) -> int | None:
+    if side is None:
+        return None
+    side = whole(name, side)
+    if side < smallest:
+        raise ValueError(f"{name} is {side}: the smallest side is {smallest}")
+    return side
 
 
 def _nearest(side: float, multiple: int) -> int:
