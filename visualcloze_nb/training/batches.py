@@ -161,6 +161,8 @@ class RowBank:
         scenes = self._scenes(count)
         if shape.what in ("stage 2", "hole"):
             columns = tuple(rng.choice(FILLED) for _ in range(shape.cols))
+            while not may_be_blank_together(columns):  # a hole in one would be filled from the other: a held-out task
+                columns = tuple(rng.choice(FILLED) for _ in range(shape.cols))
             task, blank = Task((), columns), tuple(range(shape.cols))
         else:
             pool = [t for t in (DESCRIBED if shape.what == "caption" else self.tasks) if len(t.columns) == shape.cols]

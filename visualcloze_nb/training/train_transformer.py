@@ -35,7 +35,8 @@ LATE = 0.2  # on a rollout, errors count the more the lower sigma, down to this
 LEAST = 1e-3  # the lowest noise level: the error is divided by it
 KNOWN = 0.15  # weight of known cells
 ROW_SHARE = 0.1  # of the time, for making rows
-PREFILLED = 48  # row sets made before training
+PREFILLED = 48  # row sets made before training, or as many as fit into
+PREFILL_SHARE = 0.02  # of the time
 BATCHES = (32, 128, 256, 512, 1024)
 
 
@@ -186,8 +187,7 @@ def train_transformer(
     bank = RowBank(pipe, rows=128 if device.type == "cuda" else 16, seed=seed + step)
     metric = decoder_metric(vae)
 
-    def one_step(grids: int, factor: float) -> tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor]:
-        batch = bank.batch(grids)
+    def one_step(batch: Batch, factor: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with devices.precision_context(device, precision), devices.attention_context(device):
             loss, each, sigma = loss_of(model, batch, metric, budget.share > ROLLOUTS_FROM)
         scaler.scale(loss).backward()
@@ -201,22 +201,26 @@ def train_transformer(
             optimiser.zero_grad(set_to_none=True)
         scaler.update()
         average.update_parameters(model)
-        return batch, loss, each, sigma
+        return loss, each, sigma
 
     def rate(grids: int) -> float:
-        for counted in (False, True, True):
-            if counted:
-                devices.synchronise(device)
-                began = time.perf_counter()
-            made = sum(len(one_step(grids, 0.01)[0].clean) for _ in range(4))
-            devices.synchronise(device)
-        return made / (time.perf_counter() - began)
+        few = 2 if device.type == "cpu" else 4
+        batches = [bank.batch(grids) for _ in range(few)]
+        for batch in batches * (few // 2):  # to warm up
+            one_step(batch, 0.01)
+        devices.synchronise(device)
+        began = time.perf_counter()
+        for batch in batches:
+            one_step(batch, 0.01)
+        devices.synchronise(device)
+        return sum(len(batch.clean) for batch in batches) / (time.perf_counter() - began)
 
-    began = time.perf_counter()
-    for _ in range(PREFILLED):
+    began, prefilled = time.perf_counter(), 0
+    while prefilled < PREFILLED and (not prefilled or time.perf_counter() - began < PREFILL_SHARE * budget.seconds):
         bank.refresh()
+        prefilled += 1
     devices.synchronise(device)
-    row_set_seconds = (time.perf_counter() - began) / PREFILLED
+    row_set_seconds = (time.perf_counter() - began) / prefilled
     if not size:
         size = devices.best_batch(rate, BATCHES if device.type == "cuda" else BATCHES[:1])
     refreshes = ROW_SHARE / (1 - ROW_SHARE) * size / rate(size) / row_set_seconds  # row sets made a step
@@ -251,7 +255,8 @@ def train_transformer(
         while due >= 1:
             bank.refresh()
             row_sets, due = row_sets + 1, due - 1
-        batch, loss, each, sigma = one_step(size, learning_rate_factor(budget.share))
+        batch = bank.batch(size)
+        loss, each, sigma = one_step(batch, learning_rate_factor(budget.share))
         step, seen = step + 1, seen + len(each)
         tokens += batch.clean.shape[0] * (batch.clean.shape[1] + batch.t5_ids.shape[1])
         if step % 20 == 0 and batch.begun is None:
