@@ -9,6 +9,7 @@ import pytest
 
 from visualcloze_nb.cli import lessons
 from visualcloze_nb.cli.main import COMMANDS, main
+from visualcloze_nb.evaluation.scores import scores_at_a_glance
 
 PARTS = ("tiny", "vae", "transformer", "export", "ablations")
 
@@ -88,7 +89,7 @@ def test_training_gets_its_arguments(part, only, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "visualcloze_nb.training.train_tiny", module)
     chosen = [] if part == "vae" else ["--width", "128", "--vae", str(tmp_path)]
     assert main(["train", part, "--minutes", "1.5", "--out", str(tmp_path), "--seed", "3", *chosen]) == 0
-    assert calls == [(1.5, tmp_path, only, 3, *((128, tmp_path) if chosen else (None, None)))]
+    assert calls == [(1.5, tmp_path, only, 3, *((128, tmp_path) if chosen else (None, None)), scores_at_a_glance)]
 
 
 def test_lessons_are_listed(capsys):
