@@ -55,33 +55,39 @@ class PipelineBase(DiffusionPipeline):
         """Move or cast all components, as in diffusers."""
         return self if kwargs.get("dtype") is KEEP_DTYPES else super().to(*args, **kwargs)
 
-    def encode_prompt(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _encode(self, **arguments: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode prompts as in diffusers; embeddings have the transformer's dtype.
 
         The text encoders may thus stay in float32 beside a transformer in float16 or bfloat16.
         """
         with self._text_encoders() as loader:
-            if loader is not None and kwargs.get("prompt_embeds") is None:
+            if loader is not None and arguments["prompt_embeds"] is None:
                 loader.ensure_loaded()
-            embeds, pooled, ids = super().encode_prompt(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+            embeds, pooled, ids = super().encode_prompt(**arguments)  # pyright: ignore[reportAttributeAccessIssue]
         if self.transformer is not None:
             embeds, pooled = embeds.to(self.transformer.dtype), pooled.to(self.transformer.dtype)
         self._record_time("text")
         return embeds, pooled, ids
 
-    def _get_t5_prompt_embeds(self, prompt: Any = None, *args: Any, **kwargs: Any) -> torch.Tensor:
-        warn_about_text(self.tokenizer_2, prompt, kwargs.get("max_sequence_length", TEXT_TOKENS))
-        return super()._get_t5_prompt_embeds(prompt, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+    def _get_t5_prompt_embeds(
+        self,
+        prompt: Any = None,
+        num_images_per_prompt: int = 1,
+        max_sequence_length: int = TEXT_TOKENS,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        warn_about_text(self.tokenizer_2, prompt, max_sequence_length)
+        arguments = prompt, num_images_per_prompt, max_sequence_length, device, dtype
+        return super()._get_t5_prompt_embeds(*arguments)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _text_encoders(self) -> AbstractContextManager[TextEncoderLoader | None]:
         return self.text_encoder_loader or nullcontext()
 
     def _guidance(self, name: str, scale: float | None) -> float:
-        """Check the guidance scale, and warn once if the model ignores it."""
-        if scale is None:
-            return GUIDANCE
-        scale = validation.real(name, scale)
-        if not self.transformer.config.guidance_embeds:
+        """Check the guidance scale, and warn once if it is not the default and the model ignores it."""
+        scale = GUIDANCE if scale is None else validation.real(name, scale)
+        if scale != GUIDANCE and not self.transformer.config.guidance_embeds:
             validation.warn_once(self, f"{name} has no effect: this model has no guidance input")
         return scale
 

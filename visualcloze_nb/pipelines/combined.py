@@ -29,7 +29,7 @@ from visualcloze_nb.pipelines.prompt_cache import Embeddings
 from visualcloze_nb.pipelines.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
 from visualcloze_nb.sampling.sdedit import skipped_steps
 from visualcloze_nb.sampling.text import tokenize
-from visualcloze_nb.settings import STRENGTH
+from visualcloze_nb.settings import GUIDANCE, STRENGTH
 
 __all__ = ["VisualClozeGenerationPipeline", "VisualClozePipeline", "VisualClozeUpsamplingPipeline"]
 
@@ -113,7 +113,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         upsampling_width: int | None = None,
         num_inference_steps: int = 50,
         sigmas: Sequence[float] | None = None,
-        guidance_scale: float | None = None,
+        guidance_scale: float = GUIDANCE,
         num_images_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Any = None,
@@ -123,7 +123,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         return_dict: bool = True,
         joint_attention_kwargs: dict[str, Any] | None = None,
         callback_on_step_end: Callback | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        callback_on_step_end_tensor_inputs: Sequence[str] = ["latents"],  # noqa: B006  # never changed
         max_sequence_length: int | None = None,
         upsampling_strength: float = STRENGTH,
         upsampling_prompt_embeds: torch.Tensor | None = None,
@@ -140,7 +140,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 unless given; one side fixes the other by the aspect ratio.
             num_inference_steps: of each stage's schedule; stage 2 takes about `upsampling_strength` of them.
             sigmas: noise levels from 1 downwards in place of the even ones.
-            guidance_scale: 30 unless given; of no effect on a model without guidance input.
+            guidance_scale: of no effect on a model without guidance input.
             num_images_per_prompt: images made of each grid, each from other noise.
             generator: one `torch.Generator`, or one for each image; a fresh one unless given.
             latents: (images, L, 64) packed noise for stage 1 to start from.
@@ -176,7 +176,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         sigmas = validation.check_sigmas(sigmas)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
-        self._guidance("guidance_scale", guidance_scale)
+        guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if upsampling_strength > 0:
             skipped_steps(num_inference_steps if sigmas is None else len(sigmas), upsampling_strength)
         embeds: Any = prompt_embeds, pooled_prompt_embeds

@@ -175,7 +175,7 @@ class FillMixin(PipelineBase):
                 num_inference_steps=settings.steps,
                 sigmas=settings.sigmas,
                 upsampling_strength=settings.strength,
-                guidance_scale=settings.guidance if self.transformer.config.guidance_embeds else None,
+                guidance_scale=settings.guidance,
                 upsampling_width=settings.width,
                 upsampling_height=settings.height,
                 max_sequence_length=settings.max_sequence_length,

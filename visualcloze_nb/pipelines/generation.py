@@ -17,6 +17,7 @@ from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
 from visualcloze_nb.pipelines.image_processor import GridProcessor
 from visualcloze_nb.pipelines.outputs import join
+from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
 
 
 class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPipeline):
@@ -40,7 +41,8 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             vae_latent_channels=config.vae_latent_channels,
         )
 
-    def check_inputs(self, *args: Any, **kwargs: Any) -> None:
+    @functools.wraps(stock.VisualClozeGenerationPipeline.check_inputs)
+    def check_inputs(self, *args: Any, **kwargs: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
         """Do nothing: `__call__` has checked everything, and allows what stock diffusers refuses."""
 
     def check_latents(self, latents: Any, grids: list[Grid]) -> list[torch.Tensor | None]:
@@ -48,32 +50,54 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         tokens = [grid.layout(self.resolution, self.vae_scale_factor).total for grid in grids]
         return validation.check_latents(latents, tokens, 4 * self.latent_channels)
 
-    def encode_prompt(  # pyright: ignore[reportIncompatibleMethodOverride]  # stock's arguments, passed on
+    def encode_prompt(  # pyright: ignore[reportIncompatibleMethodOverride]  # None is allowed
         self,
-        *args: Any,
+        layout_prompt: str | list[str],
+        task_prompt: str | list[str],
+        content_prompt: str | list[str] | list[str | None] | None,
+        device: torch.device | None = None,
+        num_images_per_prompt: int = 1,
         prompt_embeds: torch.Tensor | None = None,
         pooled_prompt_embeds: Any = None,
-        device: torch.device | None = None,
-        **kwargs: Any,
+        max_sequence_length: int = TEXT_TOKENS,
+        lora_scale: float | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode the three texts as in diffusers, or pass given embeddings through (stock ignores them).
 
         Args:
-            *args, **kwargs: as in diffusers.
+            layout_prompt, task_prompt, content_prompt: texts, or lists of them for several samples.
+            device: of the embeddings; the pipeline's unless given.
+            num_images_per_prompt: copies of each embedding.
             prompt_embeds: (samples, T, D) in place of the texts.
             pooled_prompt_embeds: (samples, P), with `prompt_embeds`.
-            device: of the embeddings; the pipeline's unless given.
+            max_sequence_length: tokens of text, T.
+            lora_scale: of the text encoders' LoRA layers.
 
         Returns:
             `prompt_embeds`, `pooled_prompt_embeds` and the position ids (T, 3) of the text.
         """
         if prompt_embeds is None:
-            return super().encode_prompt(*args, device=device, **kwargs)
-        device, dtype = device or self._execution_device, self.transformer.dtype
-        text_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device, dtype=dtype)
-        return prompt_embeds.to(device, dtype), pooled_prompt_embeds.to(device, dtype), text_ids
+            prompt_embeds, pooled_prompt_embeds, text_ids = self._encode(
+                layout_prompt=layout_prompt,
+                task_prompt=task_prompt,
+                content_prompt=content_prompt,
+                device=device,
+                num_images_per_prompt=num_images_per_prompt,
+                prompt_embeds=None,
+                max_sequence_length=max_sequence_length,
+                lora_scale=lora_scale,
+            )
+        else:
+            device, dtype = device or self._execution_device, self.transformer.dtype
+            text_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device, dtype=dtype)
+            prompt_embeds, pooled_prompt_embeds = (
+                prompt_embeds.to(device, dtype),
+                pooled_prompt_embeds.to(device, dtype),
+            )
+        return prompt_embeds, pooled_prompt_embeds, text_ids
 
-    def prepare_latents(self, *args: Any, **kwargs: Any):
+    @functools.wraps(stock.VisualClozeGenerationPipeline.prepare_latents)
+    def prepare_latents(self, *args: Any, **kwargs: Any):  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
         """Encode the grid and draw its noise as in diffusers; given `latents` then take the noise's place."""
         latents, masked_image_latents, ids = super().prepare_latents(*args, **kwargs)
         if self._given_latents is not None:
@@ -81,7 +105,8 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         self._record_time("encode")
         return latents, masked_image_latents, ids
 
-    def _prepare_latents(self, *args: Any, **kwargs: Any):
+    @functools.wraps(stock.VisualClozeGenerationPipeline._prepare_latents)
+    def _prepare_latents(self, *args: Any, **kwargs: Any):  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
         return super()._prepare_latents(*args, **kwargs) if self._encoded is None else self._encoded
 
     def _encode_first(self, samples: list[Grid], generators: list[torch.Generator]) -> list:
@@ -102,7 +127,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         image: Any = None,
         num_inference_steps: int = 50,
         sigmas: Sequence[float] | None = None,
-        guidance_scale: float | None = None,
+        guidance_scale: float = GUIDANCE,
         num_images_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Any = None,
@@ -112,7 +137,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         return_dict: bool = True,
         joint_attention_kwargs: dict[str, Any] | None = None,
         callback_on_step_end: Callback | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        callback_on_step_end_tensor_inputs: Sequence[str] = ["latents"],  # noqa: B006  # never changed
         max_sequence_length: int | None = None,
     ) -> FluxPipelineOutput | tuple:
         """Fill the empty cells of one grid or of several.
@@ -123,7 +148,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             image: rows of images with None at the targets, or a Grid; for a batch a list of either.
             num_inference_steps: 1 or more.
             sigmas: noise levels from 1 downwards in place of the even ones.
-            guidance_scale: 30 unless given; of no effect on a model without guidance input.
+            guidance_scale: of no effect on a model without guidance input.
             num_images_per_prompt: images made of each grid, each from other noise.
             generator: one `torch.Generator`, or one for each image.
             latents: (images, L, 64) packed noise to start from; a list of (L, 64) if the grids differ in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
-from visualcloze_nb.settings import PATCH, STRENGTH
+from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS
 
 
 class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -27,7 +28,45 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
     sample = 0
     target = 0
 
-    def prepare_mask_latents(self, *args: Any, **kwargs: Any):
+    def encode_prompt(  # pyright: ignore[reportIncompatibleMethodOverride]  # None is allowed
+        self,
+        prompt: str | list[str] | None,
+        prompt_2: str | list[str] | None = None,
+        device: torch.device | None = None,
+        num_images_per_prompt: int = 1,
+        prompt_embeds: torch.Tensor | None = None,
+        pooled_prompt_embeds: torch.Tensor | None = None,
+        max_sequence_length: int = TEXT_TOKENS,
+        lora_scale: float | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode prompts as in diffusers.
+
+        Args:
+            prompt: one text or several, for both encoders.
+            prompt_2: for T5 alone.
+            device: of the embeddings; the pipeline's unless given.
+            num_images_per_prompt: copies of each embedding.
+            prompt_embeds, pooled_prompt_embeds: in place of the texts.
+            max_sequence_length: tokens of text, T.
+            lora_scale: of the text encoders' LoRA layers.
+
+        Returns:
+            `prompt_embeds` (samples, T, D), `pooled_prompt_embeds` (samples, P) and the position ids (T, 3).
+        """
+        prompt_embeds, pooled_prompt_embeds, text_ids = self._encode(
+            prompt=prompt,
+            prompt_2=prompt_2,
+            device=device,
+            num_images_per_prompt=num_images_per_prompt,
+            prompt_embeds=prompt_embeds,
+            pooled_prompt_embeds=pooled_prompt_embeds,
+            max_sequence_length=max_sequence_length,
+            lora_scale=lora_scale,
+        )
+        return prompt_embeds, pooled_prompt_embeds, text_ids
+
+    @functools.wraps(diffusers_fill.FluxFillPipeline.prepare_mask_latents)
+    def prepare_mask_latents(self, *args: Any, **kwargs: Any):  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
         """Encode the masked image, as in diffusers."""
         prepared = super().prepare_mask_latents(*args, **kwargs)
         self._record_time("encode")
@@ -46,12 +85,20 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         strength: float = STRENGTH,
         num_inference_steps: int = 50,
         sigmas: Sequence[float] | None = None,
-        guidance_scale: float | None = None,
-        max_sequence_length: int | None = None,
+        guidance_scale: float = GUIDANCE,
+        num_images_per_prompt: int = 1,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+        prompt_embeds: torch.Tensor | None = None,
+        pooled_prompt_embeds: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        joint_attention_kwargs: dict[str, Any] | None = None,
         callback_on_step_end: Callback | None = None,
-        **stock: Any,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ["latents"],  # noqa: B006  # never changed
+        max_sequence_length: int | None = None,
     ) -> FluxPipelineOutput | tuple:
-        """Upsample one image. Arguments that are not listed here are those of diffusers.
+        """Upsample one image. Arguments that are not explained here are those of diffusers.
 
         Args:
             prompt: what the image shows; none unless given.
@@ -73,6 +120,8 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
         strength = validation.real("strength", strength, 0, 1)
         sigmas = validation.check_sigmas(sigmas)
+        num_images_per_prompt = validation.whole("num_images_per_prompt", num_images_per_prompt)
+        validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
@@ -83,7 +132,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             width, height = validation.stage2_size(first.width, first.height, width, height, multiple)
             if mask_image is None:
                 mask_image = Image.new("RGB", first.size, (255, 255, 255))
-        if prompt is None and stock.get("prompt_embeds") is None:
+        if prompt is None and prompt_embeds is None:
             prompt = ""
         call: dict[str, Any] = dict(
             prompt=prompt,
@@ -97,9 +146,17 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             num_inference_steps=num_inference_steps,
             sigmas=sigmas,
             guidance_scale=guidance_scale,
-            max_sequence_length=validation.text_length(max_sequence_length, self.tokenizer_2),
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            pooled_prompt_embeds=pooled_prompt_embeds,
+            output_type=output_type,
+            return_dict=return_dict,
+            joint_attention_kwargs=joint_attention_kwargs,
             callback_on_step_end=StepCallback(callback_on_step_end),
-            **stock,
+            callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
+            max_sequence_length=validation.text_length(max_sequence_length, self.tokenizer_2),
         )
         with np.errstate(divide="ignore"):  # the shift of sigma 0 is 0, by way of 1 / 0
             output: Any = super().__call__(**call)

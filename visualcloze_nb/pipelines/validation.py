@@ -42,7 +42,8 @@ def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) ->
         ValueError: naming the argument.
     """
     value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high or math.isinf(value):
+    usable = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not usable or not low <= float(value) <= high:
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
         raise ValueError(f"{name} is {value!r:.80}: give a number {limits}")
     return float(value)

@@ -1,0 +1,145 @@
+"""Faults of calls that users met elsewhere, named by row of issue 18: 1, 3, 9, 11, 16, 17, 19 to 22."""
+
+import inspect
+import warnings
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from conftest import rows
+from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
+from PIL import Image
+
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
+from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
+from visualcloze_nb.pipelines.image_processor import GridProcessor
+
+CALL = {"task_prompt": "an edge map", "num_inference_steps": 2}
+
+
+def seeded(seed=0):
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+@pytest.mark.parametrize("output_type", ["np", "pt", "latent"])
+def test_row_20_arrays_as_in_diffusers_tests(random_pipe, output_type):
+    """A batch is one array; its first image is that of the call alone."""
+    options = {"num_inference_steps": 2, "output_type": output_type, "upsampling_height": 32, "upsampling_width": 32}
+    batch = {"task_prompt": ["an edge map"] * 3, "content_prompt": [None] * 3, "image": [rows()] * 3}
+    for strength in (0, 0.4):
+        call = {**options, "upsampling_strength": strength}
+        images = random_pipe(**batch, **call, generator=[seeded(n) for n in range(3)])[0]
+        (alone,) = random_pipe(task_prompt="an edge map", image=rows(), **call, generator=seeded(), return_dict=False)
+        assert len(images) == 3 and alone.shape == (1, *images.shape[1:])
+        assert np.abs(np.asarray(images[0]) - np.asarray(alone[0])).max() < 1e-4
+        several = random_pipe(task_prompt="an edge map", image=rows(), **call, num_images_per_prompt=2)
+        assert several.images.shape == (2, *images.shape[1:])
+
+
+def test_row_21_the_last_step_of_each_run(random_pipe):
+    seen = []
+
+    def callback(pipe, i, t, tensors):
+        if i == pipe.num_timesteps - 1:
+            seen.append((pipe.stage, pipe.call_step))
+            tensors["latents"] = torch.zeros_like(tensors["latents"])
+        return tensors
+
+    call = {"num_inference_steps": 2, "upsampling_strength": 0.5, "callback_on_step_end": callback}
+    grids = {"task_prompt": ["an edge map"] * 2, "image": [rows(2, 3, targets=(1, 2)), rows()]}
+    images = random_pipe(**grids, **call, output_type="latent").images
+    assert seen == [(1, 1), (1, 3), (2, 4), (2, 5), (2, 6)]
+    assert images.shape == (3, 36, 64) and images.abs().sum() == 0
+    seen.clear()
+    assert random_pipe.generation_pipe(**CALL, image=rows(), callback_on_step_end=callback) and seen == [(1, 1)]
+    seen.clear()
+    image = rows()[0][0]
+    assert random_pipe.upsampling_pipe(image=image, num_inference_steps=4, callback_on_step_end=callback)
+    assert seen == [(2, 1)]
+
+
+ODD_VALUES = {
+    "guidance_scale": (torch.tensor(30.0), 30),
+    "upsampling_strength": (torch.tensor([0.5]), 0.5),
+    "num_inference_steps": (np.array(3), 3),
+    "upsampling_width": (torch.tensor(64), 64),
+    "max_sequence_length": (np.int64(40), 40),
+    "sigmas": (torch.tensor([1, 0.5, 0.25]), [1, 0.5, 0.25]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_VALUES)
+def test_row_22_tensors_of_one_number(random_pipe, name):
+    odd, plain = ODD_VALUES[name]
+    call = {**CALL, "image": rows(), "output_type": "np"}
+    images = [random_pipe(**{**call, name: value}, generator=seeded()).images for value in (odd, plain)]
+    assert np.array_equal(*images)
+    fill = {"guidance_scale": "guidance", "upsampling_strength": "strength", "upsampling_width": "width"}
+    name = fill.get(name, name.replace("num_inference_steps", "steps"))
+    settings = [
+        random_pipe.fill(Grid(rows()), **{"steps": 3, name: value}, seed=torch.tensor(0), progress=False).settings
+        for value in (odd, plain)
+    ]
+    assert settings[0] == settings[1] and repr(settings[0]) == repr(settings[1]), "plain numbers are recorded"
+
+
+def test_row_22_sigmas_that_end_at_0(random_pipe, stock_pipe):
+    call = {**CALL, "image": rows(), "sigmas": [1, 0.5, 0], "output_type": "np", "max_sequence_length": 64}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        ours = random_pipe.generation_pipe(**call, generator=seeded()).images
+        assert np.isfinite(random_pipe(**call, generator=seeded()).images).all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VisualClozeProcessor, "get_layout_prompt", GridProcessor.get_layout_prompt)
+        with np.errstate(divide="ignore"):
+            assert np.array_equal(ours, stock_pipe.generation_pipe(**call, generator=seeded()).images)
+    for bad in ([0], [1, 1], 3, "abc", [1, "x"], [2, 1], [float("nan")], torch.ones(2, 2)):
+        with pytest.raises(ValueError, match="^sigmas") as caught:
+            random_pipe(**{**call, "sigmas": bad})
+        assert len(str(caught.value)) <= 300
+
+
+PIPELINES = {
+    VisualClozePipeline: diffusers.VisualClozePipeline,
+    VisualClozeGenerationPipeline: diffusers.VisualClozeGenerationPipeline,
+    VisualClozeUpsamplingPipeline: diffusers.FluxFillPipeline,
+}
+OTHER_DEFAULTS = {"upsampling_strength", "strength", "max_sequence_length"}  # README says why
+
+
+@pytest.mark.parametrize("ours", PIPELINES)
+def test_row_19_names_order_and_defaults_as_in_diffusers(ours):
+    stock = PIPELINES[ours]
+    for name in vars(stock).keys() & {
+        name for cls in ours.__mro__ if cls.__module__[:6] == "visual" for name in vars(cls)
+    }:
+        if not inspect.isfunction(getattr(stock, name)):
+            continue
+        own, theirs = (inspect.signature(getattr(cls, name)).parameters for cls in (ours, stock))
+        assert list(own)[: len(theirs)] == list(theirs), name
+        for parameter in theirs.values():
+            assert own[parameter.name].kind == parameter.kind
+            if name != "__call__" or parameter.name not in OTHER_DEFAULTS:
+                assert own[parameter.name].default == parameter.default, f"{name}: {parameter.name}"
+
+
+def test_row_19_positional_arguments(random_pipe, stock_pipe):
+    device = torch.device("cpu")
+    layout = random_pipe.generation_pipe.image_processor.get_layout_prompt((2, 2))
+    for texts in ((layout, "an edge map", "a red circle"), ([layout] * 2, ["an edge map", ""], [None, "a circle"])):
+        with torch.no_grad():
+            ours, stock = (
+                pipe.generation_pipe.encode_prompt(*texts, device, 2, None, None, 64)
+                for pipe in (random_pipe, stock_pipe)
+            )
+        assert all(torch.equal(one, other) for one, other in zip(ours, stock, strict=True))
+    image = rows()[0][0]
+    arguments = ("a circle", None, image, Image.new("RGB", image.size, "white"), None, 32, 48, 0.4, 3, None, 30.0, 2)
+    ours, stock = (
+        pipe.upsampling_pipe(*arguments, [seeded(0), seeded(1)], max_sequence_length=64).images
+        for pipe in (random_pipe, stock_pipe)
+    )
+    assert len(ours) == 2 and all(np.array_equal(one, other) for one, other in zip(ours, stock, strict=True))
+    assert not hasattr(random_pipe, "encode_prompt"), "stock has none, and diffusers' tests ask"
