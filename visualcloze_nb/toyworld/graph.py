@@ -1,14 +1,16 @@
 """The graph of the toy world: kinds of image are nodes, renderings are edges, a path is a task.
 
 This is Graph200K in miniature. A kind is named by a word, or by a word and a number for the families that no
-text can tell apart (`hue 120`: colours turned by 120 degrees), or by two changes of an image, one after the
-other (`grey then flipped`). A task is a row of kinds: its conditions, then its answer, such as
-`image > edge` or `subject + depth > image`. What is practised and what is held out is in `tasks.py`.
+text can tell apart (`hue 120`: colours rotated by 120 degrees), or by two changes of an image, one after the
+other (`grey then flipped`). A task is a row of kinds: its conditions, then its targets, such as
+`image > edge` or `subject + depth > image`. What is trained on and what is held out is in `splits.py`.
+
+A new kind of image is one entry in `_KINDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,65 +20,91 @@ from visualcloze_nb.toyworld import edit, render, transforms
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.scenes import Scene
 
-# The prompts say "picture" because the bundled checkpoint was trained on that word.
-# kind: (words for the task prompt, how it is made). `p` is the image, `g` a generator, `n` the number.
-_FROM_SCENE = {
-    "image": ("a picture", render.image),
-    "edge": ("white outlines", render.edge),
-    "depth": ("a depth map", render.depth),
-    "mask": ("a class mask", render.mask),
-    "normals": ("a normal map", render.normals),
-    "instances": ("an instance mask", render.instances),
-    "subject": ("the subject alone", render.subject),
-    "foreground": ("the foreground alone", render.foreground),
-    "background": ("the empty background", render.background),
-    "style": ("a style reference", render.style_reference),
-    "styled": ("a stylised picture", render.stylised),
-    "removed": ("the subject removed", lambda s, h, w, d: render.image(edit.remove(SceneBatch.of(s)), h, w, d)),
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of image: its words in prompts, and how it is made, from scenes or from images.
+
+    Args:
+        words: for the task prompt; they say "picture" because the bundled checkpoint was trained on that word.
+        from_scenes: `(scenes, height, width, device)` to images, and a number where the kind has one.
+        from_images: images to images; takes a number, or a generator, where the kind has one.
+        numbered: a family of kinds, `hue 60`, `hue 120`, …, with the same words: only examples can tell the number.
+        random: its image is not determined by the scene.
+        shows_all: it shows form and colours of everything, if roughly.
+    """
+
+    words: str
+    from_scenes: Callable[..., torch.Tensor] | None = None
+    from_images: Callable[..., torch.Tensor] | None = None
+    numbered: bool = False
+    random: bool = False
+    shows_all: bool = False
+
+
+def _edited(change: Callable[..., SceneBatch]) -> Callable[..., torch.Tensor]:
+    """Render edited scenes."""
+
+    def draw_edited(scenes, height: int, width: int, device, *number: int) -> torch.Tensor:
+        return render.image(change(SceneBatch.of(scenes), *number), height, width, device)
+
+    return draw_edited
+
+
+_KINDS = {
+    "image": Kind("a picture", render.image, shows_all=True),
+    "edge": Kind("white outlines", render.edge),
+    "depth": Kind("a depth map", render.depth),
+    "mask": Kind("a class mask", render.mask),
+    "normals": Kind("a normal map", render.normals),
+    "instances": Kind("an instance mask", render.instances),
+    "subject": Kind("the subject alone", render.subject),
+    "foreground": Kind("the foreground alone", render.foreground),
+    "background": Kind("the empty background", render.background),
+    "style": Kind("a style reference", render.style_reference),
+    "styled": Kind("a stylised picture", render.stylised),
+    "removed": Kind("the subject removed", _edited(edit.remove)),
+    "grey": Kind("a grey picture", from_images=transforms.grey, shows_all=True),
+    "blurred": Kind("a blurred picture", from_images=transforms.blur, shows_all=True),
+    "pixelated": Kind("a pixelated picture", from_images=transforms.pixelate, shows_all=True),
+    "noisy": Kind("a noisy picture", from_images=transforms.noise, random=True, shows_all=True),
+    "speckled": Kind("a speckled picture", from_images=transforms.speckle, random=True, shows_all=True),
+    "holed": Kind("a damaged picture", from_images=transforms.hole, random=True, shows_all=True),
+    "dark": Kind("a dark picture", from_images=transforms.darken, shows_all=True),
+    "faded": Kind("a faded picture", from_images=transforms.fade, shows_all=True),
+    "posterised": Kind("a posterised picture", from_images=transforms.posterise, shows_all=True),
+    "negative": Kind("a negative", from_images=transforms.invert, shows_all=True),
+    "contours": Kind("a contour map", from_images=transforms.contours),
+    "flipped": Kind("a turned picture", from_images=transforms.flip, shows_all=True),
+    "hue": Kind("a recoloured picture", from_images=transforms.rotate_hue, numbered=True, shows_all=True),
+    "mix": Kind("a recoloured picture", from_images=transforms.mix_channels, numbered=True, shows_all=True),
+    "turn": Kind("a turned picture", from_images=transforms.turn, numbered=True, shows_all=True),
+    "shift": Kind("a shifted picture", from_images=transforms.roll, numbered=True, shows_all=True),
+    "light": Kind("a relit picture", render.relit, numbered=True, shows_all=True),
+    "recolour": Kind("the subject recoloured", _edited(edit.recolour), numbered=True),
+    "replace": Kind("the subject replaced", _edited(edit.exchange), numbered=True),
+    "move": Kind("the subject moved", _edited(edit.move), numbered=True),
 }
-_FROM_IMAGE = {
-    "grey": ("a grey picture", lambda p, g: transforms.grey(p)),
-    "blurred": ("a blurred picture", lambda p, g: transforms.blur(p)),
-    "pixelated": ("a pixelated picture", lambda p, g: transforms.pixelate(p)),
-    "noisy": ("a noisy picture", lambda p, g: transforms.noise(p, g)),
-    "speckled": ("a speckled picture", lambda p, g: transforms.speckle(p, g)),
-    "holed": ("a damaged picture", lambda p, g: transforms.hole(p, g)),
-    "dark": ("a dark picture", lambda p, g: transforms.darken(p)),
-    "faded": ("a faded picture", lambda p, g: transforms.fade(p)),
-    "posterised": ("a posterised picture", lambda p, g: transforms.posterise(p)),
-    "negative": ("a negative", lambda p, g: transforms.invert(p)),
-    "contours": ("a contour map", lambda p, g: transforms.contours(p)),
-    "flipped": ("a turned picture", lambda p, g: transforms.flip(p)),
-}
-_IMAGE_FAMILIES = {  # the number is not in the words: only examples can tell it
-    "hue": ("a recoloured picture", lambda p, n: transforms.rotate_hue(p, n)),
-    "mix": ("a recoloured picture", lambda p, n: transforms.mix_channels(p, n)),
-    "turn": ("a turned picture", lambda p, n: transforms.turn(p, n)),
-    "shift": ("a shifted picture", lambda p, n: transforms.roll(p, n)),
-}
-_SCENE_FAMILIES = {
-    "light": ("a relit picture", lambda s, h, w, d, n: render.relit(s, h, w, d, n)),
-    "recolour": ("the subject recoloured", lambda s, h, w, d, n: _edited(s, edit.recolour, n, h, w, d)),
-    "replace": ("the subject replaced", lambda s, h, w, d, n: _edited(s, edit.exchange, n, h, w, d)),
-    "move": ("the subject moved", lambda s, h, w, d, n: _edited(s, edit.move, n, h, w, d)),
-}
-FAMILIES = (*_IMAGE_FAMILIES, *_SCENE_FAMILIES)
-KINDS = (*_FROM_SCENE, *_FROM_IMAGE, *(f"{family} <number>" for family in FAMILIES))
-RANDOM_KINDS = ("noisy", "speckled", "holed")
-"""Kinds with chance in them."""
+FAMILIES = tuple(name for name, kind in _KINDS.items() if kind.numbered)
+KINDS = tuple(f"{name} <number>" if kind.numbered else name for name, kind in _KINDS.items())
+RANDOM_KINDS = tuple(name for name, kind in _KINDS.items() if kind.random)
+SHOWS_ALL = tuple(name for name, kind in _KINDS.items() if kind.shows_all)
 ANY = "*"
-"""In place of a number: any that is practised, see `tasks.trained_number`."""
+"""In place of a number: any that is trained on, see `splits.trained_number`."""
 THEN = " then "
-
-
-def _edited(scenes, how, number, height, width, device) -> torch.Tensor:
-    return render.image(how(SceneBatch.of(scenes), number), height, width, device)
 
 
 def family(kind: str) -> tuple[str, str] | None:
     """`"hue 120"` to `("hue", "120")`; None for a kind without a number."""
     name, _, number = kind.partition(" ")
     return (name, number) if name in FAMILIES and (number == ANY or number.lstrip("-").isdigit()) else None
+
+
+def _entry(kind: str) -> Kind | None:
+    """What is known of one kind, its number given if it has one; None if there is no such kind."""
+    found = family(kind)
+    entry = _KINDS.get(found[0] if found else kind)
+    return entry if entry and entry.numbered == bool(found) else None
 
 
 def phrase(kind: str) -> str:
@@ -87,17 +115,15 @@ def phrase(kind: str) -> str:
     """
     if kind.count(THEN) == 1 and changes_images(kind):
         return "a changed picture"
-    if found := family(kind):
-        return (_IMAGE_FAMILIES.get(found[0]) or _SCENE_FAMILIES[found[0]])[0]
-    if kind in _FROM_SCENE or kind in _FROM_IMAGE:
-        return (_FROM_SCENE.get(kind) or _FROM_IMAGE[kind])[0]
+    if entry := _entry(kind):
+        return entry.words
     raise ValueError(f"there is no kind of image {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
 
 
 def changes_images(kind: str) -> bool:
     """Whether a kind, or each one of several with "then" between, is made of an image alone."""
-    names = [(family(change) or (change,))[0] for change in kind.split(THEN)]
-    return all(name in _FROM_IMAGE or name in _IMAGE_FAMILIES for name in names)
+    entries = [_entry(change) for change in kind.split(THEN)]
+    return all(entry is not None and entry.from_images is not None for entry in entries)
 
 
 def draw(
@@ -116,6 +142,7 @@ def draw(
         scenes: `B` scenes; a `SceneBatch` saves work where several kinds are drawn.
         height, width: pixels; any.
         generator: for `RANDOM_KINDS`, on `device`.
+        device: where to render.
 
     Returns:
         `(B, 3, height, width)` float32 in 0..1.
@@ -124,13 +151,11 @@ def draw(
         ValueError: no such kind, a number out of range, or a quarter turn of an image that is not square.
     """
     phrase(kind)  # raises for an unknown kind
-    if kind in _FROM_SCENE:
-        return _FROM_SCENE[kind][1](scenes, height, width, device)
-    found = family(kind)
+    found, entry = family(kind), _entry(kind)
     if found and found[1] == ANY:
         raise ValueError(f"{kind!r} stands for any number: give one, such as '{found[0]} 1'")
-    if found and found[0] in _SCENE_FAMILIES:
-        return _SCENE_FAMILIES[found[0]][1](scenes, height, width, device, int(found[1]))
+    if entry and entry.from_scenes:
+        return entry.from_scenes(scenes, height, width, device, *([int(found[1])] if found else []))
     return changed(render.image(scenes, height, width, device), kind, generator)
 
 
@@ -140,23 +165,29 @@ def changed(images: torch.Tensor, kind: str, generator: torch.Generator | None =
     Args:
         images: `(B, 3, H, W)` in 0..1.
         kind: one that `changes_images`: `"grey"`, `"hue 120"`, or two with "then" between.
-        generator: for `RANDOM_KINDS`.
+        generator: for `RANDOM_KINDS`, on the images' device.
+
+    Returns:
+        `(B, 3, H, W)` in 0..1.
+
+    Raises:
+        ValueError: not a kind that is made of an image alone.
     """
     for change in kind.split(THEN):
-        if found := family(change):
-            images = _IMAGE_FAMILIES[found[0]][1](images, int(found[1]))
-        else:
-            images = _FROM_IMAGE[change][1](images, generator)
+        found, entry = family(change), _entry(change)
+        if entry is None or entry.from_images is None:
+            raise ValueError(f"{change!r} is not made of an image alone: see `changes_images`")
+        images = entry.from_images(images, *([int(found[1])] if found else [generator] if entry.random else []))
     return images
 
 
 @dataclass(frozen=True)
 class Task:
-    """A path of the graph: conditions, then one or more answers.
+    """A path of the graph: conditions, then one or more targets.
 
     Args:
-        inputs: kinds that are given; may be empty (only examples, or the text, say what to paint).
-        outputs: kinds that are asked for.
+        inputs: kinds of the conditions; may be empty: only examples, or the text, then say what to generate.
+        outputs: kinds of the targets.
     """
 
     inputs: tuple[str, ...]
@@ -169,11 +200,11 @@ class Task:
         Raises:
             ValueError: not of that form, or no such kind.
         """
-        given, arrow, asked = text.partition("> ")
-        given = given.removesuffix(" ")
-        if not arrow or not asked or (given and text != f"{given} > {asked}"):
+        inputs, arrow, outputs = text.partition("> ")
+        inputs = inputs.removesuffix(" ")
+        if not arrow or not outputs or (inputs and text != f"{inputs} > {outputs}"):
             raise ValueError(f"a task reads 'kind > kind' or 'kind + kind > kind', not {text!r}")
-        task = cls(tuple(given.split(" + ")) if given else (), tuple(asked.split(" + ")))
+        task = cls(tuple(inputs.split(" + ")) if inputs else (), tuple(outputs.split(" + ")))
         for kind in task.columns:
             phrase(kind)
         return task

@@ -4,7 +4,7 @@ A shape is a signed distance field: a formula that says for each point how far o
 (negative) it lies. One pixel of that distance, turned into opacity, gives a smooth outline at any size;
 its absolute value gives the edge drawing; its sign gives the mask. Objects are painted far to near.
 
-All functions take a list of scenes and return `(B, 3, height, width)` float32 in 0..1 on `device`.
+All functions take scenes, height and width in pixels, and a device; they return `(B, 3, height, width)` in 0..1.
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ def _distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 Scenes = Sequence[Scene] | SceneBatch
+Device = str | torch.device
 
 
 class _Canvas:
     """Distances and local coordinates of every object of every scene: `(B, MAX_OBJECTS, H, W)`."""
 
-    def __init__(self, scenes: Scenes, height: int, width: int, device="cpu"):
+    def __init__(self, scenes: Scenes, height: int, width: int, device: Device = "cpu"):
         self.scenes, self.device = SceneBatch.of(scenes), device
         self.pixel = 2 / math.sqrt(height * width)
         half_w, half_h = math.sqrt(width / height), math.sqrt(height / width)  # area 4, whatever the aspect
@@ -133,7 +134,7 @@ def _lit(canvas: _Canvas, angle: float = 135.0, strength: float = 0.23) -> torch
     return (_surface(canvas) * light).clamp(0, 1)
 
 
-def background(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def background(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """The ground alone, without objects."""
     return _ground(_Canvas(scenes, height, width, device)).clamp(0, 1)
 
@@ -146,13 +147,13 @@ def _ground(canvas: _Canvas) -> torch.Tensor:
     return colour * (0.65 + 0.5 * fade).clamp(0, 1.1)
 
 
-def image(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def image(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """The scene as a camera sees it."""
     canvas = _Canvas(scenes, height, width, device)
     return canvas.paint(_ground(canvas), _lit(canvas)).clamp(0, 1)
 
 
-def relit(scenes: Scenes, height: int, width: int, device="cpu", angle: float = 0.0) -> torch.Tensor:
+def relit(scenes: Scenes, height: int, width: int, device: Device = "cpu", angle: float = 0.0) -> torch.Tensor:
     """The scene under a stronger light from `angle`, in degrees anticlockwise from the right; the ground too."""
     batch = SceneBatch.of(scenes)
     turned = replace(batch, ground_angle=np.full(len(batch), -math.radians(angle)))
@@ -160,7 +161,7 @@ def relit(scenes: Scenes, height: int, width: int, device="cpu", angle: float = 
     return canvas.paint(_ground(canvas), _lit(canvas, angle, 0.38)).clamp(0, 1)
 
 
-def edge(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def edge(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """White outlines of what is visible of each object, on black."""
     canvas = _Canvas(scenes, height, width, device)
     lines = (0.5 + (EDGE_HALF_WIDTH - canvas.distance.abs()) / canvas.pixel).clamp(0, 1)  # (B, N, H, W)
@@ -170,7 +171,7 @@ def edge(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
     return drawing[:, None].repeat(1, 3, 1, 1)
 
 
-def depth(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def depth(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """Nearness as grey: the ground rises from dark (top, far) to middle (bottom), an object is flat."""
     canvas = _Canvas(scenes, height, width, device)
     ground = (0.18 + 0.14 * canvas.v).expand(len(canvas.scenes), 3, -1, -1)
@@ -178,13 +179,13 @@ def depth(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor
     return canvas.paint(ground, near[:, :, None].expand(-1, -1, 3, height, width))
 
 
-def mask(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def mask(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """What is where: each object filled with the colour of its shape (`CLASS_COLOURS`), on black."""
     canvas = _Canvas(scenes, height, width, device)
     return canvas.paint(canvas.black(), canvas.flat([*CLASS_COLOURS.values()], canvas.scenes.shape))
 
 
-def subject(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def subject(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """The nearest object alone, upright in the middle of a plain ground."""
     batch = SceneBatch.of(scenes)
     alone = {
@@ -198,13 +199,13 @@ def subject(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tens
     return canvas.paint(plain, _lit(canvas)).clamp(0, 1)
 
 
-def foreground(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def foreground(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """The objects alone, on black."""
     canvas = _Canvas(scenes, height, width, device)
     return canvas.paint(canvas.black(), _lit(canvas)).clamp(0, 1)
 
 
-def normals(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def normals(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """Which way each surface faces: red to the right, green up, blue to the viewer. Objects are domes."""
     canvas = _Canvas(scenes, height, width, device)
     x, y = 0.6 * canvas.east.clamp(-1.1, 1.1), -0.6 * canvas.south.clamp(-1.1, 1.1)
@@ -213,7 +214,7 @@ def normals(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tens
     return canvas.paint(flat, torch.stack([x, y, z], dim=2) * 0.5 + 0.5).clamp(0, 1)
 
 
-def instances(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def instances(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """Which object is where: the nearest yellow, the next orange, the third blue, on black."""
     canvas = _Canvas(scenes, height, width, device)
     numbers = np.arange(MAX_OBJECTS) + MAX_OBJECTS - canvas.scenes.count[:, None]
@@ -221,7 +222,7 @@ def instances(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Te
 
 
 def stylised(
-    scenes: Scenes, height: int, width: int, device="cpu", styles: Sequence[int] | np.ndarray | None = None
+    scenes: Scenes, height: int, width: int, device: Device = "cpu", styles: Sequence[int] | np.ndarray | None = None
 ) -> torch.Tensor:
     """Each scene in its style, or in the one given: no light and no texture, other colours, perhaps outlines.
 
@@ -261,7 +262,7 @@ TONES = (
 )
 
 
-def style_reference(scenes: Scenes, height: int, width: int, device="cpu") -> torch.Tensor:
+def style_reference(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
     """Another scene in each scene's style: what a style is shown by."""
     batch = SceneBatch.of(scenes)
     return stylised(style_scenes(batch), height, width, device, batch.style)

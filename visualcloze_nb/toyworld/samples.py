@@ -19,7 +19,7 @@ from visualcloze_nb.toyworld.splits import FIRST_TRAINING_SEED
 
 @dataclass(frozen=True)
 class Sample:
-    """A grid and its answers.
+    """A grid and its ground truth.
 
     Attributes:
         grid: examples above, the query below with its targets empty.
@@ -34,7 +34,7 @@ class Sample:
     columns: tuple[str, ...]
 
     def large(self, times: int = UPSCALING) -> tuple[Image.Image, ...]:
-        """The truth drawn `times` as large: what stage 2 should find. Kinds with chance in them differ."""
+        """The truth drawn `times` as large: what stage 2 should find. Random kinds differ."""
         return tuple(
             to_image(draw(self.columns[col], self.scenes[-1:], one.height * times, one.width * times)[0])
             for col, one in zip(self.grid.targets, self.truth, strict=True)
@@ -47,7 +47,12 @@ def eight_bits(images: torch.Tensor) -> torch.Tensor:
 
 
 def draw_row(
-    columns: Sequence[str], scenes: Sequence[Scene] | SceneBatch, height: int, width: int, generator=None, device="cpu"
+    columns: Sequence[str],
+    scenes: Sequence[Scene] | SceneBatch,
+    height: int,
+    width: int,
+    generator: torch.Generator | None = None,
+    device: str | torch.device = "cpu",
 ) -> torch.Tensor:
     """One row of many grids of the same task, cells side by side.
 
@@ -55,7 +60,7 @@ def draw_row(
         columns: n kinds of image.
         scenes: `B` scenes.
         height, width: of a cell, in pixels.
-        generator: for the kinds with randomness in them, on `device`.
+        generator: for `RANDOM_KINDS`, on `device`.
         device: where to render.
 
     Returns:
@@ -92,8 +97,8 @@ def sample(
         height, width: pixels of a cell.
         text: write the task prompt.
         caption: write what the query's scene shows as the content prompt.
-        scenes: scene seeds of the rows, query last, in place of `seed`, which then only feeds the kinds with
-            chance in them. `seed` alone gives another query when `examples` changes; `scenes` keeps it.
+        scenes: scene seeds of the rows, query last, in place of `seed`, which then only feeds the random
+            kinds. `seed` alone gives another query when `examples` changes; `scenes` keeps it.
 
     Raises:
         ValueError: no such task; a seed out of range; a wrong number of scenes, or one that is not held out; no
@@ -117,10 +122,10 @@ def sample(
         if not 0 <= scene < FIRST_TRAINING_SEED:
             raise ValueError(f"scene {scene} is not held out: give seeds from 0 to {FIRST_TRAINING_SEED - 1}")
     made = tuple(make_scene(s) for s in scenes)
-    chance = torch.Generator().manual_seed(seed)
-    drawn = [draw(kind, made, height, width, chance) for kind in columns]
-    rows = [[to_image(column[row]) for column in drawn] for row in range(len(made))]
-    truth = tuple(rows[-1][col] for col in targets)
-    rows[-1] = [None if col in targets else cell for col, cell in enumerate(rows[-1])]
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [draw(kind, made, height, width, generator) for kind in columns]
+    *rows, query = [[to_image(column[row]) for column in drawn] for row in range(len(made))]
+    truth = tuple(query[col] for col in targets)
+    rows = [*rows, [None if col in targets else cell for col, cell in enumerate(query)]]
     prompt = column_prompt([phrase(k) for k in columns], targets) if text else ""
     return Sample(Grid(rows, prompt, made[-1].caption() if caption else None), truth, made, columns)

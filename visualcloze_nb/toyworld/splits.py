@@ -1,8 +1,8 @@
-"""What is practised and what is held out.
+"""What is trained on and what is held out. A new task is one line in `TRAINED_TASKS` or in `HELD_OUT`.
 
 Held out are whole tasks, ranges of the families' numbers, and compositions. Any column of a trained grid may be
-the target, so each path is practised in all directions: what is held out is held out with its inverse.
-`tests/test_toyworld.py` proves on images that no held-out path equals one that is practised.
+the target, so each path is trained in all directions: what is held out is held out with its inverse.
+`tests/test_toyworld.py` proves on images that no held-out path equals one that is trained on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from visualcloze_nb.toyworld.graph import ANY, RANDOM_KINDS, THEN, Task, family
+from visualcloze_nb.toyworld.graph import ANY, RANDOM_KINDS, SHOWS_ALL, THEN, Task, family
 from visualcloze_nb.toyworld.transforms import mixing_weights
 
 FIRST_TRAINING_SEED = 100_000
@@ -100,7 +100,7 @@ TRAINED_TASKS = {
         "depth > edge": 0.4,
         "normals > instances": 0.2,
         "> styled": 0.1,
-        # several answers at once
+        # several targets at once
         "image > edge + normals": 0.5,
         "image > depth + normals": 0.5,
         "image > mask + normals": 0.5,
@@ -134,25 +134,18 @@ TRAINED_TASKS = {
         "posterised > image + edge": 0.4,
     }.items()
 }
-"""The tasks of the bundled checkpoint, with how often each is practised; `*` is any practised number."""
+"""The tasks of the bundled checkpoint, with how often each is drawn; `*` is any trained number."""
 
 NEVER_BLANK_TOGETHER = tuple(
     frozenset(pair)
     for pair in (("edge", "depth"), ("edge", "mask"), ("depth", "mask"), ("subject", "mask"), ("edge", "grey"))
 )
-"""Kinds that are never blank in the same practised grid; other kinds are, two or three at once."""
+"""Kinds that are never blank together in a training grid; other kinds are, two or three at once."""
 
 
 def may_be_blank_together(kinds: Sequence[str]) -> bool:
     """Tell whether training may leave these kinds blank in one grid, as `NEVER_BLANK_TOGETHER` has it."""
     return not any(pair <= set(kinds) for pair in NEVER_BLANK_TOGETHER)
-
-
-SHOWS_ALL = (
-    "image", "negative", "flipped", "pixelated", "blurred", "noisy", "speckled", "holed", "dark", "faded",
-    "posterised", "hue", "mix", "turn", "shift", "light", "grey",
-)  # fmt: skip
-"""Kinds, and families of kinds, that show form and colours of everything, if roughly."""
 
 
 def has_one_answer(kind: str, known: Sequence[str]) -> bool:
@@ -175,21 +168,21 @@ def only_examples_tell(kind: str) -> bool:
 HELD_OUT = {
     kind: tuple(Task.parse(text) for text in tasks)
     for kind, tasks in {
-        # a number between practised ones
+        # a number between trained ones
         "interpolated": ("image > hue 180", "image > mix 4", "image > mix 24", "image > light 180"),
-        # two practised changes of an image, one after the other
+        # two trained changes of an image, one after the other
         "changes composed": (
             "image > grey then flipped", "image > negative then turn 2", "image > dark then mix 109",
         ),
-        # two practised edges of the graph, one after the other: noisy > image > mask; as many as there are from a
-        # degraded image, a mask or a depth map to edge, depth or mask that no practised grid shows together
+        # two trained edges of the graph, one after the other: noisy > image > mask; as many as there are from a
+        # degraded image, a mask or a depth map to edge, depth or mask that no training grid shows together
         "edges composed": (
             "mask > depth", "depth > mask", "pixelated > depth", "pixelated > mask", "blurred > edge",
             "blurred > depth", "noisy > edge", "noisy > mask", "speckled > edge", "speckled > depth", "holed > edge",
             "holed > mask", "dark > edge", "dark > depth", "faded > edge", "faded > mask", "posterised > depth",
             "posterised > mask",
         ),
-        # turns that no practised turns and flips give together
+        # turns that no trained turns and flips give together
         "new": ("image > turn 1", "image > turn 3"),
     }.items()
 }  # fmt: skip
@@ -199,12 +192,12 @@ HELD_OUT_TASKS = tuple(task for tasks in HELD_OUT.values() for task in tasks)
 
 
 def trained_number(name: str, rng: random.Random) -> int:
-    """A number of a family, drawn from those that are practised."""
+    """A number of a family, drawn from those that are trained on."""
     return rng.choice(TRAINED_NUMBERS[name])
 
 
 def concrete(task: Task, rng: random.Random) -> Task:
-    """The task with a practised number in place of every `*`."""
+    """The task with a trained number in place of every `*`."""
 
     def settle(kind: str) -> str:
         return kind.replace(ANY, str(trained_number(kind.split(" then ")[-1].partition(" ")[0], rng)))
@@ -213,7 +206,7 @@ def concrete(task: Task, rng: random.Random) -> Task:
 
 
 def is_trained(task: Task) -> bool:
-    """Tell whether a task, in its own direction, is practised, its numbers included."""
+    """Tell whether a task, in its own direction, is trained on, its numbers included."""
 
     def fits(kind: str, pattern: str) -> bool:
         if ANY not in pattern:

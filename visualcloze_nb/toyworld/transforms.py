@@ -35,7 +35,13 @@ def pixelate(images: torch.Tensor, blocks: int = 8) -> torch.Tensor:
 
 
 def noise(images: torch.Tensor, generator: torch.Generator | None = None, std: float = 0.15) -> torch.Tensor:
-    """Gaussian noise, soft-grained: one grain is 1/16 of a side, whatever the size."""
+    """Gaussian noise in grains of 1/16 of a side, whatever the size.
+
+    Args:
+        images: `(B, 3, H, W)` in 0..1.
+        generator: on the images' device.
+        std: standard deviation, in units of the range 0..1.
+    """
     b, c, height, width = images.shape
     side = math.sqrt(height * width)
     rows, cols = max(1, round(16 * height / side)), max(1, round(16 * width / side))
@@ -56,14 +62,20 @@ def hole(images: torch.Tensor, generator: torch.Generator | None = None) -> torc
 
 
 def speckle(images: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.12) -> torch.Tensor:
-    """Salt and pepper: a share of the grains black or white; one grain is 1/16 of a side."""
+    """Salt-and-pepper noise.
+
+    Args:
+        images: `(B, 3, H, W)` in 0..1.
+        generator: on the images' device.
+        share: of the grains that become black or white, 0 to 1; one grain is 1/16 of a side.
+    """
     b, _, height, width = images.shape
     side = math.sqrt(height * width)
     rows, cols = max(1, round(16 * height / side)), max(1, round(16 * width / side))
-    chance = torch.rand(b, 1, rows, cols, generator=generator, device=images.device)
-    chance = F.interpolate(chance, (height, width), mode="nearest")
-    salted = torch.where(chance < share / 2, torch.ones_like(images), images)
-    return torch.where(chance > 1 - share / 2, torch.zeros_like(images), salted)
+    drawn = torch.rand(b, 1, rows, cols, generator=generator, device=images.device)
+    drawn = F.interpolate(drawn, (height, width), mode="nearest")
+    salted = torch.where(drawn < share / 2, torch.ones_like(images), images)
+    return torch.where(drawn > 1 - share / 2, torch.zeros_like(images), salted)
 
 
 def darken(images: torch.Tensor) -> torch.Tensor:
@@ -130,7 +142,7 @@ def invert(images: torch.Tensor) -> torch.Tensor:
 
 
 def rotate_hue(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Turn every colour about the grey axis of the RGB cube by `degrees` (Rodrigues' formula), then clamp."""
+    """Rotate colours about the grey axis of the RGB cube by `degrees` (Rodrigues' rotation formula), then clamp."""
     a = math.radians(degrees)
     cos, sin, third = math.cos(a), math.sin(a), 1 / 3
     x, y, z = cos + (1 - cos) * third, (1 - cos) * third, math.sqrt(third) * sin
