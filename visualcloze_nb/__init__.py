@@ -15,10 +15,12 @@ if TYPE_CHECKING:  # for editors and type checkers
     from visualcloze_nb.drawing import figures as show
     from visualcloze_nb.errors import (
         Cancelled,
+        FileError,
         GridError,
         ImageError,
         ImageWarning,
         LicenceWarning,
+        MissingFileError,
         ModelError,
         ProvenanceError,
         SizeWarning,
@@ -38,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cancelled",
+    "FileError",
     "FluxFillPipeline",
     "Grid",
     "GridBuilder",
@@ -46,6 +49,7 @@ __all__ = [
     "ImageWarning",
     "Layout",
     "LicenceWarning",
+    "MissingFileError",
     "ModelError",
     "ProvenanceError",
     "Result",

@@ -23,12 +23,20 @@ class ProvenanceError(VisualClozeError, ValueError):
     """A file holds no provenance that can be read."""
 
 
+class FileError(VisualClozeError, OSError):
+    """A file cannot be written or read; the message names it."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file; the message names it."""
+
+
 class ModelError(VisualClozeError, RuntimeError):
     """A model cannot be loaded here; the message says what to do."""
 
 
 class UsageError(VisualClozeError, ValueError):
-    """A command cannot use the value of an argument; the message names it."""
+    """A call or a command cannot use the value of an argument; the message names it."""
 
 
 class Cancelled(VisualClozeError):
@@ -53,3 +61,12 @@ class TextWarning(VisualClozeWarning):
 
 class LicenceWarning(VisualClozeWarning):
     """What the licence of a released model requires; given once."""
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Return the text of a value in one line of at most `limit` characters, its middle cut out, for a message."""
+    text = str(value)
+    if len(text) > 4 * limit:
+        text = text[: 2 * limit] + text[-2 * limit :]
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit + limit // 2 :]}"

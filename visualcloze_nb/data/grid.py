@@ -6,6 +6,7 @@ targets, which the model fills. A grid is immutable; its methods return new ones
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -16,7 +17,7 @@ from PIL import Image
 from visualcloze_nb.data import prompts
 from visualcloze_nb.data.images import ImageSource, fit_size, resize_and_crop, to_rgb
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.errors import GridError
+from visualcloze_nb.errors import GridError, TextWarning, shorten
 from visualcloze_nb.settings import PATCH, VAE_SCALE
 
 
@@ -42,11 +43,16 @@ class Grid:
 
     def __init__(self, rows: Sequence[Sequence[ImageSource | None]], task: str = "", content: str | None = None):
         if not isinstance(task, str):
-            raise GridError(f'task is of type {type(task).__name__}, not a text: use "" for none')
+            raise GridError(f'task is {_type(task)}, not a text: use "" for none')
         if not (content is None or isinstance(content, str)):
-            raise GridError(f"content is of type {type(content).__name__}, not a text: use None for none")
+            raise GridError(f"content is {_type(content)}, not a text: use None for none")
+        for name, text in (("task", task), ("content", content or "")):
+            prompts.check_text(name, text)
         for name, value in (("rows", _checked(rows)), ("task", task), ("content", content)):
             object.__setattr__(self, name, value)  # the dataclass is frozen
+        note = prompts.misfit(task, self.n_rows, self.n_cols, self.targets)
+        if note:
+            warnings.warn(note, TextWarning, stacklevel=2)
 
     @property
     def n_rows(self) -> int:
@@ -162,7 +168,7 @@ class Grid:
             raise GridError("with_blanks needs at least one column: name the column to be filled, from 0")
         for col in columns:
             if not isinstance(col, (int, np.integer)) or not 0 <= col < self.n_cols:
-                raise GridError(f"there is no column {col!r}: columns are 0 to {self.n_cols - 1}")
+                raise GridError(f"there is no column {shorten(repr(col))}: columns are 0 to {self.n_cols - 1}")
         for col, cell in enumerate(row):
             if cell is None and col not in columns:
                 raise GridError(
@@ -257,13 +263,17 @@ def grey_out(grid: Grid, row: int, column: int, colour: tuple[int, int, int] = (
     return grid.replace(rows=rows)
 
 
+def _type(value: object) -> str:
+    return f"of type {shorten(type(value).__name__)}"
+
+
 def _checked(rows: Sequence[Sequence[ImageSource | None]]) -> tuple[tuple[Image.Image | None, ...], ...]:
     """Return the rows as tuples of RGB images, or raise the first error."""
     if not isinstance(rows, (list, tuple)):
-        raise GridError(f"rows is of type {type(rows).__name__}: give a list of rows, each a list of images")
+        raise GridError(f"rows is {_type(rows)}: give a list of rows, each a list of images")
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, (list, tuple)):
-            raise GridError(f"row {number} is of type {type(row).__name__}: give a list of images for each row")
+            raise GridError(f"row {number} is {_type(row)}: give a list of images for each row")
     if not rows or not rows[0]:
         raise GridError("the grid has no cells: give a list of rows, each a list of images")
     for number, row in enumerate(rows, start=1):

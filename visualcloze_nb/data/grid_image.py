@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from visualcloze_nb.data.images import fit_size, resize_and_crop
+from visualcloze_nb.errors import GridError, shorten
 
 if TYPE_CHECKING:
     from visualcloze_nb.data.grid import Grid
@@ -37,12 +38,12 @@ def compose_grid(
         An RGB image on white.
 
     Raises:
-        ValueError: if the number of titles is not the number of columns, or `cell` is too small.
+        GridError: if the number of titles is not the number of columns, or `cell` is too small.
     """
     if titles is not None and len(titles) != grid.n_cols:
-        raise ValueError(f"{len(titles)} titles for {grid.n_cols} columns: give one for each")
+        raise GridError(f"{len(titles)} titles for {grid.n_cols} columns: give one for each")
     if cell < 16:
-        raise ValueError(f"cell is {cell}: give at least 16 pixels")
+        raise GridError(f"cell is {shorten(cell)}: give at least 16 pixels")
     sizes = [_drawn_size(grid, row, cell) for row in range(grid.n_rows)]
     font = ImageFont.load_default(max(11, cell // 9))
     labels = [f"example {row + 1}" for row in range(grid.n_rows - 1)] + ["query"]

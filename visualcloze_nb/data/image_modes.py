@@ -1,4 +1,10 @@
-"""Conversion to 8-bit RGB: every mode that Pillow knows, and arrays."""
+"""Conversion to 8-bit RGB: every mode that Pillow knows, and arrays.
+
+Numbers follow one rule, whether they come from a file, a PIL image or an array: floats from 0 to 1 are black to white,
+and so are integers from 0 to 255, and 16-bit integers from 0 to 65535. Whole numbers stored as floats or as wider
+integers count as 8 or 16 bits if they reach a quarter of that range. All others are measurements (metres, millimetres):
+they are refused, for only the user knows how to scale them.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +13,79 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visualcloze_nb.errors import ImageError
+from visualcloze_nb.data.colour_profiles import to_srgb
+from visualcloze_nb.errors import ImageError, shorten
+
+DARK = 2**14  # a quarter of 16 bits; a camera's 10 to 14 bits end below it too
+STRETCH = "(a - a.min()) / np.ptp(a) with a = np.asarray(image, float)"
 
 
 def flatten(image: Image.Image, notes: list[str]) -> Image.Image:
     """Convert an image of any mode to a new 8-bit RGB image, alpha laid on white; add to `notes` what to warn of."""
+    alpha = None
     if image.mode.startswith(("I", "F")):
-        return _from_wide(image, notes).convert("RGB")
-    if image.mode == "LAB":
+        values = np.asarray(image)
+        clear = image.info.get("transparency")
+        clear = clear if isinstance(clear, (int, float)) else None
+        seen = values if clear is None else values[values != clear]
+        sixteen = image.mode.startswith("I;16") or image.format == "PPM"  # Pillow scales a PGM to 65535
+        grey = Image.fromarray(to_bytes(values, seen, sixteen))
+        alpha = None if clear is None else Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
+        grey.info.update(icc_profile=image.info.get("icc_profile"))
+        image = grey
+    elif image.mode == "LAB":
         raise ImageError("has Lab colours: convert it to RGB first")
-    if image.has_transparency_data:
+    elif image.has_transparency_data:
+        profile = image.info.get("icc_profile")
         image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        return white
-    return image.convert("RGB")  # a copy even where the mode is RGB
+        alpha = image.getchannel("A")
+        image.info.update(icc_profile=profile)
+    colours = to_srgb(image, notes)
+    if alpha is None:
+        return colours
+    white = Image.new("RGB", image.size, "white")
+    white.paste(colours, mask=alpha)
+    return white
 
 
-def _from_wide(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Convert a grey image of 16 or 32 bits, or of floats, to 8 bits."""
-    values = np.asarray(image).astype(np.float32)
-    low, high = values.min(), values.max()
-    if not np.isfinite([low, high]).all():
-        raise ImageError("holds values that are not finite numbers: replace them first")
-    known = image.mode.startswith("I;16") or image.format == "PPM"
-    if known or (image.mode == "I" and low >= 0 and 255 < high <= 65535):
-        values = values / 257
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255
-    elif low < 0 or high > 255:
-        notes.append(f"holds values from {low:g} to {high:g}: they are stretched to black and white")
-        values = (values - low) * (255 / max(high - low, 1e-9))
-    return Image.fromarray(np.rint(values).astype(np.uint8))
+def to_bytes(values: np.ndarray, seen: np.ndarray | None = None, sixteen: bool = False) -> np.ndarray:
+    """Convert numbers to uint8 by the rule of this module.
+
+    Args:
+        values: numbers of any shape.
+        seen: those of them that are not transparent; by default all.
+        sixteen: whether 65535 is white although the type is wider than 16 bits.
+
+    Raises:
+        ImageError: if they do not fill their range; the message holds the line that scales them.
+    """
+    seen = values if seen is None else seen
+    low, high = (seen.min(), seen.max()) if seen.size else (0, 0)
+    if values.dtype == bool:
+        return values * np.uint8(255)
+    span = f"(from {low:g} to {high:g})"
+    if values.dtype.kind == "f":
+        if not np.isfinite([low, high]).all():
+            raise ImageError(
+                "holds floats that are not finite, outside 0 to 1: replace them, as by a[~np.isfinite(a)] = 0 "
+                "with a = np.array(image), and scale the rest to 0 to 1"
+            )
+        if low >= 0 and DARK / 256 <= high <= 255 and (seen == np.rint(seen)).all():
+            return np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
+        if low < -1e-3 or high > 1 + 1e-3:
+            raise ImageError(f"holds floats outside 0 to 1 {span}: pass {STRETCH}, or a / 255 if 255 is white")
+        with np.errstate(invalid="ignore"):  # transparent values may be anything
+            return np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8)
+    if not sixteen and values.dtype != np.uint16 and 0 <= low and high <= 255:
+        return np.clip(values, 0, 255).astype(np.uint8)
+    if low < 0 or high > 65535 or (high < DARK and not sixteen and values.dtype != np.uint16):
+        raise ImageError(f"holds integers outside 0 to 255 {span}: pass {STRETCH}")
+    if low < high < DARK:
+        raise ImageError(
+            f"holds 16-bit integers that are all dark {span}, as measurements are: pass {STRETCH}, "
+            "or a / 65535 if it is a dark image"
+        )
+    return np.rint(np.clip(values, 0, 65535) / np.float32(257)).astype(np.uint8)
 
 
 def from_array(array: Any, where: str, max_pixels: int) -> Image.Image:
@@ -55,26 +102,20 @@ def from_array(array: Any, where: str, max_pixels: int) -> Image.Image:
     try:
         array = np.asarray(array)
     except Exception as error:
-        raise ImageError(f"{where} cannot be read as an array ({error}): pass a numpy array") from error
+        raise ImageError(f"{where} cannot be read as an array ({shorten(error)}): pass a numpy array") from error
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = "move the channels last" if array.ndim == 3 and shape[0] in (1, 3, 4) else "give one image"
-        raise ImageError(f"{where} is an array of shape {shape}, not (H, W), (H, W, 3) or (H, W, 4): {hint}")
+        raise ImageError(f"{where} is an array of shape {shorten(shape)}, not (H, W), (H, W, 3) or (H, W, 4): {hint}")
     if array.size == 0:
         raise ImageError(f"{where} is an array of shape {shape}: an image needs at least one pixel")
     if shape[0] * shape[1] > max_pixels:
         raise ImageError(f"{where} has {shape[0] * shape[1] / 1e6:.0f} million pixels: scale it down first")
-    if array.dtype == bool:
-        array = array * np.uint8(255)
-    elif array.dtype == np.uint16:
-        array = np.rint(array / 257)
-    elif array.dtype.kind not in "uif":
-        raise ImageError(f"{where} is an array of {array.dtype}: give uint8, or floats from 0 to 1")
-    elif array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
-            raise ImageError(f"{where} is an array of floats outside 0 to 1: scale it first")
-        array = np.rint(np.clip(array, 0, 1) * 255)
-    elif array.min() < 0 or array.max() > 255:
-        raise ImageError(f"{where} is an array of integers outside 0 to 255: scale it first")
-    array = array.astype(np.uint8)
+    if array.dtype.kind not in "buif":
+        kind = shorten(array.dtype)
+        raise ImageError(f"{where} is an array of {kind}: give uint8, or floats from 0 to 1")
+    try:
+        array = to_bytes(array)
+    except ImageError as error:
+        raise ImageError(f"{where} {error}") from error
     return flatten(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array), [])

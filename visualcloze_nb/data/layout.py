@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visualcloze_nb.errors import GridError
+from visualcloze_nb.errors import GridError, shorten
 from visualcloze_nb.settings import TOKEN_PIXELS
 
 
@@ -87,6 +87,6 @@ class Layout:
             GridError: if there is no such column.
         """
         if not 0 <= col < self.n_cols:
-            raise GridError(f"there is no column {col}: columns are 0 to {self.n_cols - 1}")
+            raise GridError(f"there is no column {shorten(col)}: columns are 0 to {self.n_cols - 1}")
         width, height = self.sizes[-1]
         return col * width, 0, (col + 1) * width, height

@@ -6,7 +6,10 @@ target shows (content). The wording is that of the released models' training (Vi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from visualcloze_nb.errors import GridError, shorten
 
 CONTENT_LEAD = "The last image of the last row depicts:"
 
@@ -36,11 +39,11 @@ def task_prompt(inputs: Sequence[str], outputs: Sequence[str]) -> str:
         `In each row, a logical task is demonstrated to achieve [IMAGE2] … based on [IMAGE1] ….`
 
     Raises:
-        ValueError: if `outputs` is empty, or either is a bare string.
+        GridError: if `outputs` is empty, or either is a bare string.
     """
     for name, value in (("inputs", inputs), ("outputs", outputs)):
         if isinstance(value, str):
-            raise ValueError(f"{name} is a single string: give a list, one text per column")
+            raise GridError(f"{name} is a single string: give a list, one text per column")
     columns = [*inputs, *outputs]
     return column_prompt(columns, range(len(inputs), len(columns)))
 
@@ -56,14 +59,14 @@ def column_prompt(columns: Sequence[str], targets: Sequence[int]) -> str:
         The prompt: first the targets, then the other columns if there are any.
 
     Raises:
-        ValueError: if there is no target or a target is not a column.
+        GridError: if there is no target or a target is not a column.
     """
     targets = list(targets)
     if not targets:
-        raise ValueError("a task needs at least one output: name the column to be filled")
+        raise GridError("a task needs at least one output: name the column to be filled")
     for target in targets:
         if not 0 <= target < len(columns):
-            raise ValueError(f"target column {target} does not exist: columns are 0 to {len(columns) - 1}")
+            raise GridError(f"target column {shorten(target)} does not exist: columns are 0 to {len(columns) - 1}")
 
     def name(chosen: Sequence[int]) -> str:
         return ", ".join(f"[IMAGE{column + 1}] {columns[column]}" for column in chosen)
@@ -88,3 +91,40 @@ def full_prompt(rows: int, cols: int, task: str | None, content: str | None) -> 
     """
     ending = "" if content is None else f"{CONTENT_LEAD} {content}"
     return f"{layout_prompt(rows, cols)} {task or ''} {ending}".strip()
+
+
+def check_text(name: str, text: str) -> None:
+    """Refuse a text that cannot be encoded, and so reaches no tokenizer and no file.
+
+    Raises:
+        GridError: if it holds half of a surrogate pair, as text that was cut inside an emoji does.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = f"U+{ord(text[error.start]):04X}"
+        raise GridError(
+            f"{name}: character {error.start + 1} is {code}, half of a surrogate pair, which no tokenizer can read: "
+            "write the text again, an emoji as one character"
+        ) from error
+
+
+def misfit(task: str, rows: int, cols: int, targets: Sequence[int]) -> str:
+    """Return how a task text contradicts its grid, or "".
+
+    Args:
+        task: a text that may name columns as `[IMAGE1]`, `[IMAGE2]` and so on.
+        rows, cols: of the grid, the query row included.
+        targets: 0-based columns of the targets.
+    """
+    named = {int(number) for number in re.findall(r"\[IMAGE ?(\d{1,6})\]", task)}
+    hint = f": name columns 1 to {cols}, or change the grid"
+    if named and max(named) == rows != cols:
+        hint = ": is the grid transposed? a row is one example, a column one kind of image"
+    outside = [number for number in sorted(named) if not 1 <= number <= cols]
+    if outside:
+        return f"task names [IMAGE{outside[0]}], but the grid has {cols} {'column' if cols == 1 else 'columns'}{hint}"
+    unnamed = [col + 1 for col in targets if col + 1 not in named]
+    if named and unnamed:
+        return f"task names other columns, but not the target [IMAGE{unnamed[0]}]{hint}"
+    return ""

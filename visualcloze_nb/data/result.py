@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from visualcloze_nb import __version__
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import mimebundle, png_bytes
-from visualcloze_nb.errors import ProvenanceError
+from visualcloze_nb.errors import FileError, GridError, MissingFileError, ProvenanceError, UsageError, shorten
 from visualcloze_nb.settings import CallSettings
 
 PROVENANCE = "visualcloze_nb"  # key of the PNG text chunk
@@ -50,7 +52,7 @@ class Result:
         for name in ("images", "stage1"):
             count, wanted = len(getattr(self, name)), len(self.grid.targets)
             if count != wanted:
-                raise ValueError(f"{name} holds {count} images for {wanted} targets: give one for each")
+                raise GridError(f"{name} holds {count} images for {wanted} targets: give one for each")
 
     @property
     def seed(self) -> int | None:
@@ -101,22 +103,36 @@ class Result:
             The path.
 
         Raises:
-            ValueError: if the path does not end in `.png` or there is no such target.
-            OSError: if the file cannot be written; an existing file is then left as it was.
+            UsageError: if the path does not end in `.png` or there is no such target.
+            FileError: if the file cannot be written; an existing file is then left as it was.
         """
-        path = Path(path).expanduser()
-        if path.suffix.lower() != ".png":
-            raise ValueError(f"{path.name!r} does not end in .png: only PNG keeps the provenance")
-        if not 0 <= target < len(self.images):
-            raise ValueError(f"there is no target {target}: targets are 0 to {len(self.images) - 1}")
-        record = json.dumps({**self.provenance(), "target": target}, ensure_ascii=False)
-        texts = {PROVENANCE: record, "Software": f"visualcloze_nb {__version__}"}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
+            path = Path(path).expanduser()
+        except (TypeError, RuntimeError) as error:  # no path at all, or the home of an unknown user
+            raise UsageError(f"path {shorten(repr(path))} cannot be used ({shorten(error)})") from error
+        name = repr(shorten(path, 120))
+        if path.name.lower() == ".png":
+            raise UsageError(f"{name} has no name before .png: give one, such as result.png")
+        if path.suffix.lower() != ".png":
+            raise UsageError(f"{shorten(path.name)!r} does not end in .png: only PNG keeps the provenance")
+        if not isinstance(target, (int, np.integer)) or not 0 <= target < len(self.images):
+            raise UsageError(f"there is no target {shorten(repr(target))}: targets are 0 to {len(self.images) - 1}")
+        record = json.dumps({**self.provenance(), "target": int(target)}, ensure_ascii=False)
+        texts = {PROVENANCE: record, "Software": f"visualcloze_nb {__version__}"}
+        temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}")
+        try:
+            if not path.parent.is_dir():
+                raise FileError(f"there is no folder {shorten(path.parent, 120)!r}: create it before saving")
             temporary.write_bytes(png_bytes(self.images[target], texts))
             os.replace(temporary, path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, FileError):
+                raise
+            reason = shorten(getattr(error, "strerror", None) or error)  # not the temporary file's name
+            raise FileError(f"{name} cannot be written ({reason}): choose another folder or name") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError, ValueError):
+                temporary.unlink(missing_ok=True)
         return path
 
     @property
@@ -147,13 +163,18 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         ProvenanceError: if the file is not a PNG, holds no such record, or is damaged.
-        OSError: if there is no such file or it cannot be read.
+        MissingFileError: if there is no such file.
+        FileError: if it cannot be read.
     """
-    name = repr(os.fspath(path))
+    name = repr(shorten(path, 120))
     try:
         file = Path(path).expanduser().open("rb")
-    except (ValueError, RuntimeError) as error:  # a null character, or the home of an unknown user
-        raise ProvenanceError(f"{name} is not a path ({error})") from error
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{name} does not exist: give the path of a PNG that Result.save wrote") from error
+    except OSError as error:
+        raise FileError(f"{name} cannot be read ({shorten(error.strerror or error)})") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # a null character, or the home of an unknown user
+        raise ProvenanceError(f"{shorten(repr(path))} is not a path ({shorten(error)})") from error
     with file:
         try:
             with Image.open(file, formats=["PNG"]) as image:
@@ -162,13 +183,13 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         except UnidentifiedImageError as error:
             raise ProvenanceError(f"{name} is not a PNG file: only PNG keeps the provenance") from error
         except Exception as error:  # Pillow raises many types for a damaged file
-            raise ProvenanceError(f"{name} is damaged ({error})") from error
+            raise ProvenanceError(f"{name} is damaged ({shorten(error)})") from error
     if text is None:
         raise ProvenanceError(f"{name} holds no provenance: it was not written by Result.save")
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ProvenanceError(f"{name}: its provenance is damaged ({error})") from error
+        raise ProvenanceError(f"{name}: its provenance is damaged ({shorten(error)})") from error
     if not isinstance(record, dict):
         raise ProvenanceError(f"{name}: its provenance is damaged (a {type(record).__name__}, not an object)")
     return record
