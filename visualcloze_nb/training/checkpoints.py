@@ -11,6 +11,7 @@ import itertools
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -34,8 +35,8 @@ def average_of(model: torch.nn.Module, updates: int = 0) -> AveragedModel:
     """
     counted = itertools.count(updates + 1)
 
-    def average(averaged, current, _: torch.Tensor) -> None:
-        torch._foreach_lerp_(averaged, current, min(1.0, 20 / (20 + next(counted))))
+    def average(averaged: Any, current: Any, _: torch.Tensor | int) -> None:
+        torch._foreach_lerp_(averaged, current, min(1.0, 20 / (20 + next(counted))))  # pyright: ignore[reportPrivateImportUsage]
 
     return AveragedModel(model, multi_avg_fn=average)
 

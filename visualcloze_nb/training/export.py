@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import VisualClozePipeline
+from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
 
 KEPT = ("README.md", "training", "experiments")
 """What stays when a checkpoint is replaced: the model card, earlier runs' logs, the experiments' curves."""

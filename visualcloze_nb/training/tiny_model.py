@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    FlowMatchEulerDiscreteScheduler,
-    FluxTransformer2DModel,
-    VisualClozePipeline,
-)
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
@@ -24,7 +24,8 @@ from visualcloze_nb.settings import (
     TINY_TEXT_TOKENS,
     TOKEN_CHANNELS,
 )
-from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, make_scene, phrase
+from visualcloze_nb.toyworld import HELD_OUT_TASKS, make_scene, phrase
+from visualcloze_nb.training.batches import TASKS
 
 WIDTH = 384
 SINGLE_BLOCKS = 5
@@ -34,7 +35,7 @@ AXES = (8, 28, 28)  # of the 64 numbers of a head: how many turn with row, y and
 def corpus(texts: int = 3000, seed: int = 0) -> list[str]:
     """Prompts of every grid size, task and kind of scene: what the tokenizers must be able to say."""
     rng = random.Random(seed)
-    tasks = [*TRAINED_TASKS, *HELD_OUT_TASKS]
+    tasks = [*TASKS, *HELD_OUT_TASKS]
     found = []
     for i in range(texts):
         names = [phrase(kind) for kind in tasks[i % len(tasks)].columns]
@@ -67,14 +68,12 @@ def build_clip_tokenizer(texts: list[str]) -> CLIPTokenizer:
         vocab_size=1200, initial_alphabet=alphabet, special_tokens=specials, end_of_word_suffix="</w>"
     )
     learner.train_from_iterator(texts, trainer)
-    import json
-
     learned = json.loads(learner.to_str())["model"]
     vocab = dict(learned["vocab"])
     for letter in alphabet:  # a byte may also end a word
         vocab.setdefault(letter + "</w>", len(vocab))
     merges = [tuple(pair) for pair in learned["merges"]]
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=CLIP_TOKENS)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=CLIP_TOKENS)  # pyright: ignore[reportArgumentType]  # pairs, not str
 
 
 def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> tuple[CLIPTextModel, T5EncoderModel]:
@@ -84,11 +83,11 @@ def build_text_encoders(tokenizer: CLIPTokenizer, tokenizer_2: T5Tokenizer) -> t
         feed_forward_proj="gated-gelu", dropout_rate=0.0,
         pad_token_id=0, eos_token_id=1,
     )  # fmt: skip
+    special: dict[str, Any] = {n: getattr(tokenizer, n) for n in ("bos_token_id", "eos_token_id", "pad_token_id")}
     clip = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, projection_dim=64,
         num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=CLIP_TOKENS,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
     )  # fmt: skip
     return CLIPTextModel(clip), T5EncoderModel(t5)
 
@@ -100,12 +99,15 @@ def build_vae() -> AutoencoderKL:
     start small, and the latents almost without noise. From PyTorch's own start it stays colour-blind for
     thousands of steps.
     """
+    blocks: dict[str, Any] = {  # diffusers annotates these as tuples of one
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (32, 64, 128, 128),
+    }
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(32, 64, 128, 128),
+        **blocks,
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=2,  # few: the last norm must not wash out which colour is brighter
@@ -117,16 +119,15 @@ def build_vae() -> AutoencoderKL:
         shift_factor=0.0,
     )
     with torch.no_grad():
-        for name, module in vae.named_modules():
-            if not isinstance(module, torch.nn.Conv2d):
-                continue
+        parts: dict[str, Any] = {n: m for n, m in vae.named_modules() if isinstance(m, torch.nn.Conv2d)}
+        for name, conv in parts.items():
             if name.endswith(".conv2"):
-                module.weight.mul_(0.1)
-                module.bias.zero_()
+                conv.weight.mul_(0.1)
+                conv.bias.zero_()
             elif not name.endswith(".conv1"):
-                module.weight.mul_(3**0.5)
-        vae.encoder.conv_out.weight[16:].mul_(0.05)
-        vae.encoder.conv_out.bias[16:].fill_(-5.0)
+                conv.weight.mul_(3**0.5)
+        parts["encoder.conv_out"].weight[16:].mul_(0.05)
+        parts["encoder.conv_out"].bias[16:].fill_(-5.0)
     return vae
 
 
@@ -151,7 +152,7 @@ def build_transformer(width: int = WIDTH) -> FluxTransformer2DModel:
 
 
 @torch.no_grad()
-def point_heads(transformer: FluxTransformer2DModel) -> None:
+def point_heads(transformer: Any) -> None:
     """Start every attention head as a soft pointer to the same place of a neighbouring cell.
 
     A grid is solved by looking at one place of several cells. A model that starts without any sense of place
@@ -177,7 +178,7 @@ def point_heads(transformer: FluxTransformer2DModel) -> None:
 
 
 @torch.no_grad()
-def pass_noise_on(transformer: FluxTransformer2DModel, amount: float = 0.3) -> None:
+def pass_noise_on(transformer: Any, amount: float = 0.3) -> None:
     """Start the transformer with a way for the noise, from its input to its output.
 
     A velocity is noise less image: all 64 numbers of a token's noise must come out as they went in, through

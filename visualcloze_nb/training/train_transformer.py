@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import encode_ids
@@ -165,7 +165,7 @@ def train_transformer(
     precision = devices.best_precision(device)
     torch.set_float32_matmul_precision("high")
     kept = out if (out / "tokenizer_2").is_dir() else None
-    pipe = build_pipeline(vae.to(device).requires_grad_(False), seed, kept, width).to(device)
+    pipe = build_pipeline(vae.requires_grad_(False), seed, kept, width).to(device)
     for name in ("tokenizer", "tokenizer_2"):
         getattr(pipe, name).save_pretrained(out / name)
     model = Model(pipe)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from visualcloze_nb.settings import UPSCALING
 from visualcloze_nb.toyworld import TRAINED_TASKS, concrete, draw, make_scene
@@ -92,7 +93,7 @@ def image_loss(error: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def measure(vae: AutoencoderKL, kinds=("image", "edge", "depth", "mask"), scenes: int = 32) -> dict[str, float]:
+def measure(vae: Any, kinds: Sequence[str] = ("image", "edge", "depth", "mask"), scenes: int = 32) -> dict[str, float]:
     """PSNR in dB on held-out scenes: each kind beside an image in one row, at 192 pixels, and held-out photographs."""
     held_out = [make_scene(seed) for seed in range(scenes)]
     device = next(vae.parameters()).device
@@ -111,7 +112,7 @@ def measure(vae: AutoencoderKL, kinds=("image", "edge", "depth", "mask"), scenes
 
 
 @torch.no_grad()
-def set_latent_scale(vae: AutoencoderKL, rows: RowImages, batches: int = 40) -> tuple[float, float]:
+def set_latent_scale(vae: Any, rows: RowImages, batches: int = 40) -> tuple[float, float]:
     """Measure the latents' mean and 1/std on training rows, and store them as `shift_factor`, `scaling_factor`."""
     values = torch.cat([vae.encode(rows.render(12)).latent_dist.sample().flatten() for _ in range(batches)])
     shift, scale = float(values.mean()), float(1 / values.std())
@@ -135,7 +136,8 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
     device = devices.best_device()
     precision = devices.best_precision(device)
     torch.manual_seed(seed)
-    vae = build_vae().to(device)
+    vae: Any = build_vae()
+    vae.to(device)
     fused = device.type == "cuda"
     optimiser = torch.optim.AdamW(vae.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=fused)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
@@ -184,7 +186,7 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
             state = {"model": vae.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
             save_atomically(state | {"step": step, "seen": seen, "seconds": budget.used}, out / "state.pt")
     report(loss.item())
-    trained = average.module.eval()
+    trained: Any = average.module.eval()
     set_latent_scale(trained, rows)
     trained.save_pretrained(out / "vae")
     return trained
