@@ -60,8 +60,8 @@ def test_a_folder(folder):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("768", "'768' is no model: give tiny, 384, 512, 384-lora, an existing folder or a hub id"),
-        ("./missing", "is no model"),
+        ("768", "no known model: '768': give tiny, 384, 512, 384-lora, 512-lora, an existing folder or a hub id"),
+        ("./missing", "no such folder, and no known model: './missing'"),
         ("tests", "there is no checkpoint in tests: it needs a model_index.json"),
     ],
 )

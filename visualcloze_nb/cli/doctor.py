@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import platform
+from pathlib import Path
 
-from visualcloze_nb.loading.checkpoints import HUB, TINY, describe, token
+from visualcloze_nb.errors import ModelError
+from visualcloze_nb.loading.checkpoint_files import check_weights
+from visualcloze_nb.loading.checkpoints import HUB, TINY, describe, place_of, resolution_of, token
 from visualcloze_nb.loading.hardware import probe
 from visualcloze_nb.loading.memory_plan import Machine, plan
 from visualcloze_nb.loading.model_size import gb
@@ -21,14 +25,18 @@ OPTIONAL = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which models to plan for."""
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="tiny, 384, 512, 384-lora, a folder")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"tiny, {', '.join(HUB)}, a folder, a hub id")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print machine, versions, a plan for each model, and advice; returns 0 if the bundled model can run."""
+    """Print machine, versions, a plan for each model, and advice; returns 0 if the bundled model can run.
+
+    Raises:
+        ModelError: if a model that was given does not exist, or its files are damaged.
+    """
     models = options.models or ["tiny", *HUB]
     for name in options.models:
-        describe(name)  # an unknown one is refused before anything is printed
+        check(name)  # before anything is printed
     machine = probe()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     print(describe_machine(machine))
@@ -39,7 +47,23 @@ def run(options: argparse.Namespace) -> int:
     for name in models:
         print(f"{name}:", report(name, machine), "", sep="\n")
     print("\n".join(f"- {line}" for line in advice(machine)))
-    return 0 if (TINY / "model_index.json").is_file() else 1
+    try:
+        check("tiny")
+    except ModelError:  # reported above
+        return 1
+    return 0
+
+
+def check(name: str) -> None:
+    """Check that a model exists and, in a folder, that its files are whole and belong together.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    describe(name)
+    resolution_of(name, token=token())
+    if os.path.isdir(place_of(name)):
+        check_weights(Path(place_of(name)))
 
 
 def describe_machine(machine: Machine) -> str:
@@ -80,8 +104,8 @@ def advice(machine: Machine) -> list[str]:
         lines.append("this GPU has no bf16: float16 is used, which nobody has verified for this model yet")
     if token() is None:
         lines.append(
-            "no hub token: FLUX.1-Fill-dev (384-lora) is gated; accept its conditions on its page, make a read "
-            "token, and set HF_TOKEN"
+            "no hub token: FLUX.1-Fill-dev (384-lora, 512-lora) is gated; accept its conditions on its page, make a "
+            "read token, and set HF_TOKEN"
         )
     if machine.ram < 1.2e9:
         lines.append("less than 1.2 GB of RAM is free: close other notebooks")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.loading.model_size import GB, TEXT, Model, gb, text_precision
 
 if TYPE_CHECKING:
@@ -233,10 +234,10 @@ def plan(
         the fastest plan that fits; if none does, or the forced one does not, the plan lists what is missing.
 
     Raises:
-        ValueError: if there is no such strategy.
+        UsageError: if there is no such strategy.
     """
     if force not in ("auto", *NAMES):
-        raise ValueError(f"plan is {force!r}: give auto or one of {', '.join(NAMES)}")
+        raise UsageError(f"plan is {str(force)[:80]!r}: give auto or one of {', '.join(NAMES)}")
     without_gpu = force == "auto" and machine.gpu is None
     strategies = [strategy for strategy in STRATEGIES if force in ("auto", strategy.name)]
     if without_gpu:

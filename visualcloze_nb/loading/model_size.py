@@ -6,11 +6,14 @@ transformer's blocks, and the images inside the VAE. All sizes are bytes, all GB
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from visualcloze_nb.errors import ModelError
+from visualcloze_nb.loading.checkpoint_files import read_index, read_json, read_shapes, shown, weight_files
 from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS
 
 GB = 1e9
@@ -89,27 +92,41 @@ TEXT = ("text_encoder", "text_encoder_2")
 
 
 def full_model(name: str) -> Model:
-    """Describe a released model: `384`, `512` or `384-lora`."""
+    """Describe a released model, such as `384` or `512-lora`, or another of the same size."""
     parts = dict(FULL_PARTS)
-    if name == "384-lora":
+    if name.endswith("-lora"):
         parts["lora"] = LORA
     download = sum(part.parameters * 2 for part in parts.values())
-    return Model(name, parts, resolution=512 if name.startswith("512") else 384, download=download)
+    return Model(name, parts, resolution=resolution_by_name(name), download=download)
 
 
-def folder_model(folder: Path, name: str | None = None) -> Model:
+def resolution_by_name(name: str) -> int:
+    """Take a model's resolution from its name: 512 if the number is in it, else 384, the released models' other."""
+    return 512 if re.search(r"(?<!\d)512(?!\d)", Path(name).name) else 384
+
+
+def folder_model(folder: Path, name: str | None = None, variant: str | None = None) -> Model:
     """Describe a checkpoint folder from its configs and the headers of its safetensors files; reads no weights.
 
+    Args:
+        folder: with a `model_index.json`.
+        name: as given to `load`.
+        variant: of the weights, such as `bf16`, or None.
+
     Raises:
-        FileNotFoundError: if there is no `model_index.json`.
+        ModelError: if a file is missing or damaged.
     """
     folder = Path(folder)
-    index = json.loads((folder / "model_index.json").read_text())
-    transformer = json.loads((folder / "transformer/config.json").read_text())
-    vae = json.loads((folder / "vae/config.json").read_text())
+    index = read_index(folder)
+    transformer, vae = (read_json(folder / part / "config.json") for part in ("transformer", "vae"))
+    heads: Any = transformer.get("num_attention_heads")
+    head_dim: Any = transformer.get("attention_head_dim")
+    channels: Any = vae.get("block_out_channels")
+    if not isinstance(channels, list) or not channels or {type(n) for n in (heads, head_dim, *channels)} != {int}:
+        raise ModelError(f"{shown(folder)}: transformer/config.json or vae/config.json lacks the sizes of layers")
     parts = {}
     for part in ("transformer", *TEXT[::-1], "vae"):
-        shapes = [shape for file in sorted((folder / part).glob("*.safetensors")) for shape in _shapes(file).items()]
+        shapes = [shape for file in weight_files(folder / part, variant) for shape in read_shapes(file).items()]
         counts = {key: math.prod(shape) for key, shape in shapes}
         tables = ("shared", "embed_tokens", "relative_attention_bias")  # T5's embeddings: two sides, no layer
         linear = sum(
@@ -121,16 +138,10 @@ def folder_model(folder: Path, name: str | None = None) -> Model:
     return Model(
         name or str(folder),
         parts,
-        resolution=index.get("resolution", 384),
-        width=transformer["num_attention_heads"] * transformer["attention_head_dim"],
-        channels=vae["block_out_channels"][min(1, len(vae["block_out_channels"]) - 1)],
+        resolution=index.get("resolution") or resolution_by_name(str(folder)),
+        width=heads * head_dim,
+        channels=channels[min(1, len(channels) - 1)],
     )
-
-
-def _shapes(file: Path) -> dict[str, list[int]]:
-    with file.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return {key: entry["shape"] for key, entry in header.items() if key != "__metadata__"}
 
 
 def text_precision(precision: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from visualcloze_nb.loading.checkpoints import LORA, REVISIONS, explained, token
+from visualcloze_nb.errors import ModelError, VisualClozeError
+from visualcloze_nb.loading.checkpoint_files import EXTRA, shown
+from visualcloze_nb.loading.checkpoints import REVISIONS, explained, token
 from visualcloze_nb.loading.model_size import TEXT, text_precision
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
@@ -29,13 +31,13 @@ class Pretrained:
         place: a folder, or a repository on the hub.
         device: where to run.
         options: of `from_pretrained`: precision, revision, token, quantisation.
-        lora: whether to put the released LoRA onto FLUX.1-Fill-dev.
+        lora: repository and file of a LoRA to put onto it.
     """
 
     place: str
     device: str
     options: dict[str, Any]
-    lora: bool = False
+    lora: tuple[str, str] | None = None
 
     def pipeline(self, **components: Any) -> VisualClozePipeline:
         """Load the pipeline into RAM.
@@ -44,10 +46,10 @@ class Pretrained:
             components: replace those of the checkpoint, by name; None leaves one out.
         """
         pipe = self._load(**components)
-        if self.lora:  # the folder's index names FluxFillPipeline and no resolution
-            repository, file = LORA
-            options = {"weight_name": file, "revision": REVISIONS[repository], "token": token()}
-            explained(pipe.load_lora_weights, repository, use_safetensors=True, **options)
+        if self.lora:
+            repository, file = self.lora
+            options = {"weight_name": file, "revision": REVISIONS.get(repository), "token": token()}
+            loaded(pipe.load_lora_weights, repository, use_safetensors=True, **options)
         return pipe
 
     def pipeline_on_device(self, **components: Any) -> VisualClozePipeline:
@@ -76,7 +78,29 @@ class Pretrained:
 
     def _load(self, **options: Any) -> VisualClozePipeline:
         with loading_bars(shown=not Path(self.place).is_dir()):
-            return explained(VisualClozePipeline.from_pretrained, self.place, **{**self.options, **options})
+            return loaded(VisualClozePipeline.from_pretrained, self.place, **{**self.options, **options})
+
+
+def loaded(function: Callable[..., Any], place: str, **options: Any) -> Any:
+    """Call a loading function of diffusers; whatever it raises becomes a ModelError.
+
+    Args:
+        function: called as `function(place, **options)`.
+        place: a folder, or a repository on the hub.
+        options: passed on.
+
+    Raises:
+        ModelError: with what to do, or at least with the cause.
+    """
+    try:
+        return explained(function, place, **options)
+    except VisualClozeError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        if "sentencepiece" in text.lower() or "tiktoken" in text.lower():
+            text = f"its tokenizer needs sentencepiece: {EXTRA}"
+        raise ModelError(f"{shown(place)} cannot be loaded: {type(error).__name__}: {text[:160]}") from error
 
 
 @contextmanager
