@@ -2,6 +2,8 @@
 
 import inspect
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import diffusers
 import numpy as np
@@ -11,10 +13,13 @@ from conftest import rows
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 from PIL import Image
 
+import visualcloze_nb
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.errors import SizeWarning, UsageError
 from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 from visualcloze_nb.pipelines.image_processor import GridProcessor
+from visualcloze_nb.pipelines.sizes import check_tokens
 
 CALL = {"task_prompt": "an edge map", "num_inference_steps": 2}
 
@@ -143,3 +148,48 @@ def test_row_19_positional_arguments(random_pipe, stock_pipe):
     )
     assert len(ours) == 2 and all(np.array_equal(one, other) for one, other in zip(ours, stock, strict=True))
     assert not hasattr(random_pipe, "encode_prompt"), "stock has none, and diffusers' tests ask"
+
+
+def test_row_3_sizes_beyond_the_schedule(tiny, monkeypatch):
+    grid = Grid(rows(), task="an edge map")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SizeWarning)
+        tiny._check_tokens(grid, (192, 192), 30, 0.4)
+        tiny._check_tokens(grid, (256, 256), 30, 0.4)
+    for side in (272, 384, 768):
+        with pytest.warns(SizeWarning, match=f"{side} x {side} .* is more than the model was made for.* 256 x 256"):
+            tiny._check_tokens(grid, (side, side), 30, 0.4)
+    monkeypatch.setattr(tiny.text_encoder, "forward", None)
+    for width, height, largest in ((4096, 3072, "288 x 208"), (65536, 65536, "256 x 256"), (8192, 2048, "512 x 128")):
+        for run in (tiny.fill, tiny.steps):
+            with pytest.raises(UsageError, match=f"{width} x {height} .*: the largest that works is {largest}"):
+                run(grid, width=width, height=height)
+        with pytest.raises(UsageError, match="the largest that works is"):
+            tiny.upsampling_pipe(image=rows()[0][0], width=width, height=height)
+
+
+def test_row_3_the_released_models_sizes_pass(random_pipe):
+    """Stage 2 at three times 384 and 512, and grids beyond 4,096 tokens, are what they were made for."""
+    config = {"use_dynamic_shifting": True, "max_image_seq_len": 4096}
+    for resolution in (384, 512):
+        pipe = SimpleNamespace(scheduler=SimpleNamespace(config=config), made_for=None, resolution=resolution)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_tokens(pipe, (3 * resolution, 3 * resolution), 30)
+            check_tokens(pipe, (resolution, resolution), 30, cells=25)
+        with pytest.warns(SizeWarning):
+            check_tokens(pipe, (4 * resolution, 4 * resolution), 30)
+
+
+def test_row_16_another_resolution_than_the_checkpoints(tiny, tmp_path):
+    folder = Path(visualcloze_nb.__file__).parent / "tiny"
+    for cls in (VisualClozePipeline, VisualClozeGenerationPipeline):
+        with pytest.warns(SizeWarning, match="made for resolution=64: with 384 it makes noise.* 36 times as long"):
+            loaded = cls.from_pretrained(folder, resolution=384)
+        assert loaded.resolution == 384 and loaded.made_for == 64
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SizeWarning)
+            assert cls.from_pretrained(folder, resolution=64).resolution == cls.from_pretrained(folder).resolution
+    whole = VisualClozePipeline.from_pipe(loaded)
+    with pytest.warns(SizeWarning, match="1152 x 1152 .* the largest that works is 256 x 256"):
+        whole._check_tokens(Grid(rows()), (1152, 1152), 2, 0.4)

@@ -127,7 +127,7 @@ def test_4_stage_2_has_one_size_for_every_grid(random_pipe, stock_pipe, monkeypa
         stock_pipe(**call, **side, generator=seeded()).images[0][0].size
         for side in ({}, {"upsampling_width": 96}, {"upsampling_height": 96})
     ]
-    stock_still(sizes == [(32, 32), (96, 32), (32, 96)], 4, "stage2_size in validation.py")
+    stock_still(sizes == [(32, 32), (96, 32), (32, 96)], 4, "stage2_size in sizes.py")
     small = random_pipe(**{**call, "upsampling_strength": 0}).images[0][0]
     assert small.size == (32, 16)
     assert random_pipe(**call).images[0][0].size == (96, 48)

@@ -151,7 +151,8 @@ def stock(pipe: Any, grid: Grid, options: argparse.Namespace) -> dict[str, float
     """
     import torch
 
-    from visualcloze_nb.pipelines.validation import stage2_size, text_length
+    from visualcloze_nb.pipelines.sizes import stage2_size
+    from visualcloze_nb.pipelines.validation import text_length
 
     for part in (pipe, pipe.generation_pipe, pipe.upsampling_pipe):
         part.set_progress_bar_config(disable=True)

@@ -11,6 +11,7 @@ import torch
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
+from visualcloze_nb.pipelines.sizes import warn_about_resolution
 from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
 
 if TYPE_CHECKING:
@@ -37,7 +38,23 @@ class PipelineBase(DiffusionPipeline):
     stage: int | None = None
     call_step = 0  # of the whole call, from 0; a step callback reads it
     timer: Timer | None = None
+    made_for: int | None = None  # the checkpoint's resolution, where the pipeline may have another
     text_encoder_loader: TextEncoderLoader | None = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any):
+        """Load a pipeline as in diffusers, and warn about a resolution that the checkpoint was not made for."""
+        pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if kwargs.get("resolution") is not None:
+            where = {name: kwargs[name] for name in ("cache_dir", "revision") if name in kwargs}
+            try:
+                index: Any = cls.load_config(pretrained_model_name_or_path, local_files_only=True, **where)
+            except OSError:
+                return pipe
+            for part in (pipe, *getattr(pipe, "inner", ())):
+                part.made_for = index.get("resolution")
+            warn_about_resolution(pipe.resolution, pipe.made_for)
+        return pipe
 
     @classmethod
     def from_pipe(cls, pipeline: Any, **kwargs: Any):
@@ -49,7 +66,10 @@ class PipelineBase(DiffusionPipeline):
         """
         if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
             kwargs["dtype"] = KEEP_DTYPES
-        return super().from_pipe(pipeline, **kwargs)
+        new = super().from_pipe(pipeline, **kwargs)
+        for part in (new, *getattr(new, "inner", ())):
+            part.made_for = getattr(pipeline, "made_for", None) or getattr(pipeline, "resolution", None)
+        return new
 
     def to(self, *args: Any, **kwargs: Any):
         """Move or cast all components, as in diffusers."""

@@ -18,6 +18,7 @@ from visualcloze_nb.pipelines.base import PipelineBase
 from visualcloze_nb.pipelines.batch_inputs import one_grid
 from visualcloze_nb.pipelines.progress import Progress, Timer, timed
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
+from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
 from visualcloze_nb.sampling.flow import Step, euler_sample, schedule
 from visualcloze_nb.sampling.latents import decode_targets, prepare
 from visualcloze_nb.sampling.sdedit import decode_stage2, prepare_stage2, skipped_steps
@@ -70,6 +71,7 @@ class FillMixin(PipelineBase):
             width=width,
             max_sequence_length=max_sequence_length,
         )
+        self._check_tokens(grid, (settings.width, settings.height), settings.steps, settings.strength)
         return self._steps(grid, settings, generator)
 
     def _steps(self, grid: Grid, settings: CallSettings, generator: torch.Generator) -> Iterator[Step]:
@@ -235,7 +237,13 @@ class FillMixin(PipelineBase):
     def _size(self, grid: Grid, width: int | None, height: int | None, prefix: str = "") -> tuple[int, int]:
         """The size of stage 2's images: (width, height) in pixels."""
         layout = grid.layout(self.resolution, self.vae_scale_factor)
-        return validation.stage2_size(*layout.sizes[-1], width, height, layout.multiple, prefix)
+        return stage2_size(*layout.sizes[-1], width, height, layout.multiple, prefix)
+
+    def _check_tokens(self, grid: Grid, size: tuple[int, int], steps: int, strength: float) -> None:
+        layout = grid.layout(self.resolution, self.vae_scale_factor)
+        check_tokens(self, layout.sizes[-1], steps, cells=layout.n_cols * grid.n_rows, multiple=layout.multiple)
+        if strength > 0:
+            check_tokens(self, size, steps, multiple=layout.multiple)
 
 
 def versions() -> dict[str, str]:

@@ -12,8 +12,10 @@ from diffusers.pipelines.flux import pipeline_flux_fill as diffusers_fill
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
 from PIL import Image
 
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
+from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
 from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS
 
 
@@ -115,7 +117,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             `images`, a list.
 
         Raises:
-            ValueError: naming the argument, before any model runs.
+            UsageError: naming the argument, before any model runs.
         """
         num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
         strength = validation.real("strength", strength, 0, 1)
@@ -125,11 +127,12 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
-            raise ValueError("strength is 0: there is nothing to do; give more than 0, or keep the image")
+            raise UsageError("strength is 0: there is nothing to do; give more than 0, or keep the image")
         first = image[0] if isinstance(image, list) and image else image
         if isinstance(first, Image.Image):
             multiple = PATCH * self.vae_scale_factor
-            width, height = validation.stage2_size(first.width, first.height, width, height, multiple)
+            width, height = stage2_size(first.width, first.height, width, height, multiple)
+            check_tokens(self, (width, height), num_inference_steps, multiple=multiple)
             if mask_image is None:
                 mask_image = Image.new("RGB", first.size, (255, 255, 255))
         if prompt is None and prompt_embeds is None:

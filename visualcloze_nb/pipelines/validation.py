@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import secrets
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from visualcloze_nb.errors import SizeWarning
-from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS, UPSCALING
+from visualcloze_nb.errors import UsageError
+from visualcloze_nb.settings import TEXT_TOKENS
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
@@ -22,11 +23,11 @@ def whole(name: str, value: Any) -> int:
     """A whole number of 1 or more; a tensor or an array of one number counts as that number.
 
     Raises:
-        ValueError: naming the argument.
+        UsageError: naming the argument.
     """
     value = _number(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} is {value!r:.80}: give a whole number, 1 or more")
+        raise UsageError(f"{name} is {value!r:.80}: give a whole number, 1 or more")
     return int(value)
 
 
@@ -39,13 +40,13 @@ def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) ->
         low, high: the range, ends included.
 
     Raises:
-        ValueError: naming the argument.
+        UsageError: naming the argument.
     """
     value = _number(value)
-    usable = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    usable = isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # pyright: ignore[reportOperatorIssue]
     if not usable or not low <= float(value) <= high:
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
-        raise ValueError(f"{name} is {value!r:.80}: give a number {limits}")
+        raise UsageError(f"{name} is {value!r:.80}: give a number {limits}")
     return float(value)
 
 
@@ -58,17 +59,17 @@ def check_sigmas(sigmas: Sequence[float] | None) -> list[float] | None:
     """Noise levels as numbers; refuses those that do not fall from at most 1 to 0 or above. None is allowed.
 
     Raises:
-        ValueError: saying what is wrong.
+        UsageError: saying what is wrong.
     """
     if sigmas is None:
         return None
     try:
         levels = [real("sigmas", sigma, 0, 1) for sigma in sigmas]
     except TypeError:
-        raise ValueError(f"sigmas is {sigmas!r:.80}: give a list of numbers") from None
+        raise UsageError(f"sigmas is {sigmas!r:.80}: give a list of numbers") from None
     falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
     if not levels or not falling or levels[0] == 0:
-        raise ValueError(f"sigmas {str(levels):.80} do not fall from at most 1 to 0 or above: sort them")
+        raise UsageError(f"sigmas {str(levels):.80} do not fall from at most 1 to 0 or above: sort them")
     return levels
 
 
@@ -76,10 +77,10 @@ def check_callable(name: str, value: Any) -> None:
     """Refuse what cannot be called; None is allowed.
 
     Raises:
-        ValueError: naming the argument.
+        UsageError: naming the argument.
     """
     if value is not None and not callable(value):
-        raise ValueError(f"{name} is {value!r:.80}: give a function, or leave it out")
+        raise UsageError(f"{name} is {value!r:.80}: give a function, or leave it out")
 
 
 def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_tensors: Sequence[str]) -> None:
@@ -91,13 +92,13 @@ def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_
         known_tensors: names that the pipeline has.
 
     Raises:
-        ValueError: naming the argument.
+        UsageError: naming the argument.
     """
     if output_type not in OUTPUT_TYPES:
-        raise ValueError(f"output_type is {output_type!r:.80}: give one of {', '.join(OUTPUT_TYPES)}")
+        raise UsageError(f"output_type is {output_type!r:.80}: give one of {', '.join(OUTPUT_TYPES)}")
     unknown = [name for name in callback_tensors or () if name not in known_tensors]
     if unknown:
-        raise ValueError(f"callback_on_step_end_tensor_inputs has {unknown}: choose from {', '.join(known_tensors)}")
+        raise UsageError(f"callback_on_step_end_tensor_inputs has {unknown}: choose from {', '.join(known_tensors)}")
 
 
 def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
@@ -112,13 +113,13 @@ def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
         1 to 512.
 
     Raises:
-        ValueError: if a given length is out of range.
+        UsageError: if a given length is out of range.
     """
     if max_sequence_length is None:
         return min(getattr(tokenizer_2, "model_max_length", TEXT_TOKENS), TEXT_TOKENS)
     max_sequence_length = whole("max_sequence_length", max_sequence_length)
     if max_sequence_length > TEXT_TOKENS:
-        raise ValueError(f"max_sequence_length is {max_sequence_length}: the most is {TEXT_TOKENS}")
+        raise UsageError(f"max_sequence_length is {max_sequence_length}: the most is {TEXT_TOKENS}")
     return max_sequence_length
 
 
@@ -132,16 +133,16 @@ def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | 
         count: samples.
 
     Raises:
-        ValueError: naming the argument.
+        UsageError: naming the argument.
     """
     pooled_name = name.replace("prompt_embeds", "pooled_prompt_embeds")
     if (embeds is None) != (pooled is None):
         missing = pooled_name if pooled is None else name
-        raise ValueError(f"{missing} is missing: the two embeddings of one text go together")
+        raise UsageError(f"{missing} is missing: the two embeddings of one text go together")
     for part, value, dims in ((name, embeds, 3), (pooled_name, pooled, 2)):
         if value is not None and (value.ndim != dims or len(value) != count):
             given = tuple(value.shape)
-            raise ValueError(f"{part} has shape {given}: it needs {dims} dimensions, the first {count}")
+            raise UsageError(f"{part} has shape {given}: it needs {dims} dimensions, the first {count}")
 
 
 def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
@@ -155,7 +156,7 @@ def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
         `count` generators, the same one over and over if there is one for all.
 
     Raises:
-        ValueError: if the list has another length or holds something else.
+        UsageError: if the list has another length or holds something else.
     """
     if generator is None:
         generator = torch.Generator("cpu")
@@ -163,9 +164,9 @@ def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
     if isinstance(generator, torch.Generator):
         return [generator] * count
     if not isinstance(generator, (list, tuple)) or not all(isinstance(g, torch.Generator) for g in generator):
-        raise ValueError(f"generator is {generator!r:.80}: give a torch.Generator or a list of them")
+        raise UsageError(f"generator is {generator!r:.80}: give a torch.Generator or a list of them")
     if len(generator) != count:
-        raise ValueError(f"generator has {len(generator)} generators for {count} images: give one for each")
+        raise UsageError(f"generator has {len(generator)} generators for {count} images: give one for each")
     return list(generator)
 
 
@@ -181,17 +182,17 @@ def seeded(seed: int | None, generator: torch.Generator | None) -> tuple[int | N
         noise.
 
     Raises:
-        ValueError: if both are given or the seed is out of range.
+        UsageError: if both are given or the seed is out of range.
     """
     if generator is not None:
         if seed is not None:
-            raise ValueError("both seed and generator are given: leave one out")
+            raise UsageError("both seed and generator are given: leave one out")
         return None, one_generator_each(generator, 1)[0]
     if seed is None:
         seed = secrets.randbelow(2**32)
     seed = _number(seed)
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed!r:.80}: give a whole number from 0 to 2**64 - 1")
+        raise UsageError(f"seed is {seed!r:.80}: give a whole number from 0 to 2**64 - 1")
     return int(seed), torch.Generator("cpu").manual_seed(int(seed))
 
 
@@ -208,7 +209,7 @@ def check_latents(latents: Any, tokens: list[int], channels: int) -> list[torch.
         (1, L, channels) for each image, or None.
 
     Raises:
-        ValueError: saying which shape is needed.
+        UsageError: saying which shape is needed.
     """
     if latents is None:
         return [None] * len(tokens)
@@ -216,65 +217,8 @@ def check_latents(latents: Any, tokens: list[int], channels: int) -> list[torch.
     if [tuple(part.shape[1:]) for part in parts] != [(length, channels) for length in tokens]:
         given = tuple(latents.shape) if hasattr(latents, "shape") else f"{len(latents)} tensors"
         wanted = ", ".join(f"({length}, {channels})" for length in tokens)
-        raise ValueError(f"latents has shape {given}: stage 1 needs {wanted}, one for each image")
+        raise UsageError(f"latents has shape {given}: stage 1 needs {wanted}, one for each image")
     return parts
-
-
-def stage2_size(
-    width: int,
-    height: int,
-    new_width: int | None = None,
-    new_height: int | None = None,
-    multiple: int = TOKEN_PIXELS,
-    prefix: str = "",
-) -> tuple[int, int]:
-    """The size of a target after stage 2.
-
-    Args:
-        width, height: of the target after stage 1, pixels.
-        new_width, new_height: as given, pixels. One of them fixes the other by the aspect ratio; without either,
-            both sides are tripled.
-        multiple: sides are made multiples of this: a given side is cut down as in diffusers, a derived one
-            goes to the nearest.
-        prefix: of the arguments' names in messages, `upsampling_` for the two-stage call.
-
-    Returns:
-        `(width, height)` in pixels.
-
-    Raises:
-        ValueError: if a given side is not a whole number or smaller than `multiple`.
-
-    Warns:
-        SizeWarning: if a given side had to be changed.
-    """
-    given = new_width, new_height = (
-        _side(f"{prefix}width", new_width, multiple),
-        _side(f"{prefix}height", new_height, multiple),
-    )
-    if new_height is None:
-        if new_width is None:
-            return width * UPSCALING, height * UPSCALING
-        new_height = _nearest(new_width * height / width, multiple)
-    elif new_width is None:
-        new_width = _nearest(new_height * width / height, multiple)
-    new_width, new_height = (side // multiple * multiple for side in (new_width, new_height))
-    if any(side is not None and side % multiple for side in given):
-        message = f"stage 2 makes {new_width} x {new_height}: sides are multiples of {multiple}"
-        warnings.warn(message, SizeWarning, stacklevel=2)
-    return new_width, new_height
-
-
-def _side(name: str, side: Any, smallest: int) -> int | None:
-    if side is None:
-        return None
-    side = whole(name, side)
-    if side < smallest:
-        raise ValueError(f"{name} is {side}: the smallest side is {smallest}")
-    return side
-
-
-def _nearest(side: float, multiple: int) -> int:
-    return max(round(side / multiple), 1) * multiple
 
 
 def warn_once(owner: Any, message: str) -> None:

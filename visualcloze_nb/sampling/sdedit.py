@@ -19,6 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.sampling.flow import add_noise, schedule
 from visualcloze_nb.sampling.latents import condition, decode, encode, pack, pixels, position_ids, to_images, unpack
 from visualcloze_nb.settings import VAE_SCALE, stage2_steps
@@ -30,13 +31,13 @@ def skipped_steps(steps: int, strength: float) -> int:
     """How many steps of the schedule stage 2 skips, because it starts at a lower noise level.
 
     Raises:
-        ValueError: strength is outside 0 to 1, or so small that no step is left.
+        UsageError: strength is outside 0 to 1, or so small that no step is left.
     """
     if not 0 <= strength <= 1:
-        raise ValueError(f"strength is {strength}, but must lie between 0 and 1")
+        raise UsageError(f"strength is {strength}, but must lie between 0 and 1")
     left = stage2_steps(steps, strength)
     if left < 1:
-        raise ValueError(f"strength {strength} of {steps} steps leaves no step to do: raise either")
+        raise UsageError(f"strength {strength} of {steps} steps leaves no step to do: raise either")
     return steps - left
 
 
@@ -93,7 +94,7 @@ def prepare_stage2(
         noisy tokens, condition, position ids, noise levels and layout.
 
     Raises:
-        ValueError: from `skipped_steps`.
+        UsageError: from `skipped_steps`.
     """
     device, dtype = device or vae.device, dtype or vae.dtype
     layout = Layout((size,), 1, (0,))
