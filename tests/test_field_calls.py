@@ -1,6 +1,8 @@
 """Faults of calls that users met elsewhere, named by row of issue 18: 1, 3, 9, 11, 16, 17, 19 to 22."""
 
 import inspect
+import threading
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,8 @@ from PIL import Image
 
 import visualcloze_nb
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.errors import SizeWarning, UsageError
+from visualcloze_nb.errors import BusyError, SizeWarning, UsageError
+from visualcloze_nb.pipelines import run_lock
 from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 from visualcloze_nb.pipelines.image_processor import GridProcessor
@@ -193,3 +196,68 @@ def test_row_16_another_resolution_than_the_checkpoints(tiny, tmp_path):
     whole = VisualClozePipeline.from_pipe(loaded)
     with pytest.warns(SizeWarning, match="1152 x 1152 .* the largest that works is 256 x 256"):
         whole._check_tokens(Grid(rows()), (1152, 1152), 2, 0.4)
+
+
+def test_row_1_one_run_at_a_time_for_shared_components(random_pipe):
+    """Threads, three pipelines of the same components, interrupts: an image is right or refused."""
+    pipes = [random_pipe, VisualClozePipeline.from_pipe(random_pipe), VisualClozePipeline.from_pipe(random_pipe)]
+    for pipe in pipes:
+        pipe.set_progress_bar_config(disable=True)
+    grid = Grid(rows(), task="an edge map")
+    alone = {n: np.asarray(random_pipe.fill(grid, seed=n, steps=2 + n, progress=False).image) for n in range(4)}
+    made, refused, wrong = [], [], []
+
+    def interrupt(done, total, stage):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    def work(number):
+        for n in range(25):
+            seed = (n + number) % 4
+            options = {"on_step": interrupt} if n % 5 == 0 else {}
+            try:
+                result = pipes[(n + number) % 3].fill(grid, seed=seed, steps=2 + seed, progress=False, **options)
+            except BusyError as error:
+                assert "a run is under way" in str(error) and len(str(error)) <= 300
+                refused.append(n)
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                pass
+            else:
+                made.append(n)
+                if not np.array_equal(np.asarray(result.image), alone[seed]):
+                    wrong.append(n)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made and refused and not wrong and not run_lock._in_use
+    again = random_pipe.fill(grid, seed=1, steps=3, progress=False).image
+    assert np.array_equal(np.asarray(again), alone[1]), "nothing is left behind"
+
+
+def test_row_1_steps_hold_the_pipeline_only_while_they_run(random_pipe):
+    grid = Grid(rows(), task="an edge map")
+    steps = random_pipe.steps(grid, seed=0, steps=3, strength=0)
+    first = next(steps)
+    fill = {"seed": 0, "steps": 3, "strength": 0, "progress": False}
+    image = random_pipe.fill(grid, **fill).image  # between two steps
+    *_, last = steps
+    assert first.index == 0 and np.array_equal(np.asarray(random_pipe.read(last)[0]), np.asarray(image))
+    other = random_pipe.steps(grid, steps=3)
+    next(other)
+    other.close()
+    assert not list(other) and not run_lock._in_use
+    fourth = random_pipe.steps(grid, seed=0, steps=3, strength=0)
+    found = []
+
+    def on_step(done, total, stage):
+        for start in (lambda: random_pipe.fill(grid, **fill), lambda: next(fourth), lambda: random_pipe(image=grid)):
+            with pytest.raises(BusyError, match="a run is under way"):
+                start()
+            found.append(done)
+
+    random_pipe.fill(grid, **fill, on_step=on_step)
+    assert len(found) == 9 and len(list(fourth)) == 3, "a refused step can be taken later"

@@ -39,6 +39,10 @@ class UsageError(VisualClozeError, ValueError):
     """A call or a command cannot use the value of an argument; the message names it."""
 
 
+class BusyError(VisualClozeError, RuntimeError):
+    """Another run holds the pipeline or one that shares its components."""
+
+
 class Cancelled(VisualClozeError):
     """The user stopped a run."""
 

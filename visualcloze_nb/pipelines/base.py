@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from visualcloze_nb.errors import ModelError, VisualClozeError, shorten
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
+from visualcloze_nb.pipelines.run_lock import in_callback
 from visualcloze_nb.pipelines.sizes import warn_about_resolution
 from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
 
@@ -22,6 +24,7 @@ else:
     DiffusionPipeline = object  # each class gets it from the stock class beside this mixin
 
 Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any] | None]  # (pipe, step, timestep, tensors)
+PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2")
 KEEP_DTYPES: Any = object()  # in place of a dtype: `to` leaves every component as it is
 
 
@@ -69,7 +72,46 @@ class PipelineBase(DiffusionPipeline):
         new = super().from_pipe(pipeline, **kwargs)
         for part in (new, *getattr(new, "inner", ())):
             part.made_for = getattr(pipeline, "made_for", None) or getattr(pipeline, "resolution", None)
+        loader = getattr(pipeline, "text_encoder_loader", None)
+        if loader is not None and new.text_encoder is None and new.text_encoder_2 is None:
+            new.text_encoder_loader = TextEncoderLoader(new, loader.load)
         return new
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Save as in diffusers; freed text encoders are loaded for it, so that the folder is whole."""
+        with self._text_encoders() as loader:
+            if loader is not None:
+                loader.ensure_loaded()
+            parts = {name: getattr(self, name) for name in PARTS if name in self.config}
+            missing = [name for name, part in parts.items() if part is None]
+            if missing:
+                raise ModelError(f"this pipeline has no {', '.join(missing)}: put it there, then save_pretrained")
+            self.register_modules(**parts)  # diffusers' index keeps a null for a component that was None before
+            super().save_pretrained(*args, **kwargs)
+
+    def load_lora_weights(self, lora: Any, *args: Any, **kwargs: Any) -> None:
+        """Load a LoRA as in diffusers, which says nothing if none of its weights fits.
+
+        Args:
+            lora: a folder, a hub repository, or a dict of weights.
+            *args, **kwargs: as in diffusers.
+
+        Raises:
+            ModelError: if the LoRA has no weights for this pipeline, or cannot be read.
+        """
+        models = [part for name in PARTS if (part := getattr(self, name, None)) is not None]
+        before = [_adapter_weights(model) for model in models]
+        try:
+            super().load_lora_weights(lora, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
+            if isinstance(error, VisualClozeError):
+                raise
+            raise ModelError(f"the LoRA {_lora_name(lora)} cannot be loaded: {shorten(error, 180)}") from error
+        if [_adapter_weights(model) for model in models] == before and not kwargs.get("hotswap"):
+            raise ModelError(
+                f"the LoRA {_lora_name(lora)} has no weights for this model: the names in its file match no layer. "
+                "Give one that was trained for FLUX"
+            )
 
     def to(self, *args: Any, **kwargs: Any):
         """Move or cast all components, as in diffusers."""
@@ -116,6 +158,16 @@ class PipelineBase(DiffusionPipeline):
             self.timer.lap(f"stage {self.stage} {part}")
 
 
+def _adapter_weights(model: torch.nn.Module) -> int:
+    """Count the tensors that LoRAs have put into a model, expanded layers included."""
+    added = getattr(model, "_transformer_norm_layers", None) or {}
+    return len(added) + sum("lora" in name for name, _ in model.named_parameters())
+
+
+def _lora_name(lora: Any) -> str:
+    return "given as a dict" if isinstance(lora, dict) else repr(shorten(lora, 60))
+
+
 class StepCallback:
     """Calls the user's callback as diffusers does, and counts the steps of the whole call in `pipe.call_step`.
 
@@ -135,4 +187,5 @@ class StepCallback:
         pipe.call_step, self.count = self.count, self.count + 1
         if self.callback is None:
             return {}
-        return self.callback(pipe, step, timestep, tensors) or {}
+        with in_callback():
+            return self.callback(pipe, step, timestep, tensors) or {}

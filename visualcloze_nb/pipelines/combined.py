@@ -26,6 +26,7 @@ from visualcloze_nb.pipelines.fill import FillMixin
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 from visualcloze_nb.pipelines.outputs import join
 from visualcloze_nb.pipelines.prompt_cache import Embeddings
+from visualcloze_nb.pipelines.run_lock import exclusive
 from visualcloze_nb.pipelines.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
 from visualcloze_nb.sampling.sdedit import skipped_steps
 from visualcloze_nb.sampling.text import tokenize
@@ -103,7 +104,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             "upsampling_pooled_prompt_embeds": second[1],
         }
 
-    @torch.no_grad()
+    @exclusive
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # more is accepted, samples are lists
         self,
         task_prompt: str | list[str] | None = None,

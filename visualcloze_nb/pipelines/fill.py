@@ -18,6 +18,7 @@ from visualcloze_nb.pipelines.base import PipelineBase
 from visualcloze_nb.pipelines.batch_inputs import one_grid
 from visualcloze_nb.pipelines.progress import Progress, Timer, timed
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
+from visualcloze_nb.pipelines.run_lock import ExclusiveSteps, running
 from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
 from visualcloze_nb.sampling.flow import Step, euler_sample, schedule
 from visualcloze_nb.sampling.latents import decode_targets, prepare
@@ -72,7 +73,7 @@ class FillMixin(PipelineBase):
             max_sequence_length=max_sequence_length,
         )
         self._check_tokens(grid, (settings.width, settings.height), settings.steps, settings.strength)
-        return self._steps(grid, settings, generator)
+        return ExclusiveSteps(self, self._steps(grid, settings, generator))
 
     def _steps(self, grid: Grid, settings: CallSettings, generator: torch.Generator) -> Iterator[Step]:
         config, length = self.scheduler.config, settings.max_sequence_length
@@ -171,7 +172,7 @@ class FillMixin(PipelineBase):
         )
         validation.check_callable("on_step", on_step)
         timer = Timer()
-        with Progress(self, settings, len(grid.targets), progress, on_step) as bar, timed(self, timer):
+        with running(self), Progress(self, settings, len(grid.targets), progress, on_step) as bar, timed(self, timer):
             output = self(
                 image=grid,
                 num_inference_steps=settings.steps,

@@ -17,6 +17,7 @@ from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
 from visualcloze_nb.pipelines.image_processor import GridProcessor
 from visualcloze_nb.pipelines.outputs import join
+from visualcloze_nb.pipelines.run_lock import exclusive
 from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
 
 
@@ -119,7 +120,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             encoded.append(super()._prepare_latents(cells, masks, generator, *place))
         return encoded
 
-    @torch.no_grad()
+    @exclusive
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # more is accepted, samples are lists
         self,
         task_prompt: str | list[str] | None = None,

@@ -15,6 +15,7 @@ from PIL import Image
 from visualcloze_nb.errors import UsageError
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
+from visualcloze_nb.pipelines.run_lock import exclusive
 from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
 from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS
 
@@ -74,7 +75,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         self._record_time("encode")
         return prepared
 
-    @torch.no_grad()
+    @exclusive
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # more is accepted, samples are lists
         self,
         prompt: str | list[str] | None = None,
