@@ -44,7 +44,7 @@ def test_what_changes_an_image_says_by_how_much(folder, capsys, monkeypatch):
 
 def test_a_case_that_fails_says_why():
     options = SimpleNamespace(model="no-such-model", steps=1, strength=0.4, repeat=0)
-    with pytest.raises(RuntimeError, match="'no-such-model' is no model"):
+    with pytest.raises(RuntimeError, match="no known model: 'no-such-model'"):
         in_own_process(["--case", "ours"], options)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import quiet
+from conftest import quiet, rows
 from safetensors.torch import load_file, save_file
 
 import visualcloze_nb
 from visualcloze_nb.cli.main import main
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.errors import ModelError, UsageError, VisualClozeWarning
 from visualcloze_nb.loading import checkpoints
 from visualcloze_nb.loading import load as models
@@ -377,3 +378,95 @@ def test_issue_20_item_7_packages_are_checked_before_a_download(recorded, monkey
     with pytest.raises(ModelError, match=rf"{name} needs peft, .*: pip install 'visualcloze_nb\[gpu\]'"):
         load(name)
     assert not recorded.options
+
+
+@pytest.fixture
+def freed(saved, monkeypatch):
+    monkeypatch.setattr(models, "probe", lambda: GPU)
+    pipe = quiet(load(saved, plan="encode-then-free", device="cpu"))
+    assert pipe.text_encoder is None
+    return pipe
+
+
+GRID = {"task": "a red circle", "content": "a blue square"}
+
+
+def filled(pipe):
+    return pipe.fill(Grid(rows(), **GRID), seed=0, steps=2, progress=False).image.tobytes()
+
+
+def test_row_18_a_freed_text_encoder_is_saved(freed, saved, tmp_path):
+    freed.save_pretrained(tmp_path / "copy")
+    assert freed.text_encoder is None, "freed again"
+    index = json.loads((tmp_path / "copy/model_index.json").read_text())
+    assert index["text_encoder"] == ["transformers", "CLIPTextModel"]
+    assert filled(quiet(load(tmp_path / "copy", plan="cpu"))) == filled(quiet(load(saved, plan="cpu")))
+
+
+def test_row_18_a_stage_with_a_freed_text_encoder_is_saved(freed, tmp_path):
+    freed.upsampling_pipe.save_pretrained(tmp_path / "copy")
+    assert (tmp_path / "copy/text_encoder_2/model.safetensors").is_file()
+
+
+def test_row_18_a_pipeline_from_one_with_freed_text_encoders(freed):
+    expected = filled(freed)
+    other = quiet(VisualClozePipeline.from_pipe(freed))
+    assert filled(other) == expected and other.text_encoder is None
+    stage = quiet(visualcloze_nb.VisualClozeGenerationPipeline.from_pipe(freed))
+    assert stage.encode_prompt("a", "red", "circle")[0].shape[0] == 1
+
+
+def test_row_18_a_component_that_nobody_can_load(saved, tmp_path):
+    pipe = VisualClozePipeline.from_pretrained(saved)
+    pipe.vae = None
+    with pytest.raises(ModelError, match="this pipeline has no vae: put it there"):
+        pipe.save_pretrained(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def lora(prefix="transformer.", layer="transformer_blocks.0.attn.to_q", width=32):
+    return {
+        f"{prefix}{layer}.lora_A.weight": torch.ones(4, width),
+        f"{prefix}{layer}.lora_B.weight": torch.ones(width, 4),
+    }
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        lora(prefix="unet."),
+        lora(prefix=""),
+        lora(layer="down_blocks.0.attentions.0.to_q"),
+        lora(width=48),
+        {"transformer.proj_out.weight": torch.ones(2, 2)},
+        {},
+    ],
+    ids=["unet", "no prefix", "other layers", "other width", "no LoRA", "empty"],
+)
+def test_row_23_a_lora_that_does_not_fit(saved, tmp_path, weights):
+    pytest.importorskip("peft")
+    save_file(weights, tmp_path / "lora.safetensors")
+    pipe = VisualClozePipeline.from_pretrained(saved)
+    for given, options in ((tmp_path, {"weight_name": "lora.safetensors"}), (weights, {})):
+        with pytest.raises(ModelError, match="^the LoRA ") as caught:
+            pipe.load_lora_weights(given, **options)
+        assert len(str(caught.value)) <= 300
+
+
+def test_row_23_a_lora_that_fits(saved):
+    pytest.importorskip("peft")
+    pipe = quiet(VisualClozePipeline.from_pretrained(saved))
+    before = filled(pipe)
+    pipe.load_lora_weights(lora(), adapter_name="one")
+    assert filled(pipe) != before
+    pipe.unload_lora_weights()
+    assert filled(pipe) == before
+
+
+@pytest.mark.parametrize("content", [LFS, HTML, b""])
+def test_row_23_no_lora_in_a_lora_file(saved, tmp_path, content):
+    pytest.importorskip("peft")
+    (tmp_path / "lora.safetensors").write_bytes(content)
+    pipe = VisualClozePipeline.from_pretrained(saved)
+    with pytest.raises(ModelError, match="^the LoRA "):
+        pipe.load_lora_weights(tmp_path, weight_name="lora.safetensors")
