@@ -1,17 +1,20 @@
-"""Two experiments on small models, for the lessons: what an infilling prior is worth, and what density is worth.
+"""Two ablations on small models, for the lessons: what an infilling prior is worth, and what density is worth.
 
-    visualcloze-nb train ablations --vae visualcloze_nb/tiny/vae --out visualcloze_nb/tiny/experiments
+    visualcloze-nb train ablations --vae visualcloze_nb/tiny/vae --out runs/experiments
 
 *Infilling prior.* The paper tunes a model that can already fill holes in images, and trains only LoRA weights. So:
-train a small transformer to fill holes in single images, then let it learn grids, by LoRA or with all weights,
-beside models that start from nothing.
+train a small transformer to fill holes in single images, then train it on grids, by LoRA or with all weights, beside
+models with random weights.
 
 *Density.* The paper's graph has many paths between the same kinds of image. So: two models with the same prior and
-the same number of steps, one taught three tasks, the other all; then both do tasks that neither has practised.
+the same number of steps, one trained on three tasks, the other on all; then both do tasks that neither was trained on.
 
-All arms are asked without text: only the examples say what to do. Error is the squared error of the velocity on
-the blank tokens of held-out scenes, near pure noise (sigma 0.93 to 1), where only the conditions can help; 1 is
-about what knowing nothing gives. Its interval is 95 %, over grids and seeds.
+No arm gets text: only the examples tell the task. Error is the squared error of the velocity on the target tokens of
+held-out scenes, near pure noise (sigma 0.93 to 1), where only the conditions can help; 1 is about what an uninformed
+model gets. Its interval is 95 %, over grids and seeds.
+
+The curves in `tiny/experiments` are of an earlier version: other tasks, loss and order of random numbers. Today's code
+gives similar curves, not these.
 """
 
 from __future__ import annotations
@@ -20,37 +23,34 @@ import csv
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, FluxTransformer2DModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from peft import LoraConfig
 from tqdm.auto import tqdm
 
-from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.sampling.flow import add_noise, velocity
-from visualcloze_nb.sampling.latents import BLACK, condition, encode, pack, position_ids
 from visualcloze_nb.sampling.text import Text
 from visualcloze_nb.settings import INPUT_CHANNELS, TOKEN_CHANNELS
-from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, Task, draw
+from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, Task
 from visualcloze_nb.training import tiny_model
-from visualcloze_nb.training.batches import Batch, grids, held_out_scene, training_scene
-from visualcloze_nb.training.checkpoints import save_atomically
-from visualcloze_nb.training.train_transformer import learning_rate_factor, optimisers
+from visualcloze_nb.training.ablation_batches import Batch, grids, held_out_batches, holes
+from visualcloze_nb.training.checkpoints import learning_rate_factor, save_atomically
+from visualcloze_nb.training.train_transformer import optimisers
 
 TWO_COLUMNS = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.columns) == 2}
 SPARSE = {Task.parse(text): 1.0 for text in ("image > depth", "image > mask", "image > hue *")}
 UNSEEN = {task: 1.0 for task in HELD_OUT_TASKS if task.inputs[0] in ("image", "mask", "depth")}
 """What was held out when the curves were made: not the paths from degraded images."""
-ONE_EXAMPLE = (0, 1)
-SIDE = 128  # of an image to fill holes in: as many tokens as a grid of 2 x 2
 RANK = 16
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of learning: where from, what is trained, and which tasks."""
+    """One way of training: from where, which weights, and on which tasks."""
 
     experiment: str
     name: str
@@ -81,30 +81,19 @@ def small_transformer(seed: int) -> FluxTransformer2DModel:
     return transformer
 
 
-@torch.no_grad()
-def holes(vae, rng: random.Random, size: int, scene=training_scene) -> Batch:
-    """Single images with a hole: plain infilling, as FLUX.1-Fill was taught. The hole is 30 to 90 % of each side."""
-    chance = torch.Generator().manual_seed(rng.getrandbits(40))
-    kind = rng.choice(("image", "image", "edge", "depth", "mask", "normals", "styled"))
-    images = draw(kind, [scene(rng) for _ in range(size)], SIDE, SIDE, chance) * 2 - 1
-    mask = torch.zeros(size, 1, SIDE, SIDE)
-    for one in mask:
-        height, width = (16 * rng.randint(2, 7) for _ in range(2))
-        top, left = 16 * rng.randint(0, 8 - height // 16), 16 * rng.randint(0, 8 - width // 16)
-        one[:, top : top + height, left : left + width] = 1
-    known = condition(vae, [torch.where(mask > 0, BLACK, images)], [mask], chance)
-    ids = position_ids(Layout(((SIDE, SIDE),), 1), 0)
-    return Batch(
-        pack(encode(vae, images, chance)), known, ids, known[..., TOKEN_CHANNELS:].mean(-1) > 0.5, [""] * size, 1
-    )
-
-
 def no_text(size: int) -> Text:
     return Text(torch.zeros(size, 1, 8), torch.zeros(size, 8), torch.zeros(1, 3))
 
 
-def errors(transformer, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Squared error of the velocity on the blank tokens, one number a grid, `(B,)`."""
+def errors(transformer: Any, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Squared error of the velocity on the target tokens, `(B,)`.
+
+    Args:
+        transformer: predicts the velocity.
+        batch: of `B` grids.
+        sigma: `(B,)` noise levels.
+        noise: `(B, L, 64)`.
+    """
     z = add_noise(batch.clean, noise, sigma[:, None, None])
     with torch.autocast("cpu", torch.bfloat16):
         v = velocity(transformer, z, batch.condition, sigma, no_text(len(z)), batch.ids).float()
@@ -112,14 +101,23 @@ def errors(transformer, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor) 
     return ((v - (noise - batch.clean)).square().mean(-1) * weight).sum(1) / weight.sum(1)
 
 
-def teach(
-    transformer, draw_batch: Callable[[random.Random], Batch], steps: int, seed: int, label: str, reuse: int = 6
+def train(
+    transformer: Any, draw_batch: Callable[[random.Random], Batch], steps: int, seed: int, label: str, reuse: int = 6
 ) -> Iterator[int]:
-    """Train in place; yields the number of steps done, before the first and after each."""
+    """Train in place; yields the number of steps done, before the first and after each.
+
+    Args:
+        transformer: what does not require gradients stays as it is.
+        draw_batch: makes a batch.
+        steps: of training.
+        seed: of batches and noise.
+        label: for the progress bar.
+        reuse: steps for each batch made; the last twelve are drawn from.
+    """
     trained = [p for p in transformer.parameters() if p.requires_grad]
     full = len(trained) == len(list(transformer.parameters()))
     tuned = optimisers(transformer, 1e-3) if full else [torch.optim.AdamW(trained, lr=2e-3, weight_decay=0.0)]
-    peaks = [[g["lr"] for g in optimiser.param_groups] for optimiser in tuned]
+    groups = [(group, group["lr"]) for optimiser in tuned for group in optimiser.param_groups]
     rng, pool = random.Random(seed), []
     torch.manual_seed(seed)
     yield 0
@@ -131,43 +129,44 @@ def teach(
         loss = errors(transformer, batch, 3 * u / (1 + 2 * u), torch.randn_like(batch.clean)).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        for optimiser, peak in zip(tuned, peaks, strict=True):
-            for group, lr in zip(optimiser.param_groups, peak, strict=True):
-                group["lr"] = lr * learning_rate_factor(step, steps)
+        for group, peak in groups:
+            group["lr"] = peak * learning_rate_factor(step / steps)
+        for optimiser in tuned:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         yield step + 1
 
 
 @torch.no_grad()
-def measure(transformer, batches: list[Batch]) -> torch.Tensor:
+def measure(transformer: Any, batches: list[Batch]) -> torch.Tensor:
     """Errors near pure noise on batches of held-out scenes, the same noise each time: one number a grid."""
-    chance = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     found = []
     for batch in batches:
-        noise = torch.randn(batch.clean.shape, generator=chance)
+        noise = torch.randn(batch.clean.shape, generator=generator)
         found.append(errors(transformer, batch, torch.linspace(0.93, 1, len(batch.clean)), noise))
     return torch.cat(found)
 
 
-def held_out_batches(vae, tasks: dict[Task, float], count: int, size: int = 16) -> list[Batch]:
-    """Grids of held-out scenes, one batch a seed."""
-    return [grids(vae, random.Random(i), tasks, size, examples=ONE_EXAMPLE, scene=held_out_scene) for i in range(count)]
-
-
-def prior(vae, steps: int, seed: int) -> FluxTransformer2DModel:
-    """A transformer that can fill holes in single images and has never seen a grid."""
+def train_prior(vae: Any, steps: int, seed: int) -> FluxTransformer2DModel:
+    """A transformer that can fill holes in single images and was never trained on a grid."""
     transformer = small_transformer(seed)
-    for _ in teach(transformer, lambda rng: holes(vae, rng, 16), steps, seed, f"filling holes, seed {seed}"):
+    for _ in train(transformer, lambda rng: holes(vae, rng), steps, seed, f"filling holes, seed {seed}"):
         pass
     return transformer
 
 
-def pupil(arm: Arm, learned: dict[str, torch.Tensor], seed: int) -> FluxTransformer2DModel:
-    """The model an arm begins with; what is not to be trained does not require gradients."""
+def initial_model(arm: Arm, prior: dict[str, torch.Tensor], seed: int) -> FluxTransformer2DModel:
+    """The model an arm begins with; what is not to be trained does not require gradients.
+
+    Args:
+        arm: with the prior or without, LoRA or all weights.
+        prior: weights of the infilling prior.
+        seed: of random weights.
+    """
     transformer = small_transformer(seed)
     if arm.prior:
-        transformer.load_state_dict(learned)
+        transformer.load_state_dict(prior)
     if arm.lora:
         transformer.requires_grad_(False)
         transformer.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules="all-linear"))
@@ -191,32 +190,33 @@ def run(
         every: steps between points of a curve.
     """
     vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False)
-    looked_at = {"trained": held_out_batches(vae, SPARSE, 4), "held out": held_out_batches(vae, UNSEEN, 6)}
+    measured = {"trained": held_out_batches(vae, SPARSE, 4), "held out": held_out_batches(vae, UNSEEN, 6)}
     work.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[dict]] = {arm.experiment: [] for arm in ARMS}
     for seed in range(seeds):
-        learned = _once(work / f"prior-{seed}.pt", lambda seed=seed: prior(vae, prior_steps, seed).state_dict())
+        prior = _once(work / f"prior-{seed}.pt", lambda seed=seed: train_prior(vae, prior_steps, seed).state_dict())
         for number, arm in enumerate(ARMS):
 
-            def learn(arm=arm, seed=seed, learned=learned) -> list[dict]:
-                transformer, found = pupil(arm, learned, seed), []
-                practice = partial(grids, vae, tasks=arm.tasks, size=16, examples=ONE_EXAMPLE)
-                for done in teach(transformer, practice, steps, seed, f"{arm.name}, seed {seed}"):
+            def curve(arm=arm, seed=seed, prior=prior) -> list[dict]:
+                transformer, found = initial_model(arm, prior, seed), []
+                for done in train(
+                    transformer, lambda rng: grids(vae, rng, arm.tasks), steps, seed, f"{arm.name}, seed {seed}"
+                ):
                     if done % every == 0:
-                        for which, batches in looked_at.items():
+                        for which, batches in measured.items():
                             row = {"arm": arm.name, "tasks": which, "step": done}
                             found += [row | {"error": e} for e in measure(transformer, batches).tolist()]
                 return found
 
-            rows[arm.experiment] += _once(work / f"arm-{number}-{seed}.pt", learn)
+            rows[arm.experiment] += _once(work / f"arm-{number}-{seed}.pt", curve)
     out.mkdir(parents=True, exist_ok=True)
     for experiment, found in rows.items():
         write(summarise(found), out / f"{experiment}.csv")
     write(difference(rows["density"], ARMS[-2].name, ARMS[-1].name), out / "density_difference.csv")
 
 
-def _once(path: Path, make: Callable):
-    """What `make` gives, kept in a file."""
+def _once(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` returns, kept in a file."""
     if not path.exists():
         save_atomically(make(), path)
     return torch.load(path)
@@ -239,8 +239,12 @@ def summarise(rows: list[dict]) -> list[dict]:
 def difference(rows: list[dict], one: str, other: str) -> list[dict]:
     """How much larger the error of one arm is than the other's, and its 95 % interval.
 
-    Both arms are asked the same grids with the same noise, so the differences are taken grid by grid: what makes a
-    grid hard drops out.
+    Both arms fill the same grids from the same noise, so the differences are taken grid by grid: what makes a grid
+    hard drops out.
+
+    Args:
+        rows: of all arms, one a grid.
+        one, other: names of arms.
     """
     theirs = [[row for row in rows if row["arm"] == arm] for arm in (one, other)]
     pairs = [a | {"arm": f"{one} less {other}", "error": a["error"] - b["error"]} for a, b in zip(*theirs, strict=True)]

@@ -9,7 +9,7 @@ from test_training import small_transformer, sure_vae
 
 from visualcloze_nb.lessons import ablation_curves
 from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, HELD_OUT_TASKS, is_trained, make_scene
-from visualcloze_nb.training import ablations, batches
+from visualcloze_nb.training import ablation_batches, ablations
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(ablations, "small_transformer", smaller)
 
 
-def test_holes_hide_what_is_to_be_painted():
+def test_holes_hide_what_is_to_be_filled():
     batch = ablations.holes(sure_vae(), random.Random(0), 6)
     assert batch.clean.shape == (6, 64, 64) and batch.condition.shape == (6, 64, 320)
     assert (batch.ids[:, 0] == 0).all()
@@ -38,19 +38,19 @@ def test_errors_are_zero_for_the_true_velocity_and_count_blank_tokens_only(monke
     batch = ablations.holes(sure_vae(), random.Random(1), 3)
     noise, sigma = torch.randn(batch.clean.shape), torch.full((3,), 0.5)
 
-    def oracle(*given):
+    def oracle(*_):
         return torch.where(batch.targets[..., None], noise - batch.clean, 100.0)
 
     monkeypatch.setattr(ablations, "velocity", oracle)
     assert ablations.errors(None, batch, sigma, noise).max() < 1e-9
-    monkeypatch.setattr(ablations, "velocity", lambda *given: oracle() + 2.0 * batch.targets[..., None])
+    monkeypatch.setattr(ablations, "velocity", lambda *_: oracle() + 2.0 * batch.targets[..., None])
     assert ablations.errors(None, batch, sigma, noise).tolist() == pytest.approx([4.0] * 3)
 
 
 def test_arms_train_what_they_say(quick):
     for arm in ablations.ARMS:
         learned = {name: value + 1 for name, value in ablations.small_transformer(5).state_dict().items()}
-        model = ablations.pupil(arm, learned, seed=0)
+        model = ablations.initial_model(arm, learned, seed=0)
         trained = {name for name, p in model.named_parameters() if p.requires_grad}
         assert all(("lora" in name) == arm.lora for name in trained) and trained
         weights = {name.replace(".base_layer", ""): p for name, p in model.named_parameters() if "lora" not in name}
@@ -58,7 +58,7 @@ def test_arms_train_what_they_say(quick):
         assert all(torch.equal(weights[name], value) for name, value in began.items() if name in weights)
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         vae = sure_vae()
-        for _ in ablations.teach(model, lambda rng, vae=vae: ablations.holes(vae, rng, 2), 2, 0, "two steps"):
+        for _ in ablations.train(model, lambda rng, vae=vae: ablations.holes(vae, rng, 2), 2, 0, "two steps"):
             pass
         changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
         assert changed and changed <= trained
@@ -68,7 +68,7 @@ def test_arms_train_what_they_say(quick):
 
 def test_what_is_measured_is_held_out(monkeypatch):
     seeds = []
-    monkeypatch.setattr(batches, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
+    monkeypatch.setattr(ablation_batches, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
     ablations.held_out_batches(sure_vae(), ablations.UNSEEN, 2, 3)
     assert seeds and max(seeds) < FIRST_TRAINING_SEED
 
@@ -97,7 +97,7 @@ def test_a_run_writes_both_curves(quick, monkeypatch, tmp_path):
     ablations.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
     written = (tmp_path / "out" / "density.csv").read_text()
     (tmp_path / "out" / "density.csv").unlink()
-    monkeypatch.setattr(ablations, "teach", None)  # what is finished is not done again
+    monkeypatch.setattr(ablations, "train", None)  # what is finished is not done again
     ablations.run(*paths, steps=2, prior_steps=1, seeds=1, every=1)
     assert (tmp_path / "out" / "density.csv").read_text() == written
     for name, arms in (("infilling_prior", 4), ("density", 2), ("density_difference", 1)):
