@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from visualcloze_nb.data.result import Result, read_provenance
     from visualcloze_nb.drawing import figures as show
     from visualcloze_nb.errors import (
+        BusyError,
         Cancelled,
         FileError,
         GridError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # for editors and type checkers
 __version__ = "0.1.0"
 
 __all__ = [
+    "BusyError",
     "Cancelled",
     "FileError",
     "FluxFillPipeline",
