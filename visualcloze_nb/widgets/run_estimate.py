@@ -17,7 +17,7 @@ from visualcloze_nb.settings import TEXT_TOKENS, TINY_RESOLUTION, UPSCALING, sta
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
-RESOLUTIONS = {"tiny": TINY_RESOLUTION, "384": 384, "384-lora": 384, "512": 512}
+RESOLUTIONS = {"tiny": TINY_RESOLUTION, "384": 384, "384-lora": 384, "512": 512, "512-lora": 512}
 ASSUMED = {"tiny": 2e-4}  # seconds per token and step on two cores; the first run measures it
 _measured: dict[str, float] = {}
 
