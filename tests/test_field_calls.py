@@ -17,7 +17,7 @@ from PIL import Image
 
 import visualcloze_nb
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.errors import BusyError, SizeWarning, UsageError
+from visualcloze_nb.errors import BusyError, SizeWarning, TextWarning, UsageError
 from visualcloze_nb.pipelines import run_lock
 from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
@@ -261,3 +261,11 @@ def test_row_1_steps_hold_the_pipeline_only_while_they_run(random_pipe):
 
     random_pipe.fill(grid, **fill, on_step=on_step)
     assert len(found) == 9 and len(list(fourth)) == 3, "a refused step can be taken later"
+
+
+@pytest.mark.parametrize("text", ["a red circle " * 40, "a blue square , " * 30, "image " * 400])
+def test_row_11_a_long_prompt_gives_one_line(random_pipe, capfd, caplog, text):
+    with pytest.warns(TextWarning) as caught:
+        random_pipe(task_prompt=text, image=rows(), num_inference_steps=2, upsampling_strength=0)
+    assert len(caught) == 1 and len(str(caught[0].message)) <= 300
+    assert not caplog.records and capfd.readouterr().err == ""

@@ -11,7 +11,7 @@ import torch
 from visualcloze_nb.errors import ModelError, VisualClozeError, shorten
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
-from visualcloze_nb.pipelines.prompt_check import warn_about_text
+from visualcloze_nb.pipelines.prompt_check import no_truncation_logs, warn_about_text
 from visualcloze_nb.pipelines.run_lock import in_callback
 from visualcloze_nb.pipelines.sizes import warn_about_resolution
 from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
@@ -79,7 +79,7 @@ class PipelineBase(DiffusionPipeline):
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save as in diffusers; freed text encoders are loaded for it, so that the folder is whole."""
-        with self._text_encoders() as loader:
+        with self._text_encoders() as loader, no_truncation_logs():
             if loader is not None:
                 loader.ensure_loaded()
             parts = {name: getattr(self, name) for name in PARTS if name in self.config}
@@ -122,7 +122,7 @@ class PipelineBase(DiffusionPipeline):
 
         The text encoders may thus stay in float32 beside a transformer in float16 or bfloat16.
         """
-        with self._text_encoders() as loader:
+        with self._text_encoders() as loader, no_truncation_logs():
             if loader is not None and arguments["prompt_embeds"] is None:
                 loader.ensure_loaded()
             embeds, pooled, ids = super().encode_prompt(**arguments)  # pyright: ignore[reportAttributeAccessIssue]

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from visualcloze_nb.errors import TextWarning
+
+LOGGERS = (
+    "transformers.tokenization_utils_base",
+    "diffusers.pipelines.visualcloze.pipeline_visualcloze_generation",
+    "diffusers.pipelines.flux.pipeline_flux_fill",
+)
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
@@ -38,16 +47,32 @@ def warn_about_text(tokenizer: Any, prompt: str | list[str], max_sequence_length
     for text in [prompt] if isinstance(prompt, str) else prompt:
         words = unknown_words(tokenizer, text)
         if words:
-            message = f"this model does not know {', '.join(map(repr, words))}: it reads a blank there"
+            message = f"this model does not know {', '.join(map(repr, words)):.200}: it reads a blank there"
             warnings.warn(message, TextWarning, stacklevel=2)
         ids = _ids(tokenizer, text)
         if len(ids) > max_sequence_length:
             lost = tokenizer.decode(ids[max_sequence_length - 1 :], skip_special_tokens=True)
+            lost = lost if len(lost) <= 120 else f"{lost[:60]} … {lost[-55:]}"
             message = (
                 f"the text has {len(ids)} tokens and the model reads {max_sequence_length}: "
                 f"{lost!r} is left out; shorten it or raise max_sequence_length"
             )
             warnings.warn(message, TextWarning, stacklevel=2)
+
+
+@contextmanager
+def no_truncation_logs() -> Iterator[None]:
+    """Mute what transformers and diffusers log about long prompts: `warn_about_text` says it in one line."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(("Token indices sequence", "The following part of your input was trunc"))
+
+    with ExitStack() as stack:
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            logger.addFilter(wanted)
+            stack.callback(logger.removeFilter, wanted)
+        yield
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
