@@ -1,4 +1,4 @@
-"""Scores mean what they say: measures on images of known worth, claims with painted answers, the command's record."""
+"""Metrics on images of known quality, benchmarks with known predictions, the command's record."""
 
 import functools
 import json
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_training import image_of, tiny  # noqa: F401 (a fixture)
+from test_training import image_of
 
 from visualcloze_nb.cli.main import main
+from visualcloze_nb.data.bootstrap import bootstrap
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.evaluation import (
     bench_images,
@@ -22,8 +23,8 @@ from visualcloze_nb.evaluation import (
     report,
     scores,
 )
-from visualcloze_nb.evaluation import benchmark as claim_module
-from visualcloze_nb.evaluation.benchmark import Ask, Floor
+from visualcloze_nb.evaluation import benchmark as benchmark_module
+from visualcloze_nb.evaluation.benchmark import CachedPredictor, Floor
 from visualcloze_nb.sampling import sdedit as laid_open
 from visualcloze_nb.sampling.flow import euler_sample
 from visualcloze_nb.sampling.text import encode_text
@@ -50,27 +51,27 @@ def few_scenes_for_the_mean(monkeypatch):
     monkeypatch.setattr(scores, "mean_image", mean)
     monkeypatch.setattr(bench_images, "mean_image", mean)
     monkeypatch.setattr(bench_tasks, "mean_image", mean)
-    monkeypatch.setattr(claim_module, "bootstrap", functools.partial(scores.bootstrap, samples=100))
+    monkeypatch.setattr(benchmark_module, "bootstrap", functools.partial(bootstrap, samples=100))
 
 
 # scores
 
 
-def test_a_score_is_0_for_the_trivial_answer_and_1_for_the_vaes():
-    trivial, vae = torch.rand(20) * 0.1 + 0.3, torch.rand(20) * 0.1
-    assert scores.summarise(trivial, trivial, vae).score == 0
-    assert scores.summarise(vae, trivial, vae).score == 1
-    middle = scores.summarise((trivial + vae) / 2, trivial, vae)
+def test_a_score_is_0_for_the_baseline_and_1_for_the_vaes():
+    baseline, vae = torch.rand(20) * 0.1 + 0.3, torch.rand(20) * 0.1
+    assert scores.summarise(baseline, baseline, vae).score == 0
+    assert scores.summarise(vae, baseline, vae).score == 1
+    middle = scores.summarise((baseline + vae) / 2, baseline, vae)
     assert middle.score == pytest.approx(0.5) and middle.scenes == 20
-    assert scores.summarise(trivial * 2, trivial, vae).score < 0
+    assert scores.summarise(baseline * 2, baseline, vae).score < 0
 
 
 def test_the_interval_holds_the_score_and_narrows_with_scenes():
     torch.manual_seed(0)
 
     def interval(scenes):
-        model, trivial, vae = 0.2 + 0.1 * torch.rand(scenes), 0.4 + 0.1 * torch.rand(scenes), 0.05 * torch.rand(scenes)
-        got = scores.summarise(model, trivial, vae)
+        model, baseline, vae = 0.2 + 0.1 * torch.rand(scenes), 0.4 + 0.1 * torch.rand(scenes), 0.05 * torch.rand(scenes)
+        got = scores.summarise(model, baseline, vae)
         assert got.low < got.score < got.high
         return got.high - got.low
 
@@ -79,12 +80,12 @@ def test_the_interval_holds_the_score_and_narrows_with_scenes():
 
 def test_the_interval_is_that_of_the_mean():
     values = np.random.default_rng(1).normal(5, 2, 400)
-    value, low, high = scores.bootstrap(np.mean, values)
+    value, low, high = bootstrap(np.mean, values)
     assert value == pytest.approx(values.mean())
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
 
-def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):  # noqa: F811
+def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):
     scenes = [make_scene(seed) for seed in (1, 2)]
     rows = [batches.draw_columns([("image", "depth")], [scene], (64, 64), None, "cpu") for scene in scenes]
     cells = [[image_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
@@ -100,7 +101,7 @@ def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):  # noqa
     assert np.abs(np.asarray(to_image(ours[0, 0])).astype(int) - np.asarray(stock)).max() <= 1
 
 
-def test_each_prompt_is_read_as_if_alone(tiny):  # noqa: F811
+def test_each_prompt_is_read_as_if_alone(tiny):
     prompts = ["a red circle", "a blue star", "a red circle"]
     text = predictions.encode_prompts(tiny, prompts)
     for i, prompt in enumerate(prompts):
@@ -112,41 +113,41 @@ def test_each_prompt_is_read_as_if_alone(tiny):  # noqa: F811
 def test_evaluation_scenes_are_held_out_and_queries_stay_the_same(painted, monkeypatch):
     seeds = []
     monkeypatch.setattr(predictions, "make_scene", lambda seed: seeds.append(seed) or make_scene(seed))
-    ask = painted(perfect)
-    made = ask("image > edge", scenes=5, examples=2)
+    predictor = painted(perfect)
+    prediction = predictor("image > edge", scenes=5, examples=2)
     assert len(seeds) == len(set(seeds)) == 15 and max(seeds) < FIRST_TRAINING_SEED
-    assert torch.equal(made.cells, ask("image > edge", scenes=5, examples=3).cells)
+    assert torch.equal(prediction.cells, predictor("image > edge", scenes=5, examples=3).cells)
     with pytest.raises(ValueError, match="between 1 and 1000"):
-        ask("image > edge", scenes=1001)
+        predictor("image > edge", scenes=1001)
 
 
-def test_an_attempt_asks_what_it_is_told_to(painted):
+def test_a_prediction_is_made_under_the_given_settings(painted):
     heard = []
 
     def listen(pipe, rows, targets, prompts, steps, seed):
         heard.append((rows, targets, prompts))
         return perfect(pipe, rows, targets)
 
-    ask = painted(listen)
-    made = ask("edge > image", targets=(0,), caption="true", examples=1)
+    predictor = painted(listen)
+    prediction = predictor("edge > image", targets=(0,), caption="true", examples=1)
     rows, targets, prompts = heard.pop()
     assert targets == (0,) and "[IMAGE1] white outlines based on [IMAGE2] a picture" in prompts[0]
     assert prompts[0].endswith(make_scene(0).caption()) and len(set(prompts)) == 4
-    assert list(made.conditions) == ["image"] and torch.equal(made.answers, made.truths)
-    ask("edge > image", caption="swapped", text=False)
+    assert list(prediction.conditions) == ["image"] and torch.equal(prediction.outputs, prediction.truths)
+    predictor("edge > image", caption="swapped", text=False)
     told = heard.pop()[2][0]
     assert "In each row" not in told and not any(t.colour in told for t in make_scene(0).objects[-2:])
-    ask("edge > image", given={0: torch.full((4, 3, 64, 64), 0.25)})
+    predictor("edge > image", given={0: torch.full((4, 3, 64, 64), 0.25)})
     assert (heard.pop()[0][-1][..., :64] == -0.5).all()
-    ask("image > edge", shown=Task.parse("image > depth"))
+    predictor("image > edge", shown=Task.parse("image > depth"))
     rows = heard.pop()[0]
     assert torch.allclose(rows[0][..., 64:], draw("depth", [make_scene(1000 + i) for i in range(4)]) * 2 - 1, atol=0.01)
-    ask("image > edge", examples=3)
+    predictor("image > edge", examples=3)
     straight = heard.pop()[0]
-    ask("image > edge", examples=3, order=1)
+    predictor("image > edge", examples=3, order=1)
     shuffled = heard.pop()[0]
     assert torch.equal(straight[-1], shuffled[-1]) and not all(map(torch.equal, straight, shuffled))
-    ask("image > edge", examples=3)
+    predictor("image > edge", examples=3)
     assert not heard, "an answer is remembered"
 
 
@@ -203,7 +204,7 @@ def test_classes_are_read_through_a_little_noise():
     assert metrics.miou(metrics.classes(noisy), metrics.classes(mask)).mean() > 0.9
 
 
-def test_the_ground_is_found_under_things():
+def test_the_ground_is_found_under_objects():
     image, empty = draw("image", SCENES), draw("background", SCENES)
     assert (metrics.ground(image) - empty).abs().mean() < 0.02
     things = metrics.region("mask", draw("mask", SCENES))
@@ -243,7 +244,7 @@ def test_a_swapped_scene_names_nothing_right():
             assert a.colour != b.colour and a.shape != b.shape and (a.x, a.y, a.size) == (b.x, b.y, b.size)
 
 
-# claims, with painted answers in place of a model
+# benchmarks, with known predictions in place of a model
 
 
 def cell(strips, column):
@@ -267,42 +268,42 @@ def other_scene(pipe, rows, targets, *_):
 def test_a_task_on_which_the_vae_is_no_better_than_copying_has_no_score():
     good = np.tile([0.1, 0.2, 0.05], (5, 1))
     bad = np.tile([0.1, 0.04, 0.05], (5, 1))
-    alone = claim_module.score_row("", "", bad)
+    alone = benchmark_module.score_row("", "", bad)
     assert np.isnan(alone.value) and alone.raw["RMSE"] == pytest.approx(0.1)
-    both = claim_module.score_row("", "", np.stack([good, bad], axis=1))
+    both = benchmark_module.score_row("", "", np.stack([good, bad], axis=1))
     assert both.value == pytest.approx(2 / 3) and both.raw == {"tasks": 1, "left out": 1}
-    assert np.isnan(claim_module.score_row("", "", bad[:, None]).value)
+    assert np.isnan(benchmark_module.score_row("", "", bad[:, None]).value)
 
 
 @pytest.fixture
 def painted(monkeypatch):
     """Make an `Ask` whose model paints what a function says, with a VAE that makes all a little brighter."""
     for module in (predictions, bench_sizes):
-        monkeypatch.setattr(module, "encode", lambda vae, strips, chance=None: strips)
+        monkeypatch.setattr(module, "encode", lambda vae, strips, generator=None: strips)
         monkeypatch.setattr(module, "decode", lambda vae, strips: strips + 0.04)
 
     class Pipe:
         class vae:
             device = torch.device("cpu")
 
-    def make(answer, scenes=4):
-        monkeypatch.setattr(predictions, "fill_batch", lambda *given: answer(*given).clamp(0, 1))
-        return Ask(Pipe(), scenes=scenes, steps=1)
+    def make(output, scenes=4):
+        monkeypatch.setattr(predictions, "fill_batch", lambda *given: output(*given).clamp(0, 1))
+        return CachedPredictor(Pipe(), scenes=scenes, steps=1)
 
     return make
 
 
-def last(claim, what="mean"):
-    return [row for row in claim.rows if row.what == what][-1]
+def last(benchmark, what="mean"):
+    return [row for row in benchmark.rows if row.what == what][-1]
 
 
-def test_practised_tasks_are_practised_and_judged(painted):
+def test_tasks_called_trained_are_trained_and_scored(painted):
     for group in bench_tasks.GROUPS:
         for task in bench_tasks.tasks_of(group):
             assert is_trained(Task.parse(task)), task
-    good, poor = (bench_tasks.in_domain(painted(answer)) for answer in (perfect, copying))
+    good, poor = (bench_tasks.in_domain(painted(output)) for output in (perfect, copying))
     assert last(good).value > 0.99 and good.floors[0].met
-    assert {row.asked for row in good.rows if row.what == "mean"} >= set(bench_tasks.GROUPS)
+    assert {row.setting for row in good.rows if row.what == "mean"} >= set(bench_tasks.GROUPS)
     assert last(poor).value <= 1e-9 and not poor.floors[0].met
     edge = good.rows[0]
     assert edge.what == "image > edge" and edge.raw["F1"] == 1 and edge.raw["RMSE"] < 0.01 and edge.raw["PSNR"] > 40
@@ -313,15 +314,15 @@ def test_what_examples_are_worth(painted):
     def needs_examples(pipe, rows, targets, *_):
         return perfect(pipe, rows, targets) if len(rows) > 1 else other_scene(pipe, rows, targets)
 
-    good, same = (bench_tasks.examples(painted(answer)) for answer in (needs_examples, other_scene))
+    good, same = (bench_tasks.examples(painted(output)) for output in (needs_examples, other_scene))
     assert good.floors[0].value < 0.01 and good.floors[0].met
     assert same.floors[0].value == pytest.approx(1) and not same.floors[0].met
-    means = {row.asked: row.value for row in good.rows if row.what == "mean"}
+    means = {row.setting: row.value for row in good.rows if row.what == "mean"}
     assert len(means) == 8 and means["0 examples, text"] < 0 < 0.9 < means["1 examples, no text"]
 
 
-def test_whom_an_answer_follows_when_examples_lie(painted):
-    kinds = [Task.parse(shown).columns[-1] for _, shown in bench_tasks.LIES]
+def test_what_a_prediction_follows_when_examples_mislead(painted):
+    kinds = [Task.parse(shown).columns[-1] for _, shown in bench_tasks.MISLEADING]
 
     def follow_examples(pipe, rows, targets, *_):
         images, scenes = cell(rows[0], 1), SCENES[: len(rows[0])]
@@ -329,75 +330,75 @@ def test_whom_an_answer_follows_when_examples_lie(painted):
         kind = min(kinds, key=lambda kind: (draw(kind, examples) - images).abs().mean())
         return draw(kind, scenes)[:, None]
 
-    by_text = bench_tasks.lying(painted(perfect))
-    by_examples = bench_tasks.lying(painted(follow_examples))
-    neither = bench_tasks.lying(painted(copying))
-    for claim, follows in ((by_text, "text"), (by_examples, "examples"), (neither, "neither")):
-        for row in claim.rows:
+    by_text = bench_tasks.misleading(painted(perfect))
+    by_examples = bench_tasks.misleading(painted(follow_examples))
+    neither = bench_tasks.misleading(painted(copying))
+    for benchmark, follows in ((by_text, "text"), (by_examples, "examples"), (neither, "neither")):
+        for row in benchmark.rows:
             assert row.raw[follows] == 100 and row.raw["examples"] == row.value, (follows, row)
-    assert {row.asked for row in by_text.rows} == {"1 examples", "2 examples", "3 examples"}
+    assert {row.setting for row in by_text.rows} == {"1 examples", "2 examples", "3 examples"}
 
 
-def test_unseen_tasks_are_held_against_what_practised_ones_would_give(painted):
+def test_unseen_tasks_are_held_against_what_trained_ones_would_give(painted):
     def nearest_practised(pipe, rows, targets, prompts, *_):
         truth = perfect(pipe, rows, targets)[:, 0]
         (given,) = {t.inputs[0] for t in HELD_OUT_TASKS if prompts[0].endswith(f"[IMAGE1] {phrase(t.inputs[0])}.")}
-        found = bench_tasks.practised_answers(given, len(truth)).values()
+        found = bench_tasks.trained_outputs(given, len(truth)).values()
         return min(found, key=lambda p: scores.rmse(p, truth).mean())[:, None]
 
-    good, practised = (bench_tasks.unseen(painted(answer)) for answer in (perfect, nearest_practised))
-    assert good.floors[0].met and {row.asked for row in good.rows if row.what == "all"} == {
+    good, trained = (bench_tasks.unseen(painted(output)) for output in (perfect, nearest_practised))
+    assert good.floors[0].met and {row.setting for row in good.rows if row.what == "all"} == {
         "interpolated", "changes composed", "edges composed", "new", "interpolated and composed"}  # fmt: skip
-    assert last(practised, "all").value <= 1e-9 and not practised.floors[0].met
-    kinds = {row.asked: row for row in practised.rows if row.what == "all"}
+    assert last(trained, "all").value <= 1e-9 and not trained.floors[0].met
+    kinds = {row.setting: row for row in trained.rows if row.what == "all"}
     three = [kinds[name].raw["RMSE"] for name in ("interpolated", "changes composed", "edges composed")]
-    assert last(practised, "all").raw["RMSE"] == pytest.approx(np.mean(three)) and len(set(three)) == 3
-    assert {row.scenes for row in practised.rows} == {6}, "half as many again"
-    known = bench_tasks.practised_answers("image", 4)
+    assert last(trained, "all").raw["RMSE"] == pytest.approx(np.mean(three)) and len(set(three)) == 3
+    assert {row.scenes for row in trained.rows} == {6}, "half as many again"
+    known = bench_tasks.trained_outputs("image", 4)
     assert {"hue 145", "light 150", "mask", "negative"} <= set(known) and "hue 180" not in known
     for kind in ("grey then turn 2", "dark then hue 100", "noisy", "light 150"):
         exact = draw(kind, SCENES[:4], 64, 64, torch.Generator().manual_seed(0))
         same = torch.equal(known[kind], exact)  # not in the assertion: pytest would print all that is known
         assert same, kind
-    assert set(bench_tasks.practised_answers("noisy", 4)) == {"image", "depth", "instances"}
+    assert set(bench_tasks.trained_outputs("noisy", 4)) == {"image", "depth", "instances"}
 
 
 def test_steps_and_order(painted):
     def needs_steps(pipe, rows, targets, prompts, steps, seed):
         return perfect(pipe, rows, targets) + (0.1 if steps < 8 else 0)
 
-    claim = bench_tasks.steps(painted(needs_steps))
-    assert claim.floors[0].value == pytest.approx(1) and claim.floors[0].met
-    assert last(claim, "mean of 5 tasks").raw["ratio"] < 0.9
+    benchmark = bench_tasks.steps(painted(needs_steps))
+    assert benchmark.floors[0].value == pytest.approx(1) and benchmark.floors[0].met
+    assert last(benchmark, "mean of 5 tasks").raw["ratio"] < 0.9
     same = bench_tasks.order(painted(perfect))
     assert all(row.raw["spread"] == 0 for row in same.rows)
     swayed = bench_tasks.order(painted(lambda pipe, rows, targets, *_: cell(rows[0], targets[0])[:, None]))
     assert all(row.raw["spread"] > 0 for row in swayed.rows)
 
 
-def test_conditions_obeyed_are_judged(painted):
-    good, poor = (bench_images.control(painted(answer)) for answer in (perfect, other_scene))
+def test_agreement_with_conditions_is_scored(painted):
+    good, poor = (bench_images.control(painted(output)) for output in (perfect, other_scene))
     assert last(good).value == pytest.approx(1, abs=0.1) and good.floors[0].met
     assert last(poor).value <= 1e-9 and not poor.floors[0].met
 
 
 def test_several_targets_are_held_against_one_at_a_time(painted):
     def worse_together(pipe, rows, targets, *_):
-        answer = perfect(pipe, rows, targets)
-        return answer if len(targets) == 1 else torch.stack([answer[:, 0], *answer[:, 1:].roll(1, 0).unbind(1)], dim=1)
+        output = perfect(pipe, rows, targets)
+        return output if len(targets) == 1 else torch.stack([output[:, 0], *output[:, 1:].roll(1, 0).unbind(1)], dim=1)
 
-    good, poor = (bench_images.several(painted(answer)) for answer in (perfect, worse_together))
+    good, poor = (bench_images.several(painted(output)) for output in (perfect, worse_together))
     assert good.floors[0].value == pytest.approx(1) and good.floors[0].met and not poor.floors[0].met
-    agreed, apart = (last(claim, "depth and mask agree") for claim in (good, poor))
+    agreed, apart = (last(benchmark, "depth and mask agree") for benchmark in (good, poor))
     assert agreed.value == pytest.approx(agreed.raw["exact"], abs=0.01) and agreed.value > 0.9
     assert [r for r in poor.rows if r.what == "depth and mask agree"][0].value < 0.6 < apart.raw["two runs"]
 
 
 def test_reverse_generation_is_judged(painted):
-    good, poor = (bench_images.reverse(painted(answer)) for answer in (perfect, copying))
+    good, poor = (bench_images.reverse(painted(output)) for output in (perfect, copying))
     assert last(good).value > 0.99 and good.floors[0].met
     trip = last(good, "image > edge > image")
-    assert trip.asked == "round trip" and trip.value == pytest.approx(1, abs=0.1)
+    assert trip.setting == "round trip" and trip.value == pytest.approx(1, abs=0.1)
     assert last(poor).value <= 1e-9 and not poor.floors[0].met
 
 
@@ -410,12 +411,12 @@ def test_captions_are_judged(painted):
         scenes = [predictions.swapped(predictions.swapped(s)) for s in scenes]
         return draw("image", scenes)[:, None]
 
-    claim, deaf = bench_images.content(painted(obedient)), bench_images.content(painted(perfect))
-    by = {(row.what, row.asked): row for row in claim.rows}
+    benchmark, deaf = bench_images.content(painted(obedient)), bench_images.content(painted(perfect))
+    by = {(row.what, row.setting): row for row in benchmark.rows}
     assert by["depth > image", "true caption"].value == 100 and by["depth > image", "no caption"].value == 0
     assert by["depth > image", "swapped caption"].raw["as swapped"] == 100
     assert by["depth > image", "swapped caption"].raw["shape"] < 50
-    assert claim.floors[0].value == 100 and claim.floors[0].met
+    assert benchmark.floors[0].value == 100 and benchmark.floors[0].met
     assert deaf.floors[0].value == 0 and not deaf.floors[0].met
 
 
@@ -429,17 +430,17 @@ def test_sdedit_is_held_against_bicubic(painted, monkeypatch):
     def soft(pipe, images, *_):
         return bench_stage2.bicubic(images)
 
-    claims = []
-    for made in (exact, soft):
-        monkeypatch.setattr(bench_stage2, "upsample", made)
-        claims.append(bench_stage2.sdedit(painted(perfect, scenes=8)))
-    good, poor = claims
+    benchmarks = []
+    for prediction in (exact, soft):
+        monkeypatch.setattr(bench_stage2, "upsample", prediction)
+        benchmarks.append(bench_stage2.sdedit(painted(perfect, scenes=8)))
+    good, poor = benchmarks
     assert all(floor.met for floor in good.floors) and good.floors[0].value < 0.6
     assert poor.floors[0].value == pytest.approx(1) and not poor.floors[0].met and poor.floors[1].met
-    assert {"bicubic", "strength 0", "strength 0.4", "strength 1", "exact"} <= {row.asked for row in good.rows}
+    assert {"bicubic", "strength 0", "strength 0.4", "strength 1", "exact"} <= {row.setting for row in good.rows}
 
 
-def test_many_images_are_enlarged_as_one_is(tiny, monkeypatch):  # noqa: F811
+def test_many_images_are_enlarged_as_one_is(tiny, monkeypatch):
     images = draw("image", SCENES[:1])
     ours = bench_stage2.upsample(tiny, images, 0.5, ["a red circle"], 4, 3)
     generator = torch.Generator().manual_seed(3)
@@ -454,24 +455,24 @@ def test_many_images_are_enlarged_as_one_is(tiny, monkeypatch):  # noqa: F811
 
 
 def test_the_vae_is_judged_on_rows(painted):
-    claim = bench_sizes.vae(painted(perfect))
-    assert last(claim, "mixed kinds").value == pytest.approx(34, abs=1.5)  # 0.02 brighter, but for what is white
-    assert claim.floors[0].met and len([row for row in claim.rows if "apart" in row.what]) == 2
+    benchmark = bench_sizes.vae(painted(perfect))
+    assert last(benchmark, "mixed kinds").value == pytest.approx(34, abs=1.5)  # 0.02 brighter, but for what is white
+    assert benchmark.floors[0].met and len([row for row in benchmark.rows if "apart" in row.what]) == 2
 
 
 def test_the_checkpoint_is_weighed_without_what_evaluation_writes(tmp_path):
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae" / "weights").write_bytes(b"0" * 2_000_000)
     (tmp_path / "evaluation.json").write_bytes(b"0" * 1_000_000)
-    claim = bench_sizes.disk(None, tmp_path)
-    assert claim.rows[0].value == 2 and claim.floors[0].met
-    assert not bench_sizes.disk(None, None).floors[0].met
+    benchmark = bench_sizes.disk(CachedPredictor(None, folder=tmp_path))
+    assert benchmark.rows[0].value == 2 and benchmark.floors[0].met
+    assert not bench_sizes.disk(CachedPredictor(None)).floors[0].met
 
 
-def test_what_the_pipeline_adds_is_measured(tiny):  # noqa: F811
-    claim = bench_sizes.overhead(Ask(tiny), steps=2, repeat=1)
-    raw = claim.rows[0].raw
-    assert claim.rows[0].value == pytest.approx(raw["seconds"] / raw["bare seconds"]) and raw["bare seconds"] > 0
+def test_what_the_pipeline_adds_is_measured(tiny):
+    benchmark = bench_sizes.overhead(CachedPredictor(tiny), steps=2, repeat=1)
+    raw = benchmark.rows[0].raw
+    assert benchmark.rows[0].value == pytest.approx(raw["seconds"] / raw["bare seconds"]) and raw["bare seconds"] > 0
 
 
 # floors and the command
@@ -486,10 +487,10 @@ def test_a_floor_says_how_much_is_missing():
 
 @pytest.fixture
 def evaluated(painted, monkeypatch, tmp_path, capsys):
-    """Run `evaluate` with painted answers; gives the exit status, what was printed, the record."""
+    """Run `evaluate` with known predictions; gives the exit status, what was printed, the record."""
 
-    def run(answer, *arguments):
-        pipe = painted(answer).pipe
+    def run(output, *arguments):
+        pipe = painted(output).pipe
         monkeypatch.setattr("visualcloze_nb.loading.load.load", lambda name: pipe)
         paths = ["--out", str(tmp_path / "made" / "scores.json"), "--sheets", str(tmp_path / "sheets")]
         status = main(["evaluate", "--scenes", "2", "--steps", "1", *paths, *arguments])
@@ -506,45 +507,46 @@ def test_evaluate_passes_a_good_model_and_writes_how_it_was_measured(evaluated, 
     monkeypatch.setattr(report, "revision", lambda: "changed" if any(f.exists() for f in files) else "clean")
     status, printed, written = evaluated(perfect, "--only", "control", "reverse", "disk")
     assert status == 0 and "good enough" in printed and "not good" not in printed
-    assert list(written["claims"]) == ["control", "reverse", "disk"]
+    assert list(written["benchmarks"]) == ["control", "reverse", "disk"]
     settings = written["settings"]
     assert (settings["seed"], settings["scenes"], settings["steps"], settings["model"]) == (0, 2, 1, "tiny")
     assert written["revision"] == "clean" and "torch" in written["versions"]
     assert "revision clean." in (tmp_path / "made" / "scores.md").read_text()
-    claim = written["claims"]["control"]
-    row = claim["rows"][-1]
+    benchmark = written["benchmarks"]["control"]
+    row = benchmark["rows"][-1]
     assert row["low"] <= row["value"] <= row["high"] and row["scenes"] == 2
-    assert claim["floors"][0] | {"value": 0} == {
-        "what": "edge, depth, mask to image: condition found again", "value": 0, "bound": 0.5, "aim": 0.85,
+    assert benchmark["floors"][0] | {"value": 0} == {
+        "what": "edge, depth, mask to image: condition recovered", "value": 0, "bound": 0.5, "aim": 0.85,
         "at_most": False, "strict": False, "met": True,
     }  # fmt: skip
     text = (tmp_path / "made" / "scores.md").read_text()
-    assert claim["means"] in text and claim["means"] in printed and "| edge > image |" in text
-    assert text.index(claim["means"]) < text.index("| edge > image |")
+    assert benchmark["means"] in text and benchmark["means"] in printed and "| edge > image |" in text
+    assert text.index(benchmark["means"]) < text.index("| edge > image |")
     card = (tmp_path / "made" / "README.md").read_text()
     assert "old" not in card and "| checkpoint on disk, MB |" in card and card.endswith("<!-- /evaluation -->\nend\n")
     with Image.open(tmp_path / "sheets" / "control.png") as sheet:
-        assert sheet.height == 3 * (16 + 3 * 68)
-        answer, truth = (np.asarray(sheet.crop((4, top, 68, top + 64))) for top in (16 + 68, 16 + 136))
-    assert np.array_equal(answer, truth) and truth.std() > 5
+        assert sheet.height == 3 * (21 + 3 * 68)  # three bands: a title, then condition, prediction, ground truth
+        page = np.asarray(sheet)
+    predicted, truth = (page[21 + top : 21 + top + 64] for top in (68, 136))
+    assert np.array_equal(predicted, truth) and truth.std() > 5
 
 
 def test_evaluate_fails_a_model_that_paints_other_scenes(evaluated):
     status, printed, written = evaluated(other_scene, "--only", "control", "--quick")
     assert status == 1
-    assert "not good enough: edge, depth, mask to image: condition found again: " in printed
+    assert "not good enough: edge, depth, mask to image: condition recovered: " in printed
     assert "must be at least 0.5, missed by" in printed
-    assert written["claims"]["control"]["floors"][0]["met"] is False
+    assert written["benchmarks"]["control"]["floors"][0]["met"] is False
 
 
-def test_evaluate_names_the_claims_when_it_does_not_know_one(capsys):
+def test_evaluate_names_the_benchmarks_when_it_does_not_know_one(capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", "--only", "magic"])
-    assert "no claim 'magic'; there are tasks, examples" in capsys.readouterr().err
+    assert "no benchmark 'magic'; there are tasks, examples" in capsys.readouterr().err
 
 
 def test_figures_that_could_not_be_measured_are_written_as_none():
-    claim = bench_sizes.disk(None, None)
-    written = report.record({"disk": claim}, {})
-    assert written["claims"]["disk"]["floors"][0]["value"] is None
+    benchmark = bench_sizes.disk(CachedPredictor(None))
+    written = report.record({"disk": benchmark}, {})
+    assert written["benchmarks"]["disk"]["floors"][0]["value"] is None
     json.dumps(written, allow_nan=False)

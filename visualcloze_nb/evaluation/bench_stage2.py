@@ -1,6 +1,8 @@
-"""The claim about stage 2: SDEdit makes outlines sharp at three times the size, and keeps the image."""
+"""Benchmark of stage 2: SDEdit sharpens outlines at three times the size, and keeps the image."""
 
 from __future__ import annotations
+
+from collections import deque
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ import torch.nn.functional as F
 from diffusers.utils.torch_utils import randn_tensor
 
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.evaluation.benchmark import Ask, Band, Claim, Floor, Row, row
+from visualcloze_nb.evaluation.benchmark import Band, Benchmark, CachedPredictor, Floor, Row, row
 from visualcloze_nb.evaluation.edge_width import rise_widths
 from visualcloze_nb.evaluation.metrics import psnr
 from visualcloze_nb.evaluation.predictions import encode_prompts, queries
@@ -28,8 +30,12 @@ def upsample(pipe, images: torch.Tensor, strength: float, captions: list[str], s
     """Stage 2 of many images at once, as `sdedit.prepare_stage2` and `flow.euler_sample` do it for one.
 
     Args:
+        pipe: the pipeline whose components are used.
         images: `(B, 3, 64, 64)` in 0..1.
         strength: 0 gives the enlarged image that stage 2 begins with.
+        captions: B content prompts.
+        steps: Euler steps of a full run, of which `strength` says how many are done.
+        seed: of the noise and of the VAE's sampling.
 
     Returns:
         `(B, 3, 192, 192)` in 0..1.
@@ -48,8 +54,7 @@ def upsample(pipe, images: torch.Tensor, strength: float, captions: list[str], s
     known = condition(pipe.vae, [grey], [ones], generator).expand(len(z), -1, -1)
     ids = position_ids(layout, first_row=0).to(device)
     inputs = z, known, ids, encode_prompts(pipe, captions), sigmas
-    for step in euler_sample(pipe.transformer, *inputs, layout=layout, stage=2):
-        last = step
+    last = deque(euler_sample(pipe.transformer, *inputs, layout=layout, stage=2), maxlen=1).pop()
     latents = unpack(last.after, LARGE // VAE_SCALE, LARGE // VAE_SCALE)
     return (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1).cpu()
 
@@ -59,9 +64,9 @@ def bicubic(images: torch.Tensor) -> torch.Tensor:
     return F.interpolate(images, (LARGE, LARGE), mode="bicubic").clamp(0, 1)
 
 
-def sdedit(ask: Ask) -> Claim:
+def sdedit(predictor: CachedPredictor) -> Benchmark:
     """Rise width and PSNR against the exact large image, by strength, from the true image and from the model's."""
-    claim = Claim(
+    benchmark = Benchmark(
         "SDEdit at three times the size",
         "Median width in pixels over which colour rises from 10 to 90 % across the subject's outline, in percent of "
         f"the width after bicubic enlargement. PSNR in dB against the exact image of {LARGE} pixels, bicubic too. "
@@ -69,36 +74,38 @@ def sdedit(ask: Ask) -> Claim:
         "strength says how many are done; the caption is given. Strength 0 is the Lanczos enlargement that "
         "stage 2 begins with.",
     )
-    scenes = queries(ask.few)
+    scenes = queries(predictor.few_scenes)
     exact = draw("image", scenes, LARGE, LARGE)
     captions = [s.caption() for s in scenes]
-    made = ask("edge + depth > image", caption="true", scenes=ask.few)
+    prediction = predictor("edge + depth > image", caption="true", scenes=predictor.few_scenes)
     for source, begun, strengths in (
-        ("true image", made.rebuilt[:, 0], STRENGTHS),
-        ("model's answer", made.answers[:, 0], (0.0, 0.4)),
+        ("true image", prediction.reconstructions[:, 0], STRENGTHS),
+        ("model's prediction", prediction.outputs[:, 0], (0.0, 0.4)),
     ):
         versions = {"bicubic": bicubic(begun)}
         for strength in strengths:
-            ask.say(f"stage 2 at {strength} from the {source}")
-            versions[f"strength {strength:g}"] = upsample(ask.pipe, begun, strength, captions, STEPS, ask.seed)
+            predictor.log(f"stage 2 at {strength} from the {source}")
+            versions[f"strength {strength:g}"] = upsample(
+                predictor.pipe, begun, strength, captions, STEPS, predictor.seed
+            )
         versions["exact"] = exact
         widths = rise_widths([*versions.values()], exact, scenes).double().numpy()
-        claim.bands.append(Band(f"from the {source}", versions))
+        benchmark.bands.append(Band(f"from the {source}", versions))
         rows = {}
         for i, (name, images) in enumerate(versions.items()):
-            rows[name] = _compared(source, name, images, versions["bicubic"], exact, widths[:, [i, 0]])
-        claim.rows += rows.values()
+            rows[name] = _compare_versions(source, name, images, versions["bicubic"], exact, widths[:, [i, 0]])
+        benchmark.rows += rows.values()
         if source == "true image":
             half, plain = rows["strength 0.4"], rows["bicubic"]
             lost = plain.raw["PSNR"] - half.raw["PSNR"]
-            claim.floors += [
+            benchmark.floors += [
                 Floor("SDEdit .4 at 3x: rise width over bicubic's", half.value / 100, 0.7, 0.4, at_most=True),
                 Floor("SDEdit .4 at 3x: dB of PSNR below bicubic", lost, 1.0, 1.0, at_most=True),
             ]
-    return claim
+    return benchmark
 
 
-def _compared(source, name, images, plain, exact, widths: np.ndarray) -> Row:
+def _compare_versions(source, name, images, plain, exact, widths: np.ndarray) -> Row:
     """One version's row; widths `(N, 2)`: its own and bicubic's."""
     widths = widths[np.isfinite(widths).all(1)]
     raw = {

@@ -1,20 +1,22 @@
-"""What a claim comes to: rows of figures, the floors it must reach, images to look at."""
+"""A benchmark's results: rows of figures, floors the checkpoint must reach, images for a contact sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from visualcloze_nb.data.bootstrap import bootstrap
 from visualcloze_nb.evaluation.metrics import classes, f1, lines, miou, psnr
-from visualcloze_nb.evaluation.predictions import Attempt, attempt
-from visualcloze_nb.evaluation.scores import bootstrap, errors_of, score_of
+from visualcloze_nb.evaluation.predictions import TaskPrediction, predict_task
+from visualcloze_nb.evaluation.scores import errors_of, score_of
 from visualcloze_nb.toyworld import Task
 
-ROOM = 0.25  # of the trivial error: by so much the VAE must be better for a score to say anything
+MIN_MARGIN = 0.25  # the VAE must be better by this share of the baseline's error; else a score is unstable
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class Row:
 
     Attributes:
         what: the task, or the group of tasks.
-        asked: how.
-        value, low, high: the claim's own figure, and its 95 % interval.
+        setting: what was varied: examples, text, steps, the group.
+        value, low, high: the figure of the benchmark, and its 95 % interval.
         raw: other figures, by name.
-        scenes: how many it rests on.
+        scenes: how many were measured.
     """
 
     what: str
-    asked: str
+    setting: str
     value: float
     low: float
     high: float
@@ -65,19 +67,19 @@ class Floor:
 
 
 class Band(NamedTuple):
-    """Images for a contact sheet: a title, and named lines of images `(N, 3, h, w)`."""
+    """Images for a contact sheet: a title and named lines of images `(N, 3, h, w)`."""
 
     title: str
     lines: dict[str, torch.Tensor]
 
 
 @dataclass
-class Claim:
-    """A claim, measured.
+class Benchmark:
+    """A benchmark's results.
 
     Attributes:
-        title: the claim in a few words.
-        means: what the figure of its table is.
+        title: what is measured, in a few words.
+        means: what the figure in its table is.
         rows, floors, bands: see `Row`, `Floor`, `Band`.
     """
 
@@ -88,57 +90,62 @@ class Claim:
     bands: list[Band] = field(default_factory=list)
 
 
-class Ask:
-    """Ask one pipeline under common settings, and remember its answers: claims share many of them."""
+class CachedPredictor:
+    """Run one pipeline under common settings, and cache its predictions: benchmarks share many of them."""
 
-    def __init__(self, pipe, scenes: int = 24, steps: int = 8, seed: int = 0, say: Callable[[str], None] | None = None):
-        self.pipe, self.scenes, self.steps, self.seed, self.say = pipe, scenes, steps, seed, say or (lambda line: None)
-        self.few = max(2, scenes // 2)  # for what compares many ways of asking
-        self.kept: dict[tuple, Attempt] = {}
+    def __init__(
+        self, pipe, scenes: int = 24, steps: int = 8, seed: int = 0,
+        log: Callable[[str], None] = lambda line: None, folder: Path | None = None,
+    ):  # fmt: skip
+        self.pipe, self.scenes, self.steps, self.seed, self.log = pipe, scenes, steps, seed, log
+        self.folder = folder  # of the checkpoint; None where it is not a local folder
+        self.few_scenes = max(2, scenes // 2)  # for benchmarks that compare many settings
+        self.kept: dict[tuple, TaskPrediction] = {}
 
-    def __call__(self, task: str | Task, **how) -> Attempt:
-        """An `attempt`; `how` are its settings, where they differ from the common ones."""
+    def __call__(self, task: str | Task, **settings) -> TaskPrediction:
+        """The `predict_task` of one task; `settings` are its arguments, where they differ from the common ones."""
         task = Task.parse(task) if isinstance(task, str) else task
-        how = dict(scenes=self.scenes, examples=2, steps=self.steps, text=True, seed=self.seed) | how
-        if how.get("given"):  # images are no key; and such a question comes once
-            return attempt(self.pipe, task, **how)
-        key = (task, *sorted(how.items(), key=lambda item: item[0]))
+        common = {"scenes": self.scenes, "examples": 2, "steps": self.steps, "text": True, "seed": self.seed}
+        settings = common | settings
+        if settings.get("given"):  # images cannot be a key, and such a call comes once
+            return predict_task(self.pipe, task, **settings)
+        key = (task, *sorted(settings.items(), key=lambda item: item[0]))
         if key not in self.kept:
-            self.say(f"{task}, {', '.join(f'{k} {v}' for k, v in how.items() if k != 'seed')}")
-            self.kept[key] = attempt(self.pipe, task, **how)
+            self.log(f"{task}, {', '.join(f'{k} {v}' for k, v in settings.items() if k != 'seed')}")
+            self.kept[key] = predict_task(self.pipe, task, **settings)
         return self.kept[key]
 
 
-def row(what: str, asked: str, statistic: Callable, values: np.ndarray, **raw: float) -> Row:
+def row(what: str, setting: str, statistic: Callable, values: np.ndarray, **raw: float) -> Row:
     """A row whose figure is a statistic of scenes, see `bootstrap`."""
-    return Row(what, asked, *bootstrap(statistic, values), raw, len(values))
+    return Row(what, setting, *bootstrap(statistic, values), raw, len(values))
 
 
-def judged(errors: np.ndarray) -> np.ndarray:
-    """Whether a task's score says anything, for errors `(N, ..., 3)`: `(...)` bool.
+def has_score(errors: np.ndarray) -> np.ndarray:
+    """Whether a task's score is defined, for errors `(N, ..., 3)`: `(...)` bool.
 
-    Where the VAE's reconstruction is hardly better than the trivial answer (a blurred image of a VAE that blurs),
+    Where the VAE's reconstruction is hardly better than the baseline (a blurred image of a VAE that blurs),
     the score divides by next to nothing. Such tasks are shown without score, and left out of means.
     """
-    _, trivial, vae = np.moveaxis(errors.mean(0), -1, 0)
-    return trivial - vae >= ROOM * trivial
+    _, baseline, vae = np.moveaxis(errors.mean(0), -1, 0)
+    return baseline - vae >= MIN_MARGIN * baseline
 
 
-def score_row(what: str, asked: str, errors: np.ndarray, **raw: float) -> Row:
-    """A row of a normalised score: errors of model, trivial answer and VAE, `(N, 3)` or for several tasks `(N, T, 3)`.
+def score_row(what: str, setting: str, errors: np.ndarray, **raw: float) -> Row:
+    """A row of a normalised score: errors of the model, the baseline and the VAE, `(N, 3)`, or `(N, T, 3)` for T tasks.
 
-    Of several tasks it is the mean score of those that can be judged.
+    Of several tasks it is the mean score of those that have a score.
     """
     if errors.ndim == 2:
-        raw = dict(zip(("RMSE", "trivial", "VAE"), errors.mean(0).tolist(), strict=True)) | raw
-        if not judged(errors):
-            return Row(what, asked, np.nan, np.nan, np.nan, raw, len(errors))
-        return row(what, asked, mean_score, errors, **raw)
-    kept = judged(errors)
+        raw = dict(zip(("RMSE", "baseline", "VAE"), errors.mean(0).tolist(), strict=True)) | raw
+        if not has_score(errors):
+            return Row(what, setting, np.nan, np.nan, np.nan, raw, len(errors))
+        return row(what, setting, mean_score, errors, **raw)
+    kept = has_score(errors)
     if not kept.any():
-        return Row(what, asked, np.nan, np.nan, np.nan, raw, len(errors))
+        return Row(what, setting, np.nan, np.nan, np.nan, raw, len(errors))
     return row(
-        what, asked, mean_score, errors[:, kept], **raw, **{"tasks": int(kept.sum()), "left out": int((~kept).sum())}
+        what, setting, mean_score, errors[:, kept], **raw, **{"tasks": int(kept.sum()), "left out": int((~kept).sum())}
     )
 
 
@@ -147,19 +154,19 @@ def mean_score(errors: np.ndarray) -> float:
     return float(np.mean(score_of(errors)))
 
 
-def share_row(what: str, asked: str, hits: np.ndarray, **raw: float) -> Row:
+def share_row(what: str, setting: str, hits: np.ndarray, **raw: float) -> Row:
     """A row of a share of scenes, in percent; nan does not count."""
 
     def percent(values):
         return 100 * np.nanmean(values) if np.isfinite(values).any() else np.nan
 
-    return row(what, asked, percent, hits, **raw)
+    return row(what, setting, percent, hits, **raw)
 
 
-def own_measure(made: Attempt, which: int = 0) -> dict[str, float]:
-    """The measure that is usual for the kind of image: F1 of edges, mIoU of a class mask; PSNR in dB of all."""
-    kind, truth = made.columns[made.targets[which]], made.truths[:, which]
-    versions = {"": made.answers[:, which], " of VAE": made.rebuilt[:, which]}
+def usual_metrics(prediction: TaskPrediction, which: int = 0) -> dict[str, float]:
+    """The usual metrics of the kind of image: F1 of edges, mIoU of a class mask; PSNR in dB of all."""
+    kind, truth = prediction.columns[prediction.targets[which]], prediction.truths[:, which]
+    versions = {"": prediction.outputs[:, which], " of VAE": prediction.reconstructions[:, which]}
     found = {}
     for name, images in versions.items():
         found[f"PSNR{name}"] = float(psnr(images, truth).mean())
@@ -170,17 +177,17 @@ def own_measure(made: Attempt, which: int = 0) -> dict[str, float]:
     return found
 
 
-def task_row(made: Attempt, asked: str, which: int = 0, trivial=()) -> Row:
-    """The row of one attempt, scored by RMSE."""
-    kind = made.columns[made.targets[which]]
-    what = f"{' + '.join(made.conditions)} > {kind}".strip()
-    return score_row(what, asked, errors_of(made, which, trivial), **own_measure(made, which))
+def task_row(prediction: TaskPrediction, setting: str, which: int = 0, baseline=()) -> Row:
+    """The row of one prediction, scored by RMSE."""
+    kind = prediction.columns[prediction.targets[which]]
+    what = f"{' + '.join(prediction.conditions)} > {kind}".strip()
+    return score_row(what, setting, errors_of(prediction, which, baseline), **usual_metrics(prediction, which))
 
 
-def band(made: Attempt, title: str) -> Band:
-    """Conditions, answers and truths of an attempt."""
-    kinds = [made.columns[t] for t in made.targets]
-    shown = dict(made.conditions)
+def band(prediction: TaskPrediction, title: str) -> Band:
+    """Conditions, predictions and ground truth."""
+    kinds = [prediction.columns[t] for t in prediction.targets]
+    shown = dict(prediction.conditions)
     for i, kind in enumerate(kinds):
-        shown |= {f"{kind} painted": made.answers[:, i], f"{kind} truth": made.truths[:, i]}
+        shown |= {f"{kind} predicted": prediction.outputs[:, i], f"{kind} truth": prediction.truths[:, i]}
     return Band(title, shown)

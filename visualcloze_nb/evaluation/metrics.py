@@ -1,4 +1,4 @@
-"""Measure what an image shows, by image processing alone: edges, classes, what stands out, colours, sharpness.
+"""Image metrics by classical image processing: edges, classes, foreground, colours.
 
 Images are `(B, 3, H, W)` in 0..1; every measure gives one number an image, `(B,)`.
 """
@@ -17,7 +17,7 @@ from visualcloze_nb.toyworld.scenes import COLOURS
 
 GRADIENT = 0.09  # a step of colour of that much a pixel is an edge
 STANDS_OUT = 0.11  # colours that far from the ground's are not ground
-NEAR = 0.385  # between the nearest ground (0.32) and the farthest thing (0.45) of a depth map
+NEAR = 0.385  # between the nearest ground (0.32) and the farthest object (0.45) of a depth map
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ def miou(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
 
 def ground(images: torch.Tensor) -> torch.Tensor:
-    """The ground as a colour that changes linearly over the image, fitted so that things do not count.
+    """The ground as a colour that changes linearly over the image, fitted so that objects do not count.
 
     First to the image's frame, which is mostly ground; then to all pixels, those that do not fit counting
     less and less (iteratively reweighted least squares).
@@ -98,20 +98,20 @@ def foreground(images: torch.Tensor) -> torch.Tensor:
     return (images - ground(images)).square().sum(1).sqrt() > STANDS_OUT
 
 
-def region(kind: str, images: torch.Tensor) -> torch.Tensor | None:
-    """Where things are, read from any image of these kinds, `(B, H, W)` bool; None for other kinds."""
+def region(kind: str, images: torch.Tensor) -> torch.Tensor:
+    """Where objects are, read from an image, depth map or class mask, `(B, H, W)` bool."""
     if kind == "depth":
         return images.mean(1) > NEAR
     if kind == "mask":
         return classes(images) > 0
-    return foreground(images) if kind == "image" else None
+    return foreground(images)
 
 
 def agreement(kind: str, images: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-    """How well painted images obey a condition: it is found in them again, and compared.
+    """How well images agree with a condition: it is recovered from them, and compared.
 
     Edges: F1 of where colour changes fast against the lines. Depth and mask: IoU of what differs from the
-    ground against where the condition has things.
+    ground against where the condition has objects.
     """
     if kind == "edge":
         return f1(edges(images), lines(condition))
@@ -119,11 +119,11 @@ def agreement(kind: str, images: torch.Tensor, condition: torch.Tensor) -> torch
 
 
 def consistency(kinds: Sequence[str], images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """How well two images of one scene agree: IoU of their things, or F1 of the lines with an edge drawing."""
+    """How well two images of one scene agree: IoU of their objects, or F1 of the lines with an edge drawing."""
     if "edge" in kinds:
         at = list(kinds).index("edge")
         return f1(edges(images[1 - at]), lines(images[at]))
-    return iou(*(region(kind, shown) for kind, shown in zip(kinds, images, strict=True)))
+    return iou(region(kinds[0], images[0]), region(kinds[1], images[1]))
 
 
 def alone(scene: Scene, side: int, **changes) -> torch.Tensor:
@@ -134,7 +134,7 @@ def alone(scene: Scene, side: int, **changes) -> torch.Tensor:
 
 
 def _visible(scene: Scene, side: int, number: int) -> torch.Tensor:
-    """Where thing `number` (from the nearest, 0) is seen, a pixel inside its outline, `(H, W)` bool."""
+    """Where object `number` (from the nearest, 0) is seen, a pixel inside its outline, `(H, W)` bool."""
     kept = replace(scene, objects=scene.objects[len(scene.objects) - 1 - number :])
     mine = alone(replace(kept, objects=kept.objects[:1]), side) > 0.99
     for other in kept.objects[1:]:
@@ -143,7 +143,7 @@ def _visible(scene: Scene, side: int, number: int) -> torch.Tensor:
     return shrunk if shrunk.any() else mine
 
 
-# What a thing of each colour looks like on average: plain, striped (half paler), dotted (a fifth paler), lit.
+# What an object of each colour looks like on average: plain, striped (half paler), dotted (a fifth paler), lit.
 LOOKS = [
     (name, torch.tensor(colour) + 0.55 * paler * (1 - torch.tensor(colour)))
     for name, colour in COLOURS.items()
@@ -152,10 +152,10 @@ LOOKS = [
 
 
 def colours_found(images: torch.Tensor, scenes: Sequence[Scene], number: int = 0) -> list[str | None]:
-    """The colour name nearest to the mean colour of one thing; None where no such thing is seen.
+    """The colour name nearest to the mean colour of one object; None where it is not visible.
 
     Args:
-        number: which thing, 0 the nearest.
+        number: which object, 0 the nearest.
     """
     found = []
     for image, scene in zip(images, scenes, strict=True):
@@ -178,5 +178,5 @@ def shapes_found(images: torch.Tensor, scenes: Sequence[Scene]) -> list[str]:
         for other in scene.objects[:-1]:
             near &= (alone(replace(scene, objects=(other,)), side) < 0.01) | (alone(scene, side) > 0.5)
         scores = {name: float(iou((there & near)[None], (shape & near)[None])[0]) for name, shape in shapes.items()}
-        found.append(max(scores, key=scores.get))
+        found.append(max(scores, key=lambda name: scores[name]))
     return found

@@ -1,7 +1,8 @@
-"""Let a model do tasks of the toy world on scenes it has never seen: many grids at once, each asked in the same way."""
+"""Predictions of a model for toy-world tasks on held-out scenes, many grids in one batch."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ SIDE = TINY_RESOLUTION  # pixels along one side of a cell
 
 @torch.no_grad()
 def encode_prompts(pipe, prompts: Sequence[str]) -> Text:
-    """B texts, read by both encoders; each different one once."""
+    """Encode B prompts with both text encoders, each distinct one once."""
     different = list(dict.fromkeys(prompts))
     tokens = tokenize(pipe, different, pipe.tokenizer_2.model_max_length)
     text = encode_ids(pipe.text_encoder, pipe.text_encoder_2, *tokens)
@@ -39,9 +40,12 @@ def fill_batch(
     """Fill many grids of one shape at once (stage 1).
 
     Args:
-        rows: one a grid row, `(B, 3, 64, n 64)` in -1..1; what lies under the targets is not looked at.
+        pipe: the pipeline whose components are used.
+        rows: one tensor per grid row, `(B, 3, 64, n 64)` in -1..1; the content of target cells is ignored.
         targets: blank columns of the last row, the same in all grids.
         prompts: B texts.
+        steps: Euler steps.
+        seed: of the noise and of the VAE's sampling.
 
     Returns:
         `(B, len(targets), 3, 64, 64)` in 0..1.
@@ -59,30 +63,31 @@ def fill_batch(
     noise = randn_tensor((len(prompts), layout.total, TOKEN_CHANNELS), generator=generator, device=device)
     sigmas = schedule(steps, layout.total, pipe.scheduler.config)
     ids = position_ids(layout).to(device)
-    for step in euler_sample(pipe.transformer, noise, known, ids, encode_prompts(pipe, prompts), sigmas, layout=layout):
-        last = step
+    text = encode_prompts(pipe, prompts)
+    run = euler_sample(pipe.transformer, noise, known, ids, text, sigmas, layout=layout)
+    last = deque(run, maxlen=1).pop()
     latents = unpack(last.after[:, layout.row_slices[-1]], SIDE // VAE_SCALE, n_cols * SIDE // VAE_SCALE)
     strips = (decode(pipe.vae, latents) * 0.5 + 0.5).clamp(0, 1)
     return torch.stack([strips[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
 
 
 @dataclass
-class Attempt:
-    """What a model made of one task, beside what it should have made; images in 0..1, on the CPU.
+class TaskPrediction:
+    """Predictions of a model for one task, and their ground truth; images in 0..1, on the CPU.
 
     Attributes:
         columns: kinds of image, left to right.
         targets: columns that were blank.
-        cells: `(B, columns, 3, 64, 64)`, the query rows as they should be.
-        answers: `(B, targets, 3, 64, 64)`, what the model painted.
-        rebuilt: the same shape, the VAE's reconstruction of the truth.
+        cells: `(B, columns, 3, 64, 64)`, the query rows, ground truth included.
+        outputs: `(B, targets, 3, 64, 64)`, the predicted images.
+        reconstructions: the same shape, the VAE's reconstruction of the ground truth.
     """
 
     columns: tuple[str, ...]
     targets: tuple[int, ...]
     cells: torch.Tensor
-    answers: torch.Tensor
-    rebuilt: torch.Tensor
+    outputs: torch.Tensor
+    reconstructions: torch.Tensor
 
     @property
     def truths(self) -> torch.Tensor:
@@ -95,7 +100,7 @@ class Attempt:
 
 
 def queries(scenes: int) -> list[Scene]:
-    """The scenes of the queries: always the same, held out, whatever else is asked.
+    """The scenes of the queries: held out, and the same for every setting.
 
     Raises:
         ValueError: more than 1000 scenes, or none: examples and queries must differ.
@@ -106,7 +111,7 @@ def queries(scenes: int) -> list[Scene]:
 
 
 def swapped(scene: Scene) -> Scene:
-    """The scene with every colour and shape, and the ground, exchanged for others: what a wrong caption tells of."""
+    """The scene with every colour and shape, and the ground, exchanged for others: the source of a wrong caption."""
     for _ in scene.objects:  # an edit changes the last object, so each is last once
         scene = replace(scene, objects=(*scene.objects[1:], scene.objects[0]))
         (scene,) = exchange(recolour(SceneBatch.of([scene]), 3), 2).scenes()
@@ -114,7 +119,7 @@ def swapped(scene: Scene) -> Scene:
 
 
 @torch.no_grad()
-def attempt(
+def predict_task(
     pipe,
     task: Task,
     scenes: int = 24,
@@ -128,21 +133,25 @@ def attempt(
     shown: Task | None = None,
     order: int = 0,
     given: Mapping[int, torch.Tensor] | None = None,
-) -> Attempt:
-    """Let a model do one task on held-out scenes.
+) -> TaskPrediction:
+    """Predict one task on held-out scenes.
 
     Args:
+        pipe: the pipeline under test.
         task: any task of the toy world.
         scenes: held-out queries, 1 to 1000; the examples are other held-out scenes.
         examples: in-context examples above the query.
         steps: Euler steps of stage 1.
         text: give the task prompt, or leave it out.
-        seed: of all chance: noise, and the kinds of image with chance in them.
+        seed: of all random numbers: noise, and the kinds of image that are drawn at random.
         targets: blank columns; else the task's outputs.
         caption: "true" or "swapped" (see `swapped`) gives a content prompt; None leaves it out.
-        shown: the task that the examples show, if they lie; of as many columns as `task`.
+        shown: the task that the examples show, where it differs (misleading examples); of as many columns as `task`.
         order: this many examples from above go to the end; 0 to `examples` - 1.
         given: column to images `(B, 3, 64, 64)` in 0..1 that are given in place of the exact condition.
+
+    Returns:
+        the predictions with their ground truth.
 
     Raises:
         ValueError: more than 1000 scenes, or none.
@@ -152,17 +161,17 @@ def attempt(
     query = queries(scenes)
     above = [[make_scene(row * 1000 + i) for i in range(scenes)] for row in range(1, examples + 1)]
     above = above[order:] + above[:order]
-    chance = torch.Generator().manual_seed(seed)
-    last = draw_row(columns, query, SIDE, SIDE, chance)
-    rows = [draw_row(shown.columns, row, SIDE, SIDE, chance).to(device) for row in above]
+    generator = torch.Generator().manual_seed(seed)
+    last = draw_row(columns, query, SIDE, SIDE, generator)
+    rows = [draw_row(shown.columns, row, SIDE, SIDE, generator).to(device) for row in above]
     cells = torch.stack((last * 0.5 + 0.5).split(SIDE, dim=3), dim=1)
     for column, images in (given or {}).items():
         last[..., column * SIDE : (column + 1) * SIDE] = images * 2 - 1
-    told = {None: lambda s: None, "true": Scene.caption, "swapped": lambda s: swapped(s).caption()}[caption]
-    words_ = column_prompt([phrase(k) for k in columns], targets) if text else ""
-    prompts = [full_prompt(examples + 1, len(columns), words_, told(s)) for s in query]
-    answers = fill_batch(pipe, [*rows, last.to(device)], targets, prompts, steps, seed).cpu()
+    captions = {None: lambda s: None, "true": Scene.caption, "swapped": lambda s: swapped(s).caption()}[caption]
+    wording = column_prompt([phrase(k) for k in columns], targets) if text else ""
+    prompts = [full_prompt(examples + 1, len(columns), wording, captions(s)) for s in query]
+    outputs = fill_batch(pipe, [*rows, last.to(device)], targets, prompts, steps, seed).cpu()
     exact = torch.cat(list(cells.unbind(1)), dim=3).to(device) * 2 - 1
-    rebuilt = (decode(pipe.vae, encode(pipe.vae, exact, chance)) * 0.5 + 0.5).clamp(0, 1).cpu()
-    rebuilt = torch.stack([rebuilt[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
-    return Attempt(columns, targets, cells, answers, rebuilt)
+    reconstructions = (decode(pipe.vae, encode(pipe.vae, exact, generator)) * 0.5 + 0.5).clamp(0, 1).cpu()
+    reconstructions = torch.stack([reconstructions[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
+    return TaskPrediction(columns, targets, cells, outputs, reconstructions)

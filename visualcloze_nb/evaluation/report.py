@@ -1,4 +1,4 @@
-"""`visualcloze-nb evaluate`: measure every claim, print it, write it down.
+"""`visualcloze-nb evaluate`: run the benchmarks, print and write their tables.
 
 The command fails (exit status 1) where a checkpoint misses a floor, and says which, and by how much.
 """
@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 
 from visualcloze_nb.evaluation import bench_images, bench_sizes, bench_stage2, bench_tasks
-from visualcloze_nb.evaluation.benchmark import Ask, Claim, Floor, Row
+from visualcloze_nb.evaluation.benchmark import Benchmark, CachedPredictor, Floor, Row
 from visualcloze_nb.evaluation.contact_sheet import sheet
 from visualcloze_nb.pipelines.fill import versions
 
-CLAIMS: dict[str, Callable[[Ask], Claim]] = {
+BENCHMARKS: dict[str, Callable[[CachedPredictor], Benchmark]] = {
     "tasks": bench_tasks.in_domain,
     "examples": bench_tasks.examples,
-    "lying": bench_tasks.lying,
+    "misleading": bench_tasks.misleading,
     "unseen": bench_tasks.unseen,
     "steps": bench_tasks.steps,
     "order": bench_tasks.order,
@@ -43,12 +43,14 @@ CARD = re.compile(r"(?<=<!-- evaluation -->\n).*?(?=<!-- /evaluation -->)", re.D
 def table(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table; their raw figures under their names."""
     names = list(dict.fromkeys(name for row in rows for name in row.raw))
-    lines = [f"| what | asked | figure | 95 % | scenes |{''.join(f' {n} |' for n in names)}"]
+    lines = [f"| what | setting | figure | 95 % | scenes |{''.join(f' {n} |' for n in names)}"]
     lines.append("|---|---|---|---|---|" + "---|" * len(names))
     for row in rows:
         raw = "".join(f" {_number(row.raw[n])} |" if n in row.raw else " |" for n in names)
         interval = f"{_number(row.low)} to {_number(row.high)}"
-        lines.append(f"| {row.what} | {row.asked} | **{_number(row.value)}** | {interval} | {row.scenes or ''} |{raw}")
+        lines.append(
+            f"| {row.what} | {row.setting} | **{_number(row.value)}** | {interval} | {row.scenes or ''} |{raw}"
+        )
     return "\n".join(lines)
 
 
@@ -69,23 +71,23 @@ def floors_table(floors: Sequence[Floor]) -> str:
     return "\n".join(lines)
 
 
-def markdown(claims: dict[str, Claim], settings: dict) -> str:
-    """Everything as one Markdown text: how it was measured, what must hold, a table for each claim."""
-    told = ", ".join(f"{name} {value}" for name, value in settings.items())
-    floors = [floor for claim in claims.values() for floor in claim.floors]
+def markdown(benchmarks: dict[str, Benchmark], settings: dict) -> str:
+    """Everything as one Markdown text: how it was measured, what must hold, a table for each benchmark."""
+    listed = ", ".join(f"{name} {value}" for name, value in settings.items())
+    floors = [floor for benchmark in benchmarks.values() for floor in benchmark.floors]
     parts = [
         "# What this checkpoint can do",
-        f"Made by `visualcloze-nb evaluate`; settings: {told}; revision {revision()}. Scenes and "
+        f"Made by `visualcloze-nb evaluate`; settings: {listed}; revision {revision()}. Scenes and "
         "held-out tasks were never trained on. Intervals are 95 %, from 1000 bootstrap samples of scenes.",
         "## Must hold",
         floors_table(floors),
     ]
-    for name, claim in claims.items():
-        parts += [f"## {claim.title} (`{name}`)", claim.means, table(claim.rows)]
+    for name, benchmark in benchmarks.items():
+        parts += [f"## {benchmark.title} (`{name}`)", benchmark.means, table(benchmark.rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def record(claims: dict[str, Claim], settings: dict) -> dict:
+def record(benchmarks: dict[str, Benchmark], settings: dict) -> dict:
     """Everything needed to get the same figures again: settings, git revision, versions; and the figures."""
 
     def plain(value):
@@ -98,14 +100,14 @@ def record(claims: dict[str, Claim], settings: dict) -> dict:
         "revision": revision(),
         "versions": versions(),
         "threads": torch.get_num_threads(),
-        "claims": {
+        "benchmarks": {
             name: {
-                "title": claim.title,
-                "means": claim.means,
-                "rows": [plain(dataclasses.asdict(row)) for row in claim.rows],
-                "floors": [plain(dataclasses.asdict(floor) | {"met": floor.met}) for floor in claim.floors],
+                "title": benchmark.title,
+                "means": benchmark.means,
+                "rows": [plain(dataclasses.asdict(row)) for row in benchmark.rows],
+                "floors": [plain(dataclasses.asdict(floor) | {"met": floor.met}) for floor in benchmark.floors],
             }
-            for name, claim in claims.items()
+            for name, benchmark in benchmarks.items()
         },
     }
 
@@ -132,12 +134,12 @@ def run(
 
     Args:
         model: what `load` takes: a name or a folder.
-        only: names of `CLAIMS`; all unless given.
+        only: names of `BENCHMARKS`; all unless given.
         out: the record, JSON; the tables go beside it, Markdown. Unless given, `evaluation.json` beside the
-            checkpoint, if everything is measured in earnest.
-        sheets: a folder for contact sheets, one PNG a claim.
-        quick: 4 scenes and 4 steps: to see that all works, not to judge.
-        scenes, steps, seed: see `attempts.attempt`; some claims take half the scenes, or half as many again.
+            checkpoint, if everything is measured in full.
+        sheets: a folder for contact sheets, one PNG per benchmark.
+        quick: 4 scenes and 4 steps: a smoke test, not a measurement.
+        scenes, steps, seed: see `predictions.predict_task`; some benchmarks take half or 1.5 times the scenes.
 
     Returns:
         the exit status: 1 if a floor is missed.
@@ -152,38 +154,41 @@ def run(
     settings = {"model": str(model), "scenes": scenes, "steps": steps, "seed": seed, "precision": "float32"}
     began = time.perf_counter()
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         print(f"{time.perf_counter() - began:6.0f} s  {line}", flush=True)
 
-    ask = Ask(pipe, scenes, steps, seed, say)
-    claims = {}
-    for name in only or CLAIMS:
+    predictor = CachedPredictor(pipe, scenes, steps, seed, log, folder)
+    benchmarks = {}
+    for name in only or BENCHMARKS:
         torch.manual_seed(seed)
-        claims[name] = CLAIMS[name](ask, folder) if name == "disk" else CLAIMS[name](ask)
-        print(f"\n{claims[name].title}. {claims[name].means}\n\n{table(claims[name].rows)}\n", flush=True)
+        benchmarks[name] = BENCHMARKS[name](predictor)
+        print(f"\n{benchmarks[name].title}. {benchmarks[name].means}\n\n{table(benchmarks[name].rows)}\n", flush=True)
         if sheets:
             sheets.mkdir(parents=True, exist_ok=True)
-            if claims[name].bands:
-                sheet(claims[name].bands).save(sheets / f"{name}.png")
-    floors = [floor for claim in claims.values() for floor in claim.floors]
+            if benchmarks[name].bands:
+                sheet(benchmarks[name].bands).save(sheets / f"{name}.png")
+    floors = [floor for benchmark in benchmarks.values() for floor in benchmark.floors]
     settings["seconds"] = round(time.perf_counter() - began)
     if out is None and folder and not only and not quick:
         out = folder / "evaluation.json"
     if out:
-        write(claims, settings, out)
+        write(benchmarks, settings, out)
     print(f"{floors_table(floors)}\n\n{settings['seconds']} s")
     missed = [str(floor) for floor in floors if not floor.met]
     print("\n".join(f"not good enough: {line}" for line in missed) if missed else "good enough")
     return 1 if missed else 0
 
 
-def write(claims: dict[str, Claim], settings: dict, out: Path) -> None:
+def write(benchmarks: dict[str, Benchmark], settings: dict, out: Path) -> None:
     """Write the record and the tables; a model card beside them gets its table between its two marks."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    made, tables = record(claims, settings), markdown(claims, settings)  # the revision, before a file changes
-    out.write_text(json.dumps(made, indent=1) + "\n")
+    prediction, tables = (
+        record(benchmarks, settings),
+        markdown(benchmarks, settings),
+    )  # the revision, before a file changes
+    out.write_text(json.dumps(prediction, indent=1) + "\n")
     out.with_suffix(".md").write_text(tables)
     card = out.parent / "README.md"
     if card.exists():
-        floors = floors_table([floor for claim in claims.values() for floor in claim.floors])
+        floors = floors_table([floor for benchmark in benchmarks.values() for floor in benchmark.floors])
         card.write_text(CARD.sub(lambda _: f"\n{floors}\n\n", card.read_text()))

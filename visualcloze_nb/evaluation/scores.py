@@ -1,25 +1,26 @@
-"""Score what a model made of tasks of the toy world.
+"""Normalised scores of predictions for toy-world tasks.
 
-A score of 0 is the best answer that needs no model: copying a condition, or the mean image of the kind that
-is asked for (whichever has the smaller error over all scenes). A score of 1 is the VAE's own reconstruction of
-the truth, which is the best any answer can look. Between them the root mean square error (RMSE) decides, in
+A score of 0 is the best baseline that needs no model: a copied condition, or the mean image of the target's
+kind (whichever has the smaller error over all scenes). A score of 1 is the VAE's own reconstruction of
+the ground truth, the best that any prediction can reach. Between them the root mean square error (RMSE) decides, in
 units of 0..1 pixel values, averaged over scenes:
 
-    score = (RMSE of the trivial answer - RMSE of the model) / (RMSE of the trivial answer - RMSE of the VAE)
+    score = (RMSE of the baseline - RMSE of the model) / (RMSE of the baseline - RMSE of the VAE)
 
-What is asked of a checkpoint, and with which floors, is in the modules `claims_*`.
+The benchmarks and their floors are in the modules `bench_*`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from visualcloze_nb.evaluation.predictions import SIDE, Attempt, attempt
+from visualcloze_nb.data.bootstrap import bootstrap
+from visualcloze_nb.evaluation.predictions import SIDE, TaskPrediction, predict_task
 from visualcloze_nb.toyworld import FIRST_TRAINING_SEED, Task, draw, make_scene
 
 SPINE = tuple(
@@ -32,9 +33,9 @@ class Score:
     """What was measured for one task; RMSE in units of 0..1.
 
     Attributes:
-        score: 0 trivial, 1 the VAE's reconstruction; below 0 is worse than trivial.
+        score: 0 the baseline, 1 the VAE's reconstruction; below 0 is worse than the baseline.
         low, high: 95 % interval of the score, from bootstrap over scenes.
-        rmse, trivial, vae: mean RMSE of the model, of the best trivial answer, of the VAE's reconstruction.
+        rmse, baseline, vae: mean RMSE of the model, of the best baseline, of the VAE's reconstruction.
         scenes: how many.
     """
 
@@ -42,7 +43,7 @@ class Score:
     low: float
     high: float
     rmse: float
-    trivial: float
+    baseline: float
     vae: float
     scenes: int
 
@@ -60,50 +61,37 @@ def mean_image(kind: str, scenes: int = 256) -> torch.Tensor:
     return images.mean(0, keepdim=True)
 
 
-def bootstrap(statistic: Callable, values: np.ndarray, samples: int = 1000) -> tuple[float, float, float]:
-    """A statistic of scenes, and its 95 % interval.
-
-    Args:
-        statistic: a function of an array like `values`, to one number.
-        values: `(N, ...)`, one entry a scene; scenes are drawn with replacement, always the same way.
-    """
-    rng = np.random.default_rng(0)
-    values = np.asarray(values, dtype=float)
-    drawn = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(samples)]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-    return float(statistic(values)), float(low), float(high)
-
-
 def score_of(errors: np.ndarray) -> np.ndarray:
-    """Errors of model, trivial answer and VAE, `(N, ..., 3)`, to scores of the means over scenes, `(...)`."""
-    model, trivial, vae = np.moveaxis(np.mean(errors, 0), -1, 0)
-    return (trivial - model) / (trivial - vae)
+    """Errors of the model, the baseline and the VAE, `(N, ..., 3)`, to scores of the means over scenes, `(...)`."""
+    model, baseline, vae = np.moveaxis(np.mean(errors, 0), -1, 0)
+    return (baseline - model) / (baseline - vae)
 
 
-def summarise(model: torch.Tensor, trivial: torch.Tensor, vae: torch.Tensor) -> Score:
-    """Scenes' errors, `(N,)` each, to a score with its interval (1000 bootstrap samples)."""
-    errors = torch.stack([model, trivial, vae], dim=-1).double().numpy()
-    return Score(*bootstrap(score_of, errors), *(float(m) for m in errors.mean(0)), len(errors))
+def summarise(model: torch.Tensor, baseline: torch.Tensor, vae: torch.Tensor) -> Score:
+    """A score with its 95 % bootstrap interval, from the errors of the scenes, `(N,)` each."""
+    errors = torch.stack([model, baseline, vae], dim=-1).double().numpy()
+    rmse_, baseline_, vae_ = errors.mean(0).tolist()
+    return Score(*bootstrap(score_of, errors), rmse_, baseline_, vae_, len(errors))
 
 
-def errors_of(made: Attempt, which: int = 0, trivial: Sequence[torch.Tensor] = ()) -> np.ndarray:
-    """RMSE of model, best trivial answer and VAE for each scene, `(N, 3)`.
+def errors_of(prediction: TaskPrediction, which: int = 0, baseline: Sequence[torch.Tensor] = ()) -> np.ndarray:
+    """RMSE of the model, the best baseline and the VAE for each scene, `(N, 3)`.
 
     Args:
-        made: an attempt.
+        made: a prediction with its ground truth.
         which: of its targets.
-        trivial: further trivial answers, beside the conditions and the mean image of the kind.
+        baseline: further baselines, beside the conditions and the mean image of the kind.
     """
-    truth = made.truths[:, which]
-    easy = [mean_image(made.columns[made.targets[which]]), *made.conditions.values(), *trivial]
-    best = min((rmse(images, truth) for images in easy), key=lambda error: error.mean())
-    errors = rmse(made.answers[:, which], truth), best, rmse(made.rebuilt[:, which], truth)
+    truth = prediction.truths[:, which]
+    baselines = [mean_image(prediction.columns[prediction.targets[which]]), *prediction.conditions.values(), *baseline]
+    best = min((rmse(images, truth) for images in baselines), key=lambda error: error.mean())
+    errors = rmse(prediction.outputs[:, which], truth), best, rmse(prediction.reconstructions[:, which], truth)
     return torch.stack(errors, dim=-1).double().numpy()
 
 
 def score_task(pipe, task: Task, **settings) -> Score:
-    """Score one task of one output; the settings are those of `attempt`."""
-    return summarise(*torch.from_numpy(errors_of(attempt(pipe, task, **settings))).unbind(-1))
+    """Score one task of one output; the settings are those of `predict_task`."""
+    return summarise(*torch.from_numpy(errors_of(predict_task(pipe, task, **settings))).unbind(-1))
 
 
 def score_tasks(pipe, tasks: Sequence[Task] = SPINE, **settings) -> dict[Task, Score]:

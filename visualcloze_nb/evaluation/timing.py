@@ -1,4 +1,4 @@
-"""Seconds and memory that several measurements count in the same way."""
+"""Timing and peak memory, measured in one way everywhere."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def bare_calls(pipe: VisualClozePipeline, grid: Grid, steps: int, repeat: int = 
 
 
 def peak_memory() -> float:
-    """Give the most memory this process ever held, in bytes."""
+    """The peak memory of this process, in bytes."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
