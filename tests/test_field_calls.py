@@ -17,7 +17,7 @@ from PIL import Image
 
 import visualcloze_nb
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.errors import BusyError, SizeWarning, TextWarning, UsageError
+from visualcloze_nb.errors import BusyError, SizeWarning, TextWarning, UsageError, VisualClozeWarning
 from visualcloze_nb.pipelines import run_lock
 from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
@@ -269,3 +269,13 @@ def test_row_11_a_long_prompt_gives_one_line(random_pipe, capfd, caplog, text):
         random_pipe(task_prompt=text, image=rows(), num_inference_steps=2, upsampling_strength=0)
     assert len(caught) == 1 and len(str(caught[0].message)) <= 300
     assert not caplog.records and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("steps", "strength", "needed"), [(1, 0.01, 100), (3, 0.1, 10), (2, 0.2, 5)])
+def test_row_9_too_few_steps_for_the_strength(random_pipe, steps, strength, needed):
+    with pytest.warns(VisualClozeWarning, match=f"strength {strength} of {steps} steps acts like .* {needed} steps"):
+        random_pipe.fill(Grid(rows()), steps=steps, strength=strength, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", VisualClozeWarning)
+        random_pipe._check_tokens(Grid(rows()), (96, 96), needed, strength)
+        random_pipe._check_tokens(Grid(rows()), (96, 96), 30, 0.4)

@@ -179,7 +179,7 @@ def test_words_the_model_lacks_are_named(random_pipe):
     assert unknown_words(random_pipe.tokenizer_2, "a blue zebra and a zebra , a gnu") == ["zebra", "gnu"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        random_pipe.fill(GRID, steps=1, progress=False)
+        random_pipe.fill(GRID, steps=3, progress=False)
 
 
 def test_text_that_does_not_fit_is_named(random_pipe):

@@ -191,7 +191,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         self.generation_pipe.check_latents(latents, [grid for grid in samples for _ in range(num_images_per_prompt)])
         sizes = [self._size(grid, upsampling_width, upsampling_height, "upsampling_") for grid in samples]
         for grid, size in zip(samples, sizes, strict=True):
-            self._check_tokens(grid, size, num_inference_steps, upsampling_strength)
+            self._check_tokens(grid, size, len(sigmas or ()) or num_inference_steps, upsampling_strength)
         both: dict[str, Any] = {
             "num_inference_steps": num_inference_steps,
             "sigmas": sigmas,

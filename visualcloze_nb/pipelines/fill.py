@@ -19,7 +19,7 @@ from visualcloze_nb.pipelines.batch_inputs import one_grid
 from visualcloze_nb.pipelines.progress import Progress, Timer, timed
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
 from visualcloze_nb.pipelines.run_lock import ExclusiveSteps, running
-from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
+from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size, warn_about_strength
 from visualcloze_nb.sampling.flow import Step, euler_sample, schedule
 from visualcloze_nb.sampling.latents import decode_targets, prepare
 from visualcloze_nb.sampling.sdedit import decode_stage2, prepare_stage2, skipped_steps
@@ -244,6 +244,7 @@ class FillMixin(PipelineBase):
         layout = grid.layout(self.resolution, self.vae_scale_factor)
         check_tokens(self, layout.sizes[-1], steps, cells=layout.n_cols * grid.n_rows, multiple=layout.multiple)
         if strength > 0:
+            warn_about_strength(steps, strength)
             check_tokens(self, size, steps, multiple=layout.multiple)
 
 

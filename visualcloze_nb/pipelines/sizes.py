@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from visualcloze_nb.errors import SizeWarning, UsageError
+from visualcloze_nb.errors import SizeWarning, UsageError, VisualClozeWarning
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.sampling.flow import schedule
-from visualcloze_nb.settings import TOKEN_PIXELS, UPSCALING
+from visualcloze_nb.settings import TOKEN_PIXELS, UPSCALING, stage2_steps
 
 
 def stage2_size(
@@ -112,6 +112,25 @@ def check_tokens(pipe: Any, size: tuple[int, int], steps: int, *, cells: int = 1
     if tokens > most and cells == 1 and resolution:
         message = f"{width} x {height} ({tokens} tokens) is more than the model was made for, expect noise: {advice}"
         warnings.warn(message, SizeWarning, stacklevel=3)
+
+
+def warn_about_strength(steps: int, strength: float) -> None:
+    """Warn if so few steps make stage 2 change at least twice as much as its strength says.
+
+    Args:
+        steps: of the schedule; stage 2 starts at one of them.
+        strength: above 0, up to 1.
+
+    Warns:
+        VisualClozeWarning: with the steps that would be needed.
+    """
+    share = stage2_steps(steps, strength) / steps
+    if share >= 2 * strength:
+        message = (
+            f"strength {strength:g} of {steps} steps acts like {share:.2g}: stage 2 takes at least one whole step; "
+            f"give {math.ceil(1 / strength)} steps or more"
+        )
+        warnings.warn(message, VisualClozeWarning, stacklevel=3)
 
 
 def warn_about_resolution(resolution: int, made_for: int | None) -> None:
