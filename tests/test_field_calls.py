@@ -11,7 +11,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import rows
+from conftest import build_random_pipe, rows
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 from PIL import Image
 
@@ -279,3 +279,13 @@ def test_row_9_too_few_steps_for_the_strength(random_pipe, steps, strength, need
         warnings.simplefilter("error", VisualClozeWarning)
         random_pipe._check_tokens(Grid(rows()), (96, 96), needed, strength)
         random_pipe._check_tokens(Grid(rows()), (96, 96), 30, 0.4)
+
+
+@pytest.mark.parametrize("length", [65, 128, 512])
+def test_row_17_more_text_than_the_model_was_made_for(length):
+    call = {"steps": 2, "strength": 0, "progress": False}
+    with pytest.warns(UserWarning, match=f"max_sequence_length is {length}, and this model was made for 64"):
+        build_random_pipe().fill(Grid(rows()), max_sequence_length=length, **call)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_random_pipe().fill(Grid(rows()), max_sequence_length=64, **call)

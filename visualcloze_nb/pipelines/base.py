@@ -153,6 +153,18 @@ class PipelineBase(DiffusionPipeline):
             validation.warn_once(self, f"{name} has no effect: this model has no guidance input")
         return scale
 
+    def _text_length(self, max_sequence_length: int | None) -> int:
+        """Check the number of text tokens, and warn once if it is more than the checkpoint was made for."""
+        length = validation.text_length(max_sequence_length, self.tokenizer_2)
+        made_for = validation.text_length(None, self.tokenizer_2)
+        if length > made_for:
+            message = (
+                f"max_sequence_length is {length}, and this model was made for {made_for}: the images change and take "
+                "longer; leave it out"
+            )
+            validation.warn_once(self, message)
+        return length
+
     def _record_time(self, part: str) -> None:
         if self.timer is not None:
             self.timer.lap(f"stage {self.stage} {part}")

@@ -94,7 +94,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             `prompt_embeds` (1, T, D), `pooled_prompt_embeds` (1, P), `upsampling_prompt_embeds` and
             `upsampling_pooled_prompt_embeds`, to be passed to the call in place of the texts.
         """
-        length = validation.text_length(max_sequence_length, self.tokenizer_2)
+        length = self._text_length(max_sequence_length)
         with self._text_encoders():
             first, second = (self._encode_prompt(stage, grid, length) for stage in (1, 2))
         return {
@@ -186,7 +186,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         validation.check_embeds(
             "upsampling_prompt_embeds", upsampling_prompt_embeds, upsampling_pooled_prompt_embeds, len(samples)
         )
-        length = validation.text_length(max_sequence_length, self.tokenizer_2)
+        length = self._text_length(max_sequence_length)
         generators = validation.one_generator_each(generator, len(samples) * num_images_per_prompt)
         self.generation_pipe.check_latents(latents, [grid for grid in samples for _ in range(num_images_per_prompt)])
         sizes = [self._size(grid, upsampling_width, upsampling_height, "upsampling_") for grid in samples]

@@ -212,7 +212,7 @@ class FillMixin(PipelineBase):
         joint_attention_kwargs: dict[str, Any] | None = None,
     ) -> tuple[CallSettings, torch.Generator]:
         """Check the arguments of a call and complete them."""
-        length = validation.text_length(max_sequence_length, self.tokenizer_2)
+        length = self._text_length(max_sequence_length)
         steps = validation.whole("steps", steps)
         strength = validation.real("strength", strength, 0, 1)
         levels = validation.check_sigmas(sigmas)

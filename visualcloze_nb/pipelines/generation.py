@@ -180,7 +180,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
-        max_sequence_length = validation.text_length(max_sequence_length, self.tokenizer_2)
+        max_sequence_length = self._text_length(max_sequence_length)
         sample_of = [number for number in range(len(samples)) for _ in range(num_images_per_prompt)]
         generators = validation.one_generator_each(generator, len(sample_of))
         starts = self.check_latents(latents, [samples[number] for number in sample_of])

@@ -160,7 +160,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             joint_attention_kwargs=joint_attention_kwargs,
             callback_on_step_end=StepCallback(callback_on_step_end),
             callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
-            max_sequence_length=validation.text_length(max_sequence_length, self.tokenizer_2),
+            max_sequence_length=self._text_length(max_sequence_length),
         )
         with np.errstate(divide="ignore"):  # the shift of sigma 0 is 0, by way of 1 / 0
             output: Any = super().__call__(**call)
