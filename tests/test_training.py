@@ -549,7 +549,8 @@ def test_training_starts_on_the_own_path_where_the_task_is_determined_and_unders
         plain = add_noise(batch.clean, noise, sigma[:, None, None])
         path = add_noise(batch.clean + off, noise, sigma[:, None, None])
         assert torch.allclose(z[~own], plain[~own], atol=1e-4)
-        assert torch.allclose(z[own], path[own], atol=1e-3)
+        above = own & (sigma > 0.02)[:, None]  # below, a rollout's second step takes the level for 0.02
+        assert torch.allclose(z[above], path[above], atol=1e-3)
         if own.any():
             assert torch.equal(own, batch.determined)
             own_batches += 1
