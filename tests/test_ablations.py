@@ -3,6 +3,7 @@
 import csv
 import random
 
+import numpy as np
 import pytest
 import torch
 from test_training import small_transformer, sure_vae
@@ -74,17 +75,20 @@ def test_what_is_measured_is_held_out(monkeypatch):
 
 
 def test_the_table_has_means_and_intervals(tmp_path):
-    rows = [{"arm": "a", "tasks": "held out", "step": 0, "error": e} for e in (1.0, 2.0, 3.0, 4.0)]
+    row = {"arm": "a", "tasks": "held out", "step": 0}
+    rows = [row | {"grid": n // 2, "error": e} for n, e in enumerate(np.arange(100.0))]
     (line,) = ablations.summarise(rows)
-    assert line["error"] == 2.5 and line["high"] - 2.5 == pytest.approx(1.96 * torch.tensor([1.0, 2, 3, 4]).std() / 2)
-    assert 2.5 - line["low"] == pytest.approx(line["high"] - 2.5)
+    half = 1.96 * np.arange(0.5, 100, 2).std() / 50**0.5  # two seeds of 50 grids: 50 independent entries, not 100
+    assert line["error"] == 49.5 and line["high"] - 49.5 == pytest.approx(half, rel=0.1)
+    assert 49.5 - line["low"] == pytest.approx(half, rel=0.1)
     ablations.write([line], tmp_path / "a.csv")
-    assert list(csv.DictReader((tmp_path / "a.csv").open()))[0]["error"] == "2.500"
+    assert list(csv.DictReader((tmp_path / "a.csv").open()))[0]["error"] == "49.500"
 
 
 def test_differences_are_taken_grid_by_grid():
     both = {"a": (1.0, 9.0, 5.0), "b": (0.5, 8.5, 4.5)}
-    rows = [{"arm": arm, "tasks": "held out", "step": 0, "error": e} for arm, errors in both.items() for e in errors]
+    row = {"tasks": "held out", "step": 0}
+    rows = [row | {"arm": arm, "grid": n, "error": e} for arm, errors in both.items() for n, e in enumerate(errors)]
     (line,) = ablations.difference(rows, "a", "b")
     assert line["error"] == line["low"] == line["high"] == 0.5 and line["arm"] == "a less b"
 

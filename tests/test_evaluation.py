@@ -39,6 +39,7 @@ from visualcloze_nb.toyworld import (
     to_image,
 )
 from visualcloze_nb.toyworld.edit import recolour
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.transforms import blur
 from visualcloze_nb.training import batches
 
@@ -224,7 +225,7 @@ def test_conditions_are_found_again_in_exact_images_only():
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_named_colour_is_found(number):
     for steps in (0, 1, 4):
-        scenes = [recolour(scene, steps) for scene in SCENES] if number == 0 else SCENES
+        scenes = recolour(SceneBatch.of(SCENES), steps).scenes() if number == 0 else SCENES
         expected = [s.objects[-1 - number].colour if number < len(s.objects) else None for s in scenes]
         assert metrics.colours_found(draw("image", scenes), SCENES, number) == expected
 
@@ -447,7 +448,9 @@ def test_many_images_are_enlarged_as_one_is(tiny, monkeypatch):
     size = (bench_stage2.LARGE,) * 2
     ready = laid_open.prepare_stage2(to_image(images[0]), size, tiny.vae, tiny.scheduler.config, 4, 0.5, generator)
     text = encode_text(tiny, "a red circle", 64)
-    *_, end = euler_sample(tiny.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas)
+    *_, end = euler_sample(
+        tiny.transformer, ready.z, ready.condition, ready.ids, text, ready.sigmas, layout=ready.layout, stage=2
+    )
     one = laid_open.decode_stage2(end.after, tiny.vae, ready.layout)
     assert np.abs(np.asarray(to_image(ours[0])).astype(int) - np.asarray(one)).max() <= 1
     same = bench_stage2.upsample(tiny, images, 0, [""], 4, 3)

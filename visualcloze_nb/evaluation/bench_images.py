@@ -148,8 +148,8 @@ def content(predictor: CachedPredictor) -> Benchmark:
     benchmark = Benchmark(
         "Content prompt",
         "Percent of the named objects whose predicted colour is the true one (mean colour where the object is, nearest "
-        "of eight). Beside it: coloured as the swapped caption says; the subject's shape, true or as swapped. A swapped "
-        "caption names other colours and shapes. The ground truth itself gives the last row.",
+        "of eight). Beside it: coloured as the swapped caption says; the subject's shape, true or as swapped. A swapped"
+        " caption names other colours and shapes. The ground truth itself gives the last row.",
     )
     scenes = queries(predictor.scenes)
     others = [swapped(s) for s in scenes]

@@ -26,12 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from peft import LoraConfig
 from tqdm.auto import tqdm
 
+from visualcloze_nb.data.bootstrap import bootstrap
 from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import Text
 from visualcloze_nb.settings import INPUT_CHANNELS, TOKEN_CHANNELS
@@ -205,7 +207,8 @@ def run(
                     if done % every == 0:
                         for which, batches in measured.items():
                             row = {"arm": arm.name, "tasks": which, "step": done}
-                            found += [row | {"error": e} for e in measure(transformer, batches).tolist()]
+                            errors = measure(transformer, batches).tolist()
+                            found += [row | {"grid": n, "error": e} for n, e in enumerate(errors)]
                 return found
 
             rows[arm.experiment] += _once(work / f"arm-{number}-{seed}.pt", curve)
@@ -223,16 +226,15 @@ def _once(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def summarise(rows: list[dict]) -> list[dict]:
-    """Mean and 95 % interval (1.96 standard errors, over grids and seeds) for each arm, set of tasks and step."""
-    groups: dict[tuple, list[float]] = {}
+    """Mean and 95 % bootstrap interval over grids, for each arm, set of tasks and step; seeds are averaged first."""
+    groups: dict[tuple, dict[int, list[float]]] = {}
     for row in rows:
-        groups.setdefault((row["arm"], row["tasks"], row["step"]), []).append(row["error"])
+        grid_errors = groups.setdefault((row["arm"], row["tasks"], row["step"]), {})
+        grid_errors.setdefault(row["grid"], []).append(row["error"])
     table = []
-    for (arm, tasks, step), values in groups.items():
-        values_ = torch.tensor(values)
-        half = 1.96 * values_.std().item() / len(values) ** 0.5
-        mean = values_.mean().item()
-        table.append({"arm": arm, "tasks": tasks, "step": step, "error": mean, "low": mean - half, "high": mean + half})
+    for (arm, tasks, step), grid_errors in groups.items():
+        mean, low, high = bootstrap(np.mean, np.array([np.mean(of_seeds) for of_seeds in grid_errors.values()]))
+        table.append({"arm": arm, "tasks": tasks, "step": step, "error": mean, "low": low, "high": high})
     return table
 
 
