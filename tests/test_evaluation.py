@@ -39,9 +39,9 @@ from visualcloze_nb.toyworld import (
     to_image,
 )
 from visualcloze_nb.toyworld.edit import recolour
+from visualcloze_nb.toyworld.samples import draw_row
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.transforms import blur
-from visualcloze_nb.training import batches
 
 SCENES = [make_scene(seed) for seed in range(10)]
 
@@ -88,7 +88,7 @@ def test_the_interval_is_that_of_the_mean():
 
 def test_evaluation_fills_grids_as_the_pipeline_does(tiny, monkeypatch):
     scenes = [make_scene(seed) for seed in (1, 2)]
-    rows = [batches.draw_columns([("image", "depth")], [scene], (64, 64), None, "cpu") for scene in scenes]
+    rows = [draw_row(("image", "depth"), [scene], 64, 64) for scene in scenes]
     cells = [[image_of(cell) for cell in row[0].split(64, dim=2)] for row in rows]
     grid = Grid([cells[0], [cells[1][0], None]], task="a depth map")
     noise = torch.randn(1, grid.layout(64).total, 64, generator=torch.Generator().manual_seed(1))
