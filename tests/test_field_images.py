@@ -7,12 +7,25 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageCms, PngImagePlugin
 
 from visualcloze_nb import Grid
+from visualcloze_nb.data.grid import grey_out
 from visualcloze_nb.data.images import to_rgb
+from visualcloze_nb.data.prompts import column_prompt, task_prompt
 from visualcloze_nb.data.result import Result, read_provenance
-from visualcloze_nb.errors import FileError, GridError, ImageError, ImageWarning, TextWarning, UsageError
+from visualcloze_nb.errors import (
+    FileError,
+    GridError,
+    ImageError,
+    ImageWarning,
+    TextWarning,
+    UsageError,
+    VisualClozeError,
+)
 
 RED = Image.new("RGB", (32, 32), "red")
 
@@ -376,3 +389,82 @@ def test_row_12_save_and_read_take_only_paths(result, path):
         result.save(path)
     with pytest.raises((ValueError, FileError), match="path|exist"):
         read_provenance(path)
+
+
+class Raises:
+    """An object whose attributes all raise."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+GRID = Grid([[RED, RED], [RED, None]])
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.characters(categories=["Cs"])
+)
+DTYPES = st.sampled_from(
+    ["bool", "uint8", "int8", "uint16", "int32", "uint64", "float16", "float32", "float64", "complex64", "U3"]
+)
+ARRAYS = DTYPES.flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)))
+MODES = st.sampled_from(
+    ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "I;16B"]
+)
+IMAGES = st.builds(Image.new, MODES, st.tuples(st.integers(0, 9), st.integers(0, 9)))
+ODD = st.builds(lambda number: [Raises(), object(), int, len, range(3), iter([1]), 10**30][number], st.integers(0, 6))
+ANYTHING = st.recursive(
+    st.one_of(SCALARS, ARRAYS, IMAGES, ODD, st.builds(io.BytesIO, st.binary())),
+    lambda inner: st.lists(inner, max_size=3),
+)
+CALLS = {
+    "to_rgb": to_rgb,
+    "rows": Grid,
+    "row": lambda value: Grid([value]),
+    "cell": lambda value: Grid([[value, None]]),
+    "task": lambda value: Grid([[RED, None]], task=value),
+    "content": lambda value: Grid([[RED, None]], content=value),
+    "completed": GRID.completed,
+    "with_blanks": GRID.with_blanks,
+    "query": lambda value: GRID.with_blanks(0, query=value),
+    "with_examples": GRID.with_examples,
+    "replace": lambda value: GRID.replace(nonsense=value),
+    "layout": GRID.layout,
+    "scale": lambda value: GRID.layout(64, value),
+    "target_box": GRID.layout(64).target_box,
+    "image": lambda value: GRID.image(value if not isinstance(value, (int, float)) else value % 100),
+    "titles": lambda value: GRID.image(16, titles=value),
+    "outline": lambda value: GRID.image(16, outline=value),
+    "grey_out": lambda value: grey_out(GRID, value, 0),
+    "colour": lambda value: grey_out(GRID, 0, 0, value),
+    "inputs": lambda value: task_prompt(value, ["a"]),
+    "outputs": lambda value: task_prompt(["a"], value),
+    "targets": lambda value: column_prompt(["a", "b"], value),
+    "result": lambda value: Result(value, value, GRID),
+    "result grid": lambda value: Result([RED], [RED], value),
+    "target": lambda value: Result([RED], [RED], GRID).save("missing/x.png", target=value),
+    "save": lambda value: Result([RED], [RED], GRID).save(value) if not isinstance(value, str) else None,
+    "read": read_provenance,
+}
+
+
+@pytest.mark.filterwarnings("ignore::visualcloze_nb.errors.VisualClozeWarning")
+@pytest.mark.parametrize("name", CALLS)
+@given(value=ANYTHING)
+@settings(max_examples=60, deadline=2000)
+def test_wrong_input_raises_only_the_packages_errors(name, value):
+    try:
+        CALLS[name](value)
+    except VisualClozeError as error:
+        assert len(str(error)) <= 300, str(error)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, b"x" * 10**6, ["x" * 10**6], [["x" * 10**6, None]], 10**4000, "\n" * 10**6]
+)
+def test_messages_stay_short_whatever_was_given(name, value):
+    start = time.perf_counter()
+    try:
+        CALLS[name](value)
+    except VisualClozeError as error:
+        assert len(str(error)) <= 300, str(error)[:1000]
+    assert time.perf_counter() - start < 2

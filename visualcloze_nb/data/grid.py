@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, cast
 
-import numpy as np
 from PIL import Image
 
 from visualcloze_nb.data import prompts
-from visualcloze_nb.data.images import ImageSource, fit_size, resize_and_crop, to_rgb
+from visualcloze_nb.data.checks import as_list, checked_rows, column, size, type_of
+from visualcloze_nb.data.images import ImageSource, fit_size, resize_and_crop
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import GridError, TextWarning, shorten
 from visualcloze_nb.settings import PATCH, VAE_SCALE
@@ -43,12 +44,12 @@ class Grid:
 
     def __init__(self, rows: Sequence[Sequence[ImageSource | None]], task: str = "", content: str | None = None):
         if not isinstance(task, str):
-            raise GridError(f'task is {_type(task)}, not a text: use "" for none')
+            raise GridError(f'task is {type_of(task)}, not a text: use "" for none')
         if not (content is None or isinstance(content, str)):
-            raise GridError(f"content is {_type(content)}, not a text: use None for none")
+            raise GridError(f"content is {type_of(content)}, not a text: use None for none")
         for name, text in (("task", task), ("content", content or "")):
             prompts.check_text(name, text)
-        for name, value in (("rows", _checked(rows)), ("task", task), ("content", content)):
+        for name, value in (("rows", checked_rows(rows)), ("task", task), ("content", content)):
             object.__setattr__(self, name, value)  # the dataclass is frozen
         note = prompts.misfit(task, self.n_rows, self.n_cols, self.targets)
         if note:
@@ -67,7 +68,7 @@ class Grid:
     @property
     def examples(self) -> tuple[tuple[Image.Image, ...], ...]:
         """The complete rows, all but the last."""
-        return cast("tuple[tuple[Image.Image, ...], ...]", self.rows[:-1])  # _checked allows no None there
+        return cast("tuple[tuple[Image.Image, ...], ...]", self.rows[:-1])  # checked_rows allows no None there
 
     @property
     def query(self) -> tuple[Image.Image | None, ...]:
@@ -116,7 +117,8 @@ class Grid:
         Returns:
             Sizes, token counts and position ids.
         """
-        multiple = PATCH * vae_scale_factor
+        resolution = size("resolution", resolution)
+        multiple = PATCH * size("vae_scale_factor", vae_scale_factor)
         sizes: list[tuple[int, int]] = []
         for row in self.rows:
             first = next((cell for cell in row if cell is not None), None)
@@ -140,7 +142,7 @@ class Grid:
         Raises:
             GridError: if the number of images is not the number of targets.
         """
-        images = list(images)
+        images = as_list("images", images)
         if len(images) != len(self.targets):
             raise GridError(f"{len(images)} images for {len(self.targets)} empty cells: give one for each")
         new = dict(zip(self.targets, images, strict=True))
@@ -161,14 +163,12 @@ class Grid:
         Raises:
             GridError: if a column does not exist, or a cell that is no longer a target has no image.
         """
-        row = list(self.query if query is None else query)
+        row = list(self.query) if query is None else as_list("query", query)
         if len(row) != self.n_cols:
             raise GridError(f"query has {len(row)} cells and the grid {self.n_cols} columns: give a full row")
         if not columns:
             raise GridError("with_blanks needs at least one column: name the column to be filled, from 0")
-        for col in columns:
-            if not isinstance(col, (int, np.integer)) or not 0 <= col < self.n_cols:
-                raise GridError(f"there is no column {shorten(repr(col))}: columns are 0 to {self.n_cols - 1}")
+        columns = tuple(column(col, self.n_cols) for col in columns)
         for col, cell in enumerate(row):
             if cell is None and col not in columns:
                 raise GridError(
@@ -180,10 +180,12 @@ class Grid:
 
     def with_examples(self, examples: Sequence[Sequence[ImageSource]]) -> Grid:
         """Return a grid with the same query and texts and other examples; [] for none."""
-        return self.replace(rows=[*examples, self.query])
+        return self.replace(rows=[*as_list("examples", examples), self.query])
 
     def replace(self, **changes: Any) -> Grid:
         """Return a grid with other `rows`, `task` or `content`."""
+        for name in changes.keys() - {"rows", "task", "content"}:
+            raise GridError(f"a grid has no {shorten(name)}: change rows, task or content")
         return replace(self, **changes)
 
     def to_lists(self) -> list[list[Image.Image | None]]:
@@ -202,7 +204,7 @@ class Grid:
         """
         from visualcloze_nb.data.grid_image import compose_grid
 
-        return compose_grid(self, cell, titles, self.targets if outline is None else tuple(outline))
+        return compose_grid(self, cell, titles, self.targets if outline is None else outline)
 
     @property
     def alt(self) -> str:
@@ -252,45 +254,17 @@ def grey_out(grid: Grid, row: int, column: int, colour: tuple[int, int, int] = (
     Raises:
         GridError: if there is no such cell, or it is a target.
     """
-    place = f"row {row + 1}, column {column + 1}"
+    if not (isinstance(row, Integral) and isinstance(column, Integral)):
+        raise GridError(f"row is {type_of(row)} and column {type_of(column)}: give whole numbers, from 0")
+    place = f"row {shorten(row + 1)}, column {shorten(column + 1)}"
     if not (0 <= row < grid.n_rows and 0 <= column < grid.n_cols):
         raise GridError(f"there is no {place}: the grid is {grid.n_rows} x {grid.n_cols}")
     image = grid.rows[row][column]
     if image is None:
         raise GridError(f"{place} is a target: there is nothing to grey out")
     rows = grid.to_lists()
-    rows[row][column] = Image.new("RGB", image.size, colour)
+    try:
+        rows[row][column] = Image.new("RGB", image.size, colour)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise GridError(f"colour {shorten(repr(colour))} is none: give red, green and blue, 0 to 255") from error
     return grid.replace(rows=rows)
-
-
-def _type(value: object) -> str:
-    return f"of type {shorten(type(value).__name__)}"
-
-
-def _checked(rows: Sequence[Sequence[ImageSource | None]]) -> tuple[tuple[Image.Image | None, ...], ...]:
-    """Return the rows as tuples of RGB images, or raise the first error."""
-    if not isinstance(rows, (list, tuple)):
-        raise GridError(f"rows is {_type(rows)}: give a list of rows, each a list of images")
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, (list, tuple)):
-            raise GridError(f"row {number} is {_type(row)}: give a list of images for each row")
-    if not rows or not rows[0]:
-        raise GridError("the grid has no cells: give a list of rows, each a list of images")
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]):
-            raise GridError(
-                f"row {number} has {len(row)} cells, row 1 has {len(rows[0])}: all rows need the same number"
-            )
-    for number, row in enumerate(rows[:-1], start=1):
-        for col, cell in enumerate(row, start=1):
-            if cell is None:
-                raise GridError(f"row {number}, column {col} is empty: only the last row may have blanks")
-    if len(rows) == 1 and all(cell is None for cell in rows[0]):
-        raise GridError("row 1 has no image and there is no example to take a size from: add one")
-    return tuple(
-        tuple(
-            None if cell is None else to_rgb(cell, where=f"row {number}, column {col}")
-            for col, cell in enumerate(row, start=1)
-        )
-        for number, row in enumerate(rows, start=1)
-    )

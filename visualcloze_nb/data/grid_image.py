@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from visualcloze_nb.data.checks import as_list, column, size
 from visualcloze_nb.data.images import fit_size, resize_and_crop
-from visualcloze_nb.errors import GridError, shorten
+from visualcloze_nb.errors import GridError
 
 if TYPE_CHECKING:
     from visualcloze_nb.data.grid import Grid
@@ -38,12 +39,14 @@ def compose_grid(
         An RGB image on white.
 
     Raises:
-        GridError: if the number of titles is not the number of columns, or `cell` is too small.
+        GridError: if the number of titles is not the number of columns, a column does not exist, or `cell` is too
+            small or too large.
     """
+    titles = None if titles is None else [str(title) for title in as_list("titles", titles)]
+    outline = [column(col, grid.n_cols) for col in as_list("outline", outline)]
     if titles is not None and len(titles) != grid.n_cols:
         raise GridError(f"{len(titles)} titles for {grid.n_cols} columns: give one for each")
-    if cell < 16:
-        raise GridError(f"cell is {shorten(cell)}: give at least 16 pixels")
+    cell = int(size("cell", cell, low=16, high=4096))
     sizes = [_drawn_size(grid, row, cell) for row in range(grid.n_rows)]
     font = ImageFont.load_default(max(11, cell // 9))
     labels = [f"example {row + 1}" for row in range(grid.n_rows - 1)] + ["query"]
@@ -65,8 +68,8 @@ def compose_grid(
         draw.text((MARGIN, top + row_height // 2), labels[row], fill=TEXT, font=font, anchor="lm")
         for col, image in enumerate(grid.rows[row]):
             left = MARGIN + gutter + col * pitch + (pitch - GAP - width) // 2
-            size = (width, row_height)
-            canvas.paste(blank(*size) if image is None else resize_and_crop(image, *size), (left, top))
+            drawn = (width, row_height)
+            canvas.paste(blank(*drawn) if image is None else resize_and_crop(image, *drawn), (left, top))
             box = (left - 1, top - 1, left + width, top + row_height)
             if last and col in outline:
                 draw.rectangle([box[0] - 2, box[1] - 2, box[2] + 2, box[3] + 2], outline=TARGET, width=3)

@@ -66,14 +66,21 @@ def to_rgb(
         opened = open_bytes(read_path(image, where, max_bytes), where)
     elif isinstance(image, (bytes, bytearray, memoryview)):
         opened = open_bytes(within(bytes(image), where, max_bytes), where)
-    elif isinstance(image, np.ndarray) or hasattr(image, "__array__"):
+    elif isinstance(image, np.ndarray) or _has(image, "__array__"):
         return from_array(image, where, max_pixels)
-    elif hasattr(image, "read"):
+    elif _has(image, "read"):
         opened = open_bytes(read_file(image, where, max_bytes), where)
     else:
         kind = "None" if image is None else f"of type {shorten(type(image).__name__)}"
         raise ImageError(f"{where} is {kind}, not an image: give a file, a PIL image or an array")
     return _decode(opened, where, max_pixels)
+
+
+def _has(value: object, name: str) -> bool:
+    try:
+        return hasattr(value, name)
+    except Exception:  # an object whose attributes raise is no image
+        return False
 
 
 def fit_size(width: int, height: int, resolution: int, multiple: int = TOKEN_PIXELS) -> tuple[int, int]:

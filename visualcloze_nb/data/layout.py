@@ -7,6 +7,7 @@ pixels as one latent, FLUX packs 2 x 2 latents), read line by line; the strips f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Layout:
         Raises:
             GridError: if there is no such column.
         """
-        if not 0 <= col < self.n_cols:
-            raise GridError(f"there is no column {shorten(col)}: columns are 0 to {self.n_cols - 1}")
+        if not isinstance(col, Integral) or not 0 <= col < self.n_cols:
+            raise GridError(f"there is no column {shorten(repr(col))}: columns are 0 to {self.n_cols - 1}")
         width, height = self.sizes[-1]
         return col * width, 0, (col + 1) * width, height

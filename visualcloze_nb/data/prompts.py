@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
+from visualcloze_nb.data.checks import as_list
 from visualcloze_nb.errors import GridError, shorten
 
 CONTENT_LEAD = "The last image of the last row depicts:"
@@ -44,8 +47,8 @@ def task_prompt(inputs: Sequence[str], outputs: Sequence[str]) -> str:
     for name, value in (("inputs", inputs), ("outputs", outputs)):
         if isinstance(value, str):
             raise GridError(f"{name} is a single string: give a list, one text per column")
-    columns = [*inputs, *outputs]
-    return column_prompt(columns, range(len(inputs), len(columns)))
+    inputs, outputs = as_list("inputs", inputs), as_list("outputs", outputs)
+    return column_prompt([*inputs, *outputs], range(len(inputs), len(inputs) + len(outputs)))
 
 
 def column_prompt(columns: Sequence[str], targets: Sequence[int]) -> str:
@@ -61,19 +64,19 @@ def column_prompt(columns: Sequence[str], targets: Sequence[int]) -> str:
     Raises:
         GridError: if there is no target or a target is not a column.
     """
-    targets = list(targets)
+    columns, targets = as_list("columns", columns), as_list("targets", targets)
     if not targets:
         raise GridError("a task needs at least one output: name the column to be filled")
     for target in targets:
-        if not 0 <= target < len(columns):
+        if not isinstance(target, (int, np.integer)) or not 0 <= target < len(columns):
             raise GridError(f"target column {shorten(target)} does not exist: columns are 0 to {len(columns) - 1}")
 
-    def name(chosen: Sequence[int]) -> str:
+    def names(chosen: Sequence[int]) -> str:
         return ", ".join(f"[IMAGE{column + 1}] {columns[column]}" for column in chosen)
 
-    others = [column for column in range(len(columns)) if column not in targets]
-    basis = f" based on {name(others)}" if others else ""
-    return f"In each row, a logical task is demonstrated to achieve {name(targets)}{basis}."
+    others = sorted(set(range(len(columns))) - set(targets))
+    basis = f" based on {names(others)}" if others else ""
+    return f"In each row, a logical task is demonstrated to achieve {names(targets)}{basis}."
 
 
 def full_prompt(rows: int, cols: int, task: str | None, content: str | None) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from visualcloze_nb import __version__
+from visualcloze_nb.data.checks import type_of
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import mimebundle, png_bytes
 from visualcloze_nb.errors import FileError, GridError, MissingFileError, ProvenanceError, UsageError, shorten
@@ -49,7 +50,11 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.grid, Grid):
+            raise GridError(f"grid is {type_of(self.grid)}: give the Grid that was filled")
         for name in ("images", "stage1"):
+            if not isinstance(getattr(self, name), (list, tuple)):
+                raise GridError(f"{name} is {type_of(getattr(self, name))}: give a list, one image for each target")
             count, wanted = len(getattr(self, name)), len(self.grid.targets)
             if count != wanted:
                 raise GridError(f"{name} holds {count} images for {wanted} targets: give one for each")
