@@ -71,7 +71,7 @@ def test_help_does_not_import_torch(command):
         (["train", "transformer", "--minutes", "1", "--out", "nowhere"], "no trained VAE in nowhere/vae"),
         (["train", "export", "--run", "tests", "--vae-run", "tests"], "there is no folder 'tests/pipeline'"),
         (["evaluate", "--scenes", "0"], "'0' is not a whole number of at least 1"),
-        (["evaluate", "--only", "magic"], "no claim 'magic'; there are tasks"),
+        (["evaluate", "--only", "magic"], "no benchmark 'magic'; there are tasks"),
         (["evaluate", "--model", "no-such-model"], "no such folder, and no known model: 'no-such-model'"),
         (["lessons"], "the following arguments are required: ACTION"),
     ],
