@@ -19,7 +19,7 @@ from visualcloze_nb.cli.main import main
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
-from visualcloze_nb.errors import ImageError
+from visualcloze_nb.errors import ImageError, UsageError
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.sampling import sdedit
 from visualcloze_nb.sampling.flow import add_noise, euler_sample, schedule, velocity
@@ -921,6 +921,7 @@ def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(small, tmp_pat
     small.save_pretrained(run / "pipeline")
     (run / "log.csv").write_text("step\n1\n")
     to.mkdir()
+    (to / "model_index.json").write_text("{}")
     (to / "README.md").write_text("the model card")
     (to / "left over").write_text("of an older checkpoint")
     for kept in ("training/transformer-first.csv", "training/vae.csv", "experiments/density.csv"):
@@ -944,6 +945,16 @@ def test_an_exported_checkpoint_is_the_run_s_own_at_half_the_size(small, tmp_pat
     assert {part.dtype for part in (loaded.vae, loaded.transformer, loaded.text_encoder)} == {torch.float32}
     for name, value in small.transformer.state_dict().items():
         assert torch.equal(loaded.transformer.state_dict()[name], value.half().float()), name
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "README.md", "folder/file"])
+def test_export_never_replaces_what_is_no_checkpoint(small, tmp_path, name):
+    kept = tmp_path / "models" / name
+    kept.parent.mkdir(parents=True)
+    kept.write_text("years of work")
+    with pytest.raises(UsageError, match="holds something else than a checkpoint"):
+        export(tmp_path / "run", tmp_path / "run", tmp_path / "models")
+    assert kept.read_text() == "years of work" and [*tmp_path.iterdir()] == [tmp_path / "models"]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])

@@ -8,7 +8,10 @@ targets black, and 256 of the mask, one for each pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+TINY = Path(__file__).parent / "tiny"  # the bundled checkpoint
 
 # A call's defaults, from the authors' examples.
 STEPS = 30  # Euler steps of stage 1

@@ -19,7 +19,6 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "
 OPTIONAL = {
     "bitsandbytes": "4-bit weights, for GPUs under 40 GB",
     "peft": "LoRA",
-    "ipywidgets": "live controls in notebooks",
 }
 
 

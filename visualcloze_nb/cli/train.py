@@ -7,9 +7,9 @@ from pathlib import Path
 
 from visualcloze_nb.cli.arguments import folder, fraction, positive, whole
 from visualcloze_nb.errors import UsageError
+from visualcloze_nb.settings import TINY
 
 RUN = Path("runs/tiny")
-TINY = Path("visualcloze_nb/tiny")
 TRAINED = {
     "tiny": "train the tiny model from nothing, and export it, within a time budget",
     "vae": "train its VAE alone, on rows of the toy world",
@@ -37,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = part("export", write_checkpoint, "put a trained pipeline where load('tiny') finds it")
     export.add_argument("--run", type=folder, default=str(RUN / "transformer"))
     export.add_argument("--vae-run", type=folder, default=str(RUN / "vae"))
-    export.add_argument("--to", type=Path, default=TINY)
+    export.add_argument(
+        "--to", type=Path, default=TINY, help="a checkpoint to replace, or a new folder; else the bundled one"
+    )
     export.add_argument("--mean-with", type=folder, help="a checkpoint, to write the mean of its weights and the run's")
     export.add_argument("--share", type=fraction, default=0.5, help="of the run's own weights in that mean, 0 to 1")
     trial = part("ablations", ablate, "measure what an infilling prior and a dense task graph are worth; writes CSV")
     trial.add_argument("--vae", type=folder, default=str(TINY / "vae"))
     trial.add_argument("--work", type=Path, default=Path("runs/ablations"), help="what is finished is kept here")
-    trial.add_argument("--out", type=Path, default=TINY / "experiments")
+    trial.add_argument("--out", type=Path, default=Path("runs/ablations/curves"))
     trial.add_argument("--steps", type=whole(1), default=400, help="of each arm")
     trial.add_argument("--prior-steps", type=whole(1), default=800, help="of filling holes in single images")
     trial.add_argument("--seeds", type=whole(1), default=2)

@@ -94,11 +94,6 @@ def score_task(pipe, task: Task, **settings) -> Score:
     return summarise(*torch.from_numpy(errors_of(predict_task(pipe, task, **settings))).unbind(-1))
 
 
-def score_tasks(pipe, tasks: Sequence[Task] = SPINE, **settings) -> dict[Task, Score]:
-    """`score_task` for several tasks."""
-    return {task: score_task(pipe, task, **settings) for task in tasks}
-
-
 AT_A_GLANCE = (
     "image > edge",
     "image > depth",

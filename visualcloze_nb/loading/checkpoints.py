@@ -20,10 +20,10 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from visualcloze_nb.errors import LicenceWarning, ModelError
 from visualcloze_nb.loading.checkpoint_files import EXTRA, check_files, read_index, shown
 from visualcloze_nb.loading.model_size import Model, folder_model, full_model, gb, resolution_by_name
+from visualcloze_nb.settings import TINY
 
 T = TypeVar("T")
 
-TINY = Path(__file__).parents[1] / "tiny"
 FILL = "black-forest-labs/FLUX.1-Fill-dev"
 HUB = {
     "384": "VisualCloze/VisualClozePipeline-384",

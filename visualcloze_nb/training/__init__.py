@@ -1,4 +1,4 @@
-"""How the tiny checkpoint was made and measured. Imports everything; nothing imports it.
+"""Training of the tiny checkpoint; only the command line imports it.
 
-visualcloze-nb train vae | transformer | export | ablations
+visualcloze-nb train tiny | vae | transformer | export | ablations
 """

@@ -1,6 +1,6 @@
 """Put a trained pipeline where `load("tiny")` finds it: half-precision weights, the training logs beside them.
 
-    visualcloze-nb train export --run runs/transformer --vae-run runs/vae --to visualcloze_nb/tiny
+    visualcloze-nb train export --run runs/tiny/transformer --vae-run runs/tiny/vae --to visualcloze_nb/tiny
 
 Transformer and VAE are rounded to float16, which halves the checkpoint; diffusers loads them as float32 again.
 The text encoders stay float32, since transformers would keep them at the precision they are stored in. With
@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
+
+from visualcloze_nb.errors import UsageError, shorten
 
 KEPT = ("README.md", "training", "experiments")
 """What stays when a checkpoint is replaced: the model card, earlier runs' logs, the experiments' curves."""
@@ -64,9 +66,12 @@ def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None, sh
         bytes on disk.
 
     Raises:
+        UsageError: `to` is neither new, nor empty, nor a checkpoint: what is there would be lost.
         ValueError: `mean_with` is not of the same shape, or does not know the same words, or `share` is not in 0..1;
             nothing is written.
     """
+    if to.exists() and not (to / "model_index.json").is_file() and not (to.is_dir() and not any(to.iterdir())):
+        raise UsageError(f"{shorten(str(to))} holds something else than a checkpoint: name a new folder")
     fresh = to.with_name(to.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     pipe = VisualClozePipeline.from_pretrained(run / "pipeline")
