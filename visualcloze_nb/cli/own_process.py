@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 
+from visualcloze_nb.errors import ModelError
+
 
 def in_own_process(arguments: list[str], options: argparse.Namespace) -> dict:
     """Run `bench` again with more arguments and return the JSON of its last line.
@@ -19,5 +21,5 @@ def in_own_process(arguments: list[str], options: argparse.Namespace) -> dict:
     command += ["--repeat", str(options.repeat), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
+        raise ModelError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

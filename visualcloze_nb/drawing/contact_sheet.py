@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from visualcloze_nb.errors import UsageError
+
 
 def contact_sheet(
     rows: Sequence[Sequence[Image.Image]],
@@ -30,9 +32,9 @@ def contact_sheet(
         ValueError: if there are no images, or the titles do not fit them.
     """
     if not rows or not all(rows):
-        raise ValueError("a contact sheet needs at least one row, and one image in each")
+        raise UsageError("a contact sheet needs at least one row, and one image in each")
     if titles is not None and [len(row) for row in titles] != [len(row) for row in rows]:
-        raise ValueError("titles and images differ in number: give one title for each image")
+        raise UsageError("titles and images differ in number: give one title for each image")
     texts = titles or [[""] * len(row) for row in rows]
     font = ImageFont.load_default(font_size)
     widths = [

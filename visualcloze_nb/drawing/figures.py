@@ -16,6 +16,7 @@ from PIL import Image
 from visualcloze_nb.data.grid_image import FRAME, STRETCH, TARGET, TEXT, blank
 from visualcloze_nb.data.images import resize_and_crop, to_rgb
 from visualcloze_nb.drawing.fingerprint import check_image, signature
+from visualcloze_nb.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,7 @@ def show_result(
     """
     truths = list(truth) if isinstance(truth, (list, tuple)) else [] if truth is None else [truth]
     if truths and len(truths) != len(result.images):
-        raise ValueError(f"{len(truths)} truths for {len(result.images)} targets: give one for each")
+        raise UsageError(f"{len(truths)} truths for {len(result.images)} targets: give one for each")
     stages = {"stage 1": result.stage1}
     if list(result.images) != list(result.stage1):  # stage 2 may have been left out
         stages["stage 2"] = result.images
@@ -123,9 +124,9 @@ def sheet(images: Sequence[Any], titles: Sequence[str] | None = None, cols: int 
     """
     images = list(images)
     if not images or cols < 1:
-        raise ValueError("a sheet needs at least one image and one column")
+        raise UsageError("a sheet needs at least one image and one column")
     if titles is not None and len(titles) != len(images):
-        raise ValueError(f"{len(titles)} titles for {len(images)} images: give one for each")
+        raise UsageError(f"{len(titles)} titles for {len(images)} images: give one for each")
     cols = min(cols, len(images))
     rows = [images[start : start + cols] for start in range(0, len(images), cols)]
     labels = titles and [list(titles[start : start + cols]) for start in range(0, len(images), cols)]
@@ -149,10 +150,10 @@ def compare(images: Mapping[str, Any], reference: str | None = None, title: str 
         ValueError: if there are fewer than two images, or none of that name.
     """
     if len(images) < 2:
-        raise ValueError("compare needs at least two images")
+        raise UsageError("compare needs at least two images")
     reference = next(iter(images)) if reference is None else reference
     if reference not in images:
-        raise ValueError(f"there is no image {reference!r}: the names are {', '.join(images)}")
+        raise UsageError(f"there is no image {reference!r}: the names are {', '.join(images)}")
     base = to_rgb(images[reference])
     fitted = {name: resize_and_crop(to_rgb(image), *base.size) for name, image in images.items()}
     lower, texts = [], []

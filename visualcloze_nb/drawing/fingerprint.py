@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from visualcloze_nb.data.images import to_rgb
+from visualcloze_nb.errors import UsageError
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"  # base64: six bits each
 BRIGHTNESS, COLOUR = 8, 4  # fields along each side
@@ -57,7 +58,7 @@ def difference(shown: Any, expected: str, tolerance: float = TOLERANCE) -> str:
     size, _, letters = expected.partition(":")
     wanted = np.array([LETTERS.find(letter) for letter in letters.encode()])
     if len(wanted) != BRIGHTNESS**2 + 2 * COLOUR**2 or (wanted < 0).any():
-        raise ValueError("expected is not a signature: store what signature(image) returns")
+        raise UsageError("expected is not a signature: store what signature(image) returns")
     image = _image(shown)
     if size != f"{image.width}x{image.height}":
         return f"it is {image.width} x {image.height} pixels, not {size.replace('x', ' x ')}"

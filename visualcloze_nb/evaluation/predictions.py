@@ -11,6 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.prompts import column_prompt, full_prompt
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.sampling.flow import euler_sample, schedule
 from visualcloze_nb.sampling.latents import BLACK, cell_mask, condition, decode, encode, position_ids, unpack
 from visualcloze_nb.sampling.text import Text, encode_ids, tokenize
@@ -106,7 +107,7 @@ def queries(scenes: int) -> list[Scene]:
         ValueError: more than 1000 scenes, or none: examples and queries must differ.
     """
     if not 1 <= scenes <= 1000:
-        raise ValueError(f"scenes is {scenes}, but must lie between 1 and 1000")
+        raise UsageError(f"scenes is {scenes}, but must lie between 1 and 1000")
     return [make_scene(i) for i in range(scenes)]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visualcloze_nb.drawing.figures import LINES, new_figure
+from visualcloze_nb.errors import UsageError
 
 EXPERIMENTS = Path(__file__).parents[1] / "tiny" / "experiments"
 
@@ -50,7 +51,7 @@ def read(experiment: str, tasks: str) -> dict[str, Curve]:
     with (EXPERIMENTS / f"{experiment}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     if tasks not in {row["tasks"] for row in rows}:
-        raise ValueError(f"{experiment} was measured on {sorted({row['tasks'] for row in rows})}, not {tasks!r}")
+        raise UsageError(f"{experiment} was measured on {sorted({row['tasks'] for row in rows})}, not {tasks!r}")
     curves: dict[str, Curve] = {}
     for row in rows:
         if row["tasks"] == tasks:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.drawing.contact_sheet import contact_sheet
 from visualcloze_nb.drawing.figures import show_image
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.lessons.exercise import exercise
 
 # The exercise -----------------------------------------------------------------------------------------------
@@ -19,7 +20,7 @@ def generate(row: list) -> list:
     """A stand-in for a model: a blank gets the mean of the known cells, darkened and shifted by column."""
     known = [np.asarray(cell, dtype=float) for cell in row if cell is not None]
     if not known:
-        raise ValueError("every cell is blank: there is nothing to start from")
+        raise UsageError("every cell is blank: there is nothing to start from")
     mean = np.mean(known, axis=0)
     made = [np.roll(mean, 5 * (col + 1), axis=col % 2) * (0.9 - 0.15 * col) for col in range(len(row))]
     blanks = [Image.fromarray(one.astype(np.uint8)) for one in made]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from visualcloze_nb.data.prompts import task_prompt
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.toyworld import edit, render, transforms
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.scenes import Scene
@@ -117,7 +118,7 @@ def phrase(kind: str) -> str:
         return "a changed picture"
     if entry := _entry(kind):
         return entry.words
-    raise ValueError(f"there is no kind of image {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
+    raise UsageError(f"there is no kind of image {kind!r}; there are {', '.join(KINDS)}, and two with 'then' between")
 
 
 def changes_images(kind: str) -> bool:
@@ -153,7 +154,7 @@ def draw(
     phrase(kind)  # raises for an unknown kind
     found, entry = family(kind), _entry(kind)
     if found and found[1] == ANY:
-        raise ValueError(f"{kind!r} stands for any number: give one, such as '{found[0]} 1'")
+        raise UsageError(f"{kind!r} stands for any number: give one, such as '{found[0]} 1'")
     if entry and entry.from_scenes:
         return entry.from_scenes(scenes, height, width, device, *([int(found[1])] if found else []))
     return changed(render.image(scenes, height, width, device), kind, generator)
@@ -176,7 +177,7 @@ def changed(images: torch.Tensor, kind: str, generator: torch.Generator | None =
     for change in kind.split(THEN):
         found, entry = family(change), _entry(change)
         if entry is None or entry.from_images is None:
-            raise ValueError(f"{change!r} is not made of an image alone: see `changes_images`")
+            raise UsageError(f"{change!r} is not made of an image alone: see `changes_images`")
         images = entry.from_images(images, *([int(found[1])] if found else [generator] if entry.random else []))
     return images
 
@@ -203,7 +204,7 @@ class Task:
         inputs, arrow, outputs = text.partition("> ")
         inputs = inputs.removesuffix(" ")
         if not arrow or not outputs or (inputs and text != f"{inputs} > {outputs}"):
-            raise ValueError(f"a task reads 'kind > kind' or 'kind + kind > kind', not {text!r}")
+            raise UsageError(f"a task reads 'kind > kind' or 'kind + kind > kind', not {text!r}")
         task = cls(tuple(inputs.split(" + ")) if inputs else (), tuple(outputs.split(" + ")))
         for kind in task.columns:
             phrase(kind)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.prompts import column_prompt
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.settings import TINY_RESOLUTION, UPSCALING
 from visualcloze_nb.toyworld.graph import Task, draw, phrase
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
@@ -108,19 +109,19 @@ def sample(
     columns = task.columns
     targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
     if not targets:
-        raise ValueError("a sample needs at least one target: name the column to be left empty, from 0")
+        raise UsageError("a sample needs at least one target: name the column to be left empty, from 0")
     for col in targets:
         if not 0 <= col < len(columns):
-            raise ValueError(f"there is no column {col}: columns are 0 to {len(columns) - 1}")
+            raise UsageError(f"there is no column {col}: columns are 0 to {len(columns) - 1}")
     if scenes is None:
         if not 0 <= seed < FIRST_TRAINING_SEED // 10 or not 0 <= examples <= 4:
-            raise ValueError(f"seed is {seed} (0 to {FIRST_TRAINING_SEED // 10 - 1}), examples {examples} (0 to 4)")
+            raise UsageError(f"seed is {seed} (0 to {FIRST_TRAINING_SEED // 10 - 1}), examples {examples} (0 to 4)")
         scenes = [seed * 10 + row for row in range(examples + 1)]
     elif len(scenes) != examples + 1:
-        raise ValueError(f"{len(scenes)} scenes for {examples} examples and a query: give {examples + 1}")
+        raise UsageError(f"{len(scenes)} scenes for {examples} examples and a query: give {examples + 1}")
     for scene in scenes:
         if not 0 <= scene < FIRST_TRAINING_SEED:
-            raise ValueError(f"scene {scene} is not held out: give seeds from 0 to {FIRST_TRAINING_SEED - 1}")
+            raise UsageError(f"scene {scene} is not held out: give seeds from 0 to {FIRST_TRAINING_SEED - 1}")
     made = tuple(make_scene(s) for s in scenes)
     generator = torch.Generator().manual_seed(seed)
     drawn = [draw(kind, made, height, width, generator) for kind in columns]

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
+from visualcloze_nb.errors import UsageError
+
 
 def blur(images: torch.Tensor, sigma: float = 0.07) -> torch.Tensor:
     """Gaussian blur; `sigma` in units of half a side."""
@@ -100,7 +102,7 @@ def mixing_weights(number: int) -> np.ndarray:
         ValueError: a negative number.
     """
     if number < 0:
-        raise ValueError(f"mix {number}: give 0 or more")
+        raise UsageError(f"mix {number}: give 0 or more")
     return np.random.default_rng([number, 2]).dirichlet((0.5, 0.5, 0.5), size=3)
 
 
@@ -117,7 +119,7 @@ def roll(images: torch.Tensor, number: int) -> torch.Tensor:
         ValueError: a number outside 0 to 15.
     """
     if not 0 <= number < 16:
-        raise ValueError(f"shift {number}: give 0 to 15")
+        raise UsageError(f"shift {number}: give 0 to 15")
     height, width = images.shape[-2:]
     return images.roll((round(height * (number // 4) / 4), round(width * (number % 4) / 4)), dims=(-2, -1))
 
@@ -162,5 +164,5 @@ def turn(images: torch.Tensor, quarters: int) -> torch.Tensor:
         ValueError: an odd number of quarters of an image that is not square.
     """
     if quarters % 2 and images.shape[-1] != images.shape[-2]:
-        raise ValueError(f"a quarter turn needs square images, not {tuple(images.shape[-2:])}")
+        raise UsageError(f"a quarter turn needs square images, not {tuple(images.shape[-2:])}")
     return torch.rot90(images, quarters, (-2, -1))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
-from visualcloze_nb.errors import Cancelled
+from visualcloze_nb.errors import Cancelled, UsageError
 from visualcloze_nb.widgets.forward_hooks import LivePreview
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class BackgroundRun:
             ValueError: if a run is in progress, here or in another panel.
         """
         if self.running or not _busy.acquire(blocking=False):
-            raise ValueError("a run is under way: cancel it, or wait for it")
+            raise UsageError("a run is under way: cancel it, or wait for it")
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, args=(grid, settings, upscaling), daemon=True)
         self._thread.start()

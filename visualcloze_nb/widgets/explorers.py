@@ -15,6 +15,7 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid, grey_out
 from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.widgets.controls import FULL_LABEL
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
@@ -86,7 +87,7 @@ class StepExplorer(Explorer):
 
     def __init__(self, steps: Sequence[DecodedStep]):
         if not steps:
-            raise ValueError("there are no steps to show: give those of a run")
+            raise UsageError("there are no steps to show: give those of a run")
         self.steps = list(steps)
         super().__init__(ipywidgets.IntSlider(1, 1, len(steps), description="Step", style=FULL_LABEL, layout=WIDE))
 
@@ -160,7 +161,7 @@ class StrengthExplorer(Explorer):
 
     def __init__(self, results: Mapping[float, Image.Image], stage1: Image.Image):
         if not results:
-            raise ValueError("there are no strengths to show: give at least one")
+            raise UsageError("there are no strengths to show: give at least one")
         self.results, self.stage1 = dict(sorted(results.items())), stage1
         options = [(f"{strength:.2f}", strength) for strength in self.results]
         slider = ipywidgets.SelectionSlider(options=options, description="Strength", style=FULL_LABEL, layout=WIDE)

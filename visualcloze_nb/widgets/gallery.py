@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.settings import TINY_RESOLUTION
 from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of
 
@@ -107,7 +108,7 @@ def toy_image(
     from visualcloze_nb.toyworld import draw, make_scene, to_image
 
     if seed < 0:
-        raise ValueError(f"seed is {seed}: give 0 or more")
+        raise UsageError(f"seed is {seed}: give 0 or more")
     generator = torch.Generator().manual_seed(seed)
     return to_image(draw(kind, [make_scene(seed)], height, width, generator)[0])
 

@@ -11,7 +11,7 @@ import anywidget
 import traitlets
 from PIL import Image
 
-from visualcloze_nb.errors import ImageError
+from visualcloze_nb.errors import ImageError, UsageError
 from visualcloze_nb.widgets.cell_text import caption_problem, describe
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
@@ -96,10 +96,10 @@ class GridView:
             state.clear(row, col)
         elif kind == "mark":
             if row != state.n_rows - 1:
-                raise ValueError(f"{place(row, col)} is in an example: only the last row has targets")
+                raise UsageError(f"{place(row, col)} is in an example: only the last row has targets")
             state.mark(col, not state.is_target(row, col))
         else:
-            raise ValueError(f"the grid view sent an unknown message: {kind!r}")
+            raise UsageError(f"the grid view sent an unknown message: {kind!r}")
 
     def _put(self, row: int, col: int, content: dict, data: bytes) -> None:
         if len(data) > 1_000_000:
