@@ -220,3 +220,43 @@ def test_steps_lay_the_run_open(random_pipe):
     assert len(guess) == 1 and guess[0].size == (32, 32)
     assert random_pipe.read(steps[-1])[0].size == (96, 96)
     assert same(random_pipe.read(steps[4], steps[4].x0)[0], random_pipe.read(steps[4])[0])
+
+
+RECOMMENDED = {"steps": 4, "strength": 0.5}
+
+
+def test_a_grid_recommends_settings_and_an_argument_wins(random_pipe):
+    grid = Grid(rows(), "a red circle", recommended=RECOMMENDED)
+    result = random_pipe.fill(grid, seed=1, progress=False)
+    assert (result.settings.steps, result.settings.strength) == (4, 0.5)
+    assert result.provenance()["recommended"] == RECOMMENDED
+    assert same(result.image, random_pipe.fill(GRID.replace(content=None), seed=1, progress=False, **RECOMMENDED).image)
+    draft = random_pipe.fill(grid, steps=2, strength=0, progress=False)
+    assert (draft.settings.steps, draft.settings.strength) == (2, 0), "also where the argument counts as false"
+    assert [step.total for step in random_pipe.steps(grid, seed=1)] == [4] * 4 + [2] * 2
+    assert [step.total for step in random_pipe.steps(grid, seed=1, strength=0)] == [4] * 4
+
+
+def test_recommended_settings_stay_with_a_grid_and_are_no_part_of_equality():
+    grid = Grid(rows(), recommended=RECOMMENDED)
+    assert grid == Grid(rows()) and hash(grid) == hash(Grid(rows())) and Grid(rows()).recommended == {}
+    for other in (
+        grid.with_examples([]),
+        grid.with_blanks(0, query=[None, noise_image()]),
+        grid.replace(task="a mask"),
+        grid.completed([noise_image()]),
+    ):
+        assert other.recommended == RECOMMENDED
+    assert grid.replace(recommended=None).recommended == {}
+    for wrong, message in (
+        ({"seed": 1}, "recommended has no seed: choose from steps, "),
+        ([1], "type list: give a dict"),
+    ):
+        with pytest.raises(GridError, match=message):
+            Grid(rows(), recommended=wrong)
+
+
+@pytest.mark.parametrize("name, value", [("steps", 0), ("strength", 2), ("guidance", -1)])
+def test_a_bad_recommendation_is_refused_as_the_argument_is(random_pipe, name, value):
+    with pytest.raises(ValueError, match=f"^{name} is {value}"):
+        random_pipe.fill(Grid(rows(), recommended={name: value}))

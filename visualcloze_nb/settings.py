@@ -18,6 +18,7 @@ STEPS = 30  # Euler steps of stage 1
 STRENGTH = 0.4  # of stage 2; the authors use 0.2 to 0.4
 GUIDANCE = 30.0
 UPSCALING = 3  # stage 2 multiplies each side by this unless a size is given
+RECOMMENDABLE = ("steps", "upsampling_steps", "strength", "guidance", "size")  # what a grid can recommend to `fill`
 
 # Geometry of FLUX.1-Fill, which the tiny model shares.
 VAE_SCALE = 8  # pixels along one side of a latent

@@ -7,7 +7,7 @@ targets, which the model fills. A grid is immutable; its methods return new ones
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, cast
@@ -19,7 +19,7 @@ from visualcloze_nb.data.checks import as_list, checked_rows, column, size, type
 from visualcloze_nb.data.images import ImageSource, fit_size, resize_and_crop
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import GridError, TextWarning, shorten
-from visualcloze_nb.settings import PATCH, VAE_SCALE
+from visualcloze_nb.settings import PATCH, RECOMMENDABLE, VAE_SCALE
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -31,25 +31,36 @@ class Grid:
             reads (path, bytes, PIL image, array), or None for a target. Only the last row may have None.
         task: what a row does; `prompts.task_prompt` writes it in the authors' form.
         content: what the target shows. None leaves it out; "" keeps an empty "… depicts:", as diffusers does.
+        recommended: arguments of `fill` that suit the task: steps, upsampling_steps, strength, guidance, size. `fill`
+            takes them unless the call says otherwise. They are no part of what makes two grids equal.
 
     Raises:
         GridError: if the grid is empty or ragged, an example has an empty cell, no image gives the query's size,
-            or a text is not a string.
+            a text is not a string, or `recommended` has another key.
         ImageError: if a cell is not a usable image.
     """
 
     rows: tuple[tuple[Image.Image | None, ...], ...]
     task: str
     content: str | None
+    recommended: Mapping[str, Any]
 
-    def __init__(self, rows: Sequence[Sequence[ImageSource | None]], task: str = "", content: str | None = None):
+    def __init__(
+        self,
+        rows: Sequence[Sequence[ImageSource | None]],
+        task: str = "",
+        content: str | None = None,
+        *,
+        recommended: Mapping[str, Any] | None = None,
+    ):
         if not isinstance(task, str):
             raise GridError(f'task is {type_of(task)}, not a text: use "" for none')
         if not (content is None or isinstance(content, str)):
             raise GridError(f"content is {type_of(content)}, not a text: use None for none")
         for name, text in (("task", task), ("content", content or "")):
             prompts.check_text(name, text)
-        for name, value in (("rows", checked_rows(rows)), ("task", task), ("content", content)):
+        values = {"rows": checked_rows(rows), "task": task, "content": content, "recommended": _settings(recommended)}
+        for name, value in values.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
         note = prompts.misfit(task, self.n_rows, self.n_cols, self.targets)
         if note:
@@ -183,9 +194,9 @@ class Grid:
         return self.replace(rows=[*as_list("examples", examples), self.query])
 
     def replace(self, **changes: Any) -> Grid:
-        """Return a grid with other `rows`, `task` or `content`."""
-        for name in changes.keys() - {"rows", "task", "content"}:
-            raise GridError(f"a grid has no {shorten(name)}: change rows, task or content")
+        """Return a grid with other `rows`, `task`, `content` or `recommended` settings; the rest stays."""
+        for name in changes.keys() - {"rows", "task", "content", "recommended"}:
+            raise GridError(f"a grid has no {shorten(name)}: change rows, task, content or recommended")
         return replace(self, **changes)
 
     def to_lists(self) -> list[list[Image.Image | None]]:
@@ -241,6 +252,17 @@ class Grid:
     def __hash__(self) -> int:
         shape = tuple(tuple(cell and cell.size for cell in row) for row in self.rows)
         return hash((shape, self.task, self.content))
+
+
+def _settings(recommended: Any) -> dict[str, Any]:
+    """Copy the recommended settings, or say which is none."""
+    if recommended is None:
+        return {}
+    if not isinstance(recommended, Mapping):
+        raise GridError(f"recommended is {type_of(recommended)}: give a dictionary, such as {{'strength': 0.3}}")
+    for name in recommended.keys() - set(RECOMMENDABLE):
+        raise GridError(f"recommended has no {shorten(name)}: choose from {', '.join(RECOMMENDABLE)}")
+    return dict(recommended)
 
 
 def grey_out(grid: Grid, row: int, column: int, colour: tuple[int, int, int] = (128, 128, 128)) -> Grid:

@@ -78,13 +78,15 @@ class Result:
         """Return how the images were made, in plain JSON values.
 
         Returns:
-            Model, seed, settings, the three texts, the grid's shape, a SHA-256 of its images, seconds, versions.
+            Model, seed, settings, those that the grid recommends, the three texts, the grid's shape, a SHA-256 of its
+            images, seconds, versions.
         """
         settings = {} if self.settings is None else asdict(self.settings)
         record = {
             "model": self.model,
             "seed": settings.pop("seed", None),
             "settings": settings,
+            "recommended": dict(self.grid.recommended),
             "layout": self.grid.layout_prompt,
             "task": self.grid.task,
             "content": self.grid.content,

@@ -39,8 +39,8 @@ class FillMixin(PipelineBase):
         grid: Grid,
         *,
         seed: int | None = None,
-        steps: int = STEPS,
-        strength: float = STRENGTH,
+        steps: int | None = None,
+        strength: float | None = None,
         guidance: float | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -123,8 +123,8 @@ class FillMixin(PipelineBase):
         grid: Grid,
         *,
         seed: int | None = None,
-        steps: int = STEPS,
-        strength: float = STRENGTH,
+        steps: int | None = None,
+        strength: float | None = None,
         guidance: float | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -140,9 +140,11 @@ class FillMixin(PipelineBase):
         Args:
             grid: examples and a query with one or more targets.
             seed: of all noise, 0 to 2**64 - 1; a random one, kept in the result, unless given.
-            steps: length of each stage's schedule.
-            strength: of stage 2, from 0 (no stage 2: a quick draft) to 1 (nothing of stage 1 remains).
-            guidance: 30 unless given; without effect on a model that has no guidance input.
+            steps: length of each stage's schedule; the grid's recommendation unless given, else 30.
+            strength: of stage 2, from 0 (no stage 2: a quick draft) to 1 (nothing of stage 1 remains); the grid's
+                recommendation unless given, else 0.4.
+            guidance: the grid's recommendation unless given, else 30; without effect on a model that has no guidance
+                input.
             height, width: of the result in pixels; three times stage 1's unless given, and one fixes the other.
             max_sequence_length: T5 tokens; by default what the checkpoint was made for.
             generator: in place of a seed.
@@ -202,8 +204,8 @@ class FillMixin(PipelineBase):
         generator: torch.Generator | None,
         *,
         seed: int | None,
-        steps: int,
-        strength: float,
+        steps: int | None,
+        strength: float | None,
         guidance: float | None,
         height: int | None,
         width: int | None,
@@ -213,10 +215,12 @@ class FillMixin(PipelineBase):
     ) -> tuple[CallSettings, torch.Generator]:
         """Check the arguments of a call and complete them."""
         length = self._text_length(max_sequence_length)
-        steps = validation.whole("steps", steps)
-        strength = validation.real("strength", strength, 0, 1)
+        recommended = one_grid(grid).recommended
+        steps = validation.whole("steps", _first(steps, recommended.get("steps"), STEPS))
+        strength = validation.real("strength", _first(strength, recommended.get("strength"), STRENGTH), 0, 1)
+        guidance = self._guidance("guidance", _first(guidance, recommended.get("guidance")))
         levels = validation.check_sigmas(sigmas)
-        size = self._size(one_grid(grid), width, height)
+        size = self._size(grid, width, height)
         if strength == 0:
             size = grid.layout(self.resolution).sizes[-1]
         else:
@@ -226,7 +230,7 @@ class FillMixin(PipelineBase):
             seed=seed,
             steps=steps,
             strength=strength,
-            guidance=self._guidance("guidance", guidance),
+            guidance=guidance,
             width=size[0],
             height=size[1],
             max_sequence_length=length,
@@ -246,6 +250,11 @@ class FillMixin(PipelineBase):
         if strength > 0:
             warn_about_strength(steps, strength)
             check_tokens(self, size, steps, multiple=layout.multiple)
+
+
+def _first(*values: Any) -> Any:
+    """The first value that is not None, or None."""
+    return next((value for value in values if value is not None), None)
 
 
 def versions() -> dict[str, str]:
