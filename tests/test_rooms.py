@@ -21,6 +21,7 @@ LAYERS = (
     ("errors", "settings", "__init__"),
     ("data",),
     ("photos", "drawing", "sampling"),
+    ("annotate",),
     ("toyworld", "pipelines"),
     ("loading",),
     ("widgets",),
@@ -31,7 +32,7 @@ LAYERS = (
     ("__main__",),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-NO_TORCH = ("data", "photos", "widgets")
+NO_TORCH = ("data", "photos", "annotate", "widgets")
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "einops", "safetensors", "peft")
 MODELS = ("sampling", "pipelines", "loading", "training", "evaluation")
 
