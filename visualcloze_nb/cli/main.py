@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": "measure seconds and memory, beside stock diffusers",
     "train": "train a tiny model, in one go or part by part",
     "evaluate": "score a checkpoint on held-out scenes and tasks",
+    "grade": "score a folder of submitted notebooks",
     "lessons": "list the notebooks of the course",
 }
 

@@ -11,7 +11,7 @@ A lesson's module reads from top to bottom:
         return pack_mask(1 - mask)
 
 and the notebook calls `checks.mask_tokens.check(mask_tokens)`. A known mistake gets its hint; any other wrong
-answer is described (its type, its shape, how far off). A stub returns `...`.
+answer is described (its type, its shape, how far off). A stub returns `...` or raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Exercise:
         cases = self.cases() if callable(self.cases) else self.cases
         for case in cases:
             expected, yours = _outcome(self.answer, case), _outcome(attempt, case)
-            if yours.value is ...:
+            if yours.value is ... or yours.error.startswith("NotImplementedError"):  # our stub, and nbgrader's
                 return Verdict("not attempted")
             if not self._right(expected, yours, case):
                 hint = self._known_mistake(attempt, cases) or self._describe(expected.value, yours)

@@ -1,0 +1,117 @@
+"""`visualcloze-nb grade`: a class of known verdicts, and submissions that would harm others."""
+
+import csv
+import io
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from visualcloze_nb.cli.main import main
+from visualcloze_nb.lessons.grading import exercises, grade_cells, lesson_of, read_cells, slice_of
+
+ROOT = Path(__file__).parents[1]
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+LESSON = "02_cloze_masks"
+ACCIDENTS = {
+    "loops": ("while True: pass", "crashed", "took more than"),
+    "exits": ("exit()", "crashed", "SystemExit"),
+    "ends": ("import os; os._exit(0)", "crashed", "ended the process"),
+    "interrupts": ("raise KeyboardInterrupt", "crashed", "KeyboardInterrupt"),
+    "fills memory": ("x = bytearray(10**12)", "wrong", "MemoryError"),
+    "grows": ("x = [bytearray(10**8)]\n    while True: x.append(x[-1][:])", "wrong", "MemoryError"),
+    "deletes": ("import shutil; shutil.rmtree(VICTIM)", "wrong", "own folder only"),
+    "overwrites": ("open(VICTIM + '/kept', 'w')", "wrong", "own folder only"),
+    "starts a process": ("import subprocess; subprocess.run(['true'])", "wrong", "not allowed"),
+    "calls home": ("import socket; socket.create_connection(('127.0.0.1', 9))", "wrong", "not allowed"),
+    "raises": ("raise ValueError('mine')", "wrong", "ValueError: mine"),
+    "nbgrader's stub": ("raise NotImplementedError()", "not attempted", ""),
+    "recurses": ("return mask_tokens(mask)", "wrong", "RecursionError"),
+}
+
+
+def notebook(path, edit=lambda source: source):
+    """A copy of a solution with one more cell at its end."""
+    made = nbformat.read(path, as_version=4)
+    cells = [cell for cell in made.cells if cell.cell_type == "code"]
+    made.cells = [*cells, nbformat.v4.new_code_cell(edit(""))]
+    return made
+
+
+def graded(folder, capsys, *arguments):
+    assert main(["grade", str(folder), *arguments]) == 0
+    return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_solutions_are_right_students_forms_untouched_and_mistakes_get_their_hints(path):
+    cells = read_cells(path)
+    lesson = lesson_of(cells)
+    assert lesson == f"l{path.stem}"
+    found = exercises(lesson)
+    assert [(score.exercise, score.state) for score in grade_cells(cells, lesson)] == [(n, "right") for n in found]
+    untouched = grade_cells(read_cells(ROOT / "notebooks" / path.name), lesson)
+    assert [score.state for score in untouched] == ["not attempted"] * len(found)
+    for name, exercise in found.items():
+        assert len(exercise.mistakes) >= 3
+        for number, hint in enumerate(exercise.mistakes.values()):
+            wrong = (
+                f"def {name}(*arguments):\n    import visualcloze_nb.lessons.{lesson} as m\n"
+                f"    return list(m.{name}.mistakes)[{number}](*arguments)"
+            )
+            scores = {score.exercise: score for score in grade_cells([*cells, wrong], lesson)}
+            assert (scores[name].state, scores[name].hint) == ("wrong", hint[:300])
+            assert [s.state for other, s in scores.items() if other != name] == ["right"] * (len(found) - 1)
+
+
+def test_a_class_with_accidents_harms_nobody(tmp_path, capsys):
+    victim = tmp_path / "elsewhere"
+    victim.mkdir()
+    (victim / "kept").write_text("kept")
+    path = ROOT / "notebooks" / "solutions" / f"{LESSON}.ipynb"
+    submitted = tmp_path / "submitted"
+    for student, (code, *_) in ACCIDENTS.items():
+        attempt = f"VICTIM = {str(victim)!r}\n\ndef mask_tokens(mask):\n    {code}"
+        (submitted / student).mkdir(parents=True)
+        nbformat.write(notebook(path, lambda _, attempt=attempt: attempt), submitted / student / path.name)
+    for student, text in (("broken", "def mask_tokens(mask:\n"), ("not a notebook", None), ("zoe", "")):
+        (submitted / student).mkdir()
+        if text is None:
+            (submitted / student / path.name).write_text("<html>")
+        else:
+            made = notebook(path, lambda _, text=text: text)
+            if text:
+                made.cells = [
+                    cell for cell in made.cells if "def mask_tokens" not in cell.source or cell.source == text
+                ]
+            nbformat.write(made, submitted / student / path.name)
+    rows = {row["student"]: row for row in graded(submitted, capsys, "--seconds", "10", "--megabytes", "400")}
+    for student, (_, state, hint) in ACCIDENTS.items():
+        assert (rows[student]["state"], hint in rows[student]["hint"]) == (state, True), rows[student]
+    assert rows["broken"]["state"] == "crashed" and "cannot be read" in rows["broken"]["hint"]
+    assert rows["not a notebook"]["state"] == "crashed" and "not a notebook" in rows["not a notebook"]["hint"]
+    assert (rows["zoe"]["state"], rows["zoe"]["points"]) == ("right", "1")
+    assert len(rows) == len(ACCIDENTS) + 3
+    assert (victim / "kept").read_text() == "kept"
+
+
+def test_students_are_told_apart_by_file_name_too(tmp_path, capsys):
+    for name in ("ann", "bob"):
+        nbformat.write(notebook(SOLUTIONS[0]), tmp_path / f"{name}_{SOLUTIONS[0].name}")
+    assert [row["student"] for row in graded(tmp_path, capsys)] == ["ann", "bob"]
+
+
+def test_an_empty_folder_is_an_error(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", str(tmp_path)])
+    assert "no notebook" in capsys.readouterr().err
+
+
+def test_a_slice_is_what_a_function_needs_and_no_more():
+    import ast
+
+    code = (
+        "import a\nb = a.c\nd = slow()\nprint(b)\ndef f(d):\n    return b + d\ndef g():\n    return f(1) + e\ne = 2\n"
+    )
+    chosen = slice_of("g", ast.parse(code).body)
+    assert [ast.unparse(s).splitlines()[0] for s in chosen] == ["import a", "b = a.c", "def f(d):", "def g():", "e = 2"]

@@ -1,0 +1,138 @@
+"""Score the exercises of one submitted notebook without running the lesson.
+
+Of a notebook only the statements that an exercise's function needs are executed: imports, definitions, and the
+assignments of names that it reads (a backward slice). Plots, model runs and everything else are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import symtable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from visualcloze_nb.errors import UsageError
+from visualcloze_nb.lessons.exercise import Exercise
+
+MODULE = re.compile(r"from visualcloze_nb\.lessons import (l\d\d_\w+) as checks")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one exercise of a submission is worth.
+
+    Attributes:
+        exercise: its name.
+        state: "right", "wrong", "not attempted" or "crashed".
+        hint: why, empty if it is right.
+    """
+
+    exercise: str
+    state: str
+    hint: str = ""
+
+
+def read_cells(path: Path) -> list[str]:
+    """Source of the code cells of a notebook.
+
+    Raises:
+        UsageError: the file is not a notebook.
+    """
+    import nbformat
+
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+        return [cell.source for cell in cells if cell.cell_type == "code"]
+    except Exception as error:  # nbformat raises errors of many kinds for what is no notebook
+        raise UsageError(f"{path.name} is not a notebook ({type(error).__name__})") from error
+
+
+def lesson_of(cells: Iterable[str], name: str = "the notebook") -> str:
+    """Name of the lesson's module, `lNN_topic`, read from the notebook's imports.
+
+    Raises:
+        UsageError: it imports the exercises of no lesson that exists.
+    """
+    found = MODULE.search("\n".join(cells))
+    if found is None or not (Path(__file__).parent / f"{found[1]}.py").is_file():
+        raise UsageError(f"{name} imports no lesson's exercises: keep the line that ends in `as checks`")
+    return found[1]
+
+
+def exercises(lesson: str) -> dict[str, Exercise]:
+    """The exercises of a lesson, in the order of its module."""
+    module = importlib.import_module(f"visualcloze_nb.lessons.{lesson}")
+    return {value.name: value for value in vars(module).values() if isinstance(value, Exercise)}
+
+
+def grade_cells(cells: list[str], lesson: str) -> list[Score]:
+    """Judge every exercise of a lesson in this process.
+
+    Args:
+        cells: source of the code cells.
+        lesson: `lNN_topic`.
+    """
+    statements, broken = _statements(cells)
+    return [_grade(exercise, statements, broken) for exercise in exercises(lesson).values()]
+
+
+def _grade(exercise: Exercise, statements: list[ast.stmt], broken: str) -> Score:
+    defined = [s for s in statements if exercise.name in _defines(s)]
+    if not defined:
+        return Score(exercise.name, "crashed" if broken else "not attempted", broken or "the function is not there")
+    needed = slice_of(exercise.name, statements)
+    scope: dict[str, object] = {"__name__": "submission"}
+    try:
+        exec(compile(ast.Module(needed, type_ignores=[]), "<submission>", "exec"), scope)
+    except Exception as error:
+        return Score(exercise.name, "crashed", f"before the exercise runs: {type(error).__name__}: {error}"[:300])
+    verdict = exercise.judge(scope[exercise.name])  # pyright: ignore[reportArgumentType]  # judge checks it
+    return Score(exercise.name, verdict.state, verdict.hint[:300])
+
+
+def slice_of(name: str, statements: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements that define a name and, transitively, all names that those read; in the notebook's order."""
+    wanted, chosen = {name}, set[int]()
+    while True:
+        more = {i for i, statement in enumerate(statements) if _defines(statement) & wanted} - chosen
+        if not more:
+            return [statements[i] for i in sorted(chosen)]
+        chosen |= more
+        for i in more:
+            wanted |= set(_reads(symtable.symtable(ast.unparse(statements[i]), "<submission>", "exec")))
+
+
+def _statements(cells: list[str]) -> tuple[list[ast.stmt], str]:
+    """Top-level statements of all cells that parse, and the error of the first exercise cell that does not."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    found, broken = [], ""
+    for source in cells:
+        try:
+            found += ast.parse(TransformerManager().transform_cell(source)).body
+        except (SyntaxError, ValueError) as error:
+            broken = broken or f"a cell cannot be read: {error}"[:300]
+    return found, broken
+
+
+def _reads(table: symtable.SymbolTable) -> Iterator[str]:
+    """Global names that a statement reads, inside its functions too; parameters and local names are none."""
+    at_top = table.get_type() == "module"
+    yield from (s.get_name() for s in table.get_symbols() if s.is_referenced() and (at_top or s.is_global()))
+    for child in table.get_children():
+        yield from _reads(child)
+
+
+def _defines(statement: ast.stmt) -> set[str]:
+    """Names that a top-level statement binds; a bare expression (a call, a plot) counts as none."""
+    if isinstance(statement, ast.Expr):
+        return set()
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    stores = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    return {node.id for node in stores}
