@@ -5,6 +5,7 @@
 #   make test          what CI runs: ruff, the type checker, pytest, and every lesson executed and compared
 #   make test-lessons  the lessons only
 #   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
+#   make pins          check that every pinned version installs on Python 3.11 to 3.14
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
 #   make clean         remove .venv and what the targets above made
 #
@@ -17,7 +18,7 @@ TORCH_INDEX ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo lab test test-lessons test-browser notebooks constraints clean
+.PHONY: demo lab test test-lessons test-browser notebooks constraints pins clean
 
 RUN := .venv/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
@@ -87,13 +88,20 @@ endif
 	$(INSTALL) -c constraints.txt -e '.[test,browser]'
 	@touch $@
 
-# Look for newer releases: install afresh without constraints and write down what came. Then run make test.
+# Look for newer releases: install afresh without constraints and write down what came, in the oldest Python that the
+# package promises (PYTHON=/path/to/python3.11). Then run make pins and make test.
 constraints:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Resolve with Python 3.11"; exit 1; }
 	rm -rf .make/fresh && $(PYTHON) -m venv .make/fresh
 	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[dev,lab,browser]'
 	{ head -1 constraints.txt; .make/fresh/bin/python -m pip freeze --exclude-editable \
 	    | sed 's/+cpu$$//' | grep -v -i -E '^(nvidia-|cuda-|triton)'; } > .make/constraints.txt
 	mv .make/constraints.txt constraints.txt
+
+# Every pin can be installed on every promised Python, as wheels, the first patch release included.
+pins: .venv/installed
+	for version in 3.11.0 3.12.0 3.13.0 3.14.0; do echo "Python $$version" && $(INSTALL) --dry-run --no-deps \
+	    --ignore-installed --target .make/none --only-binary=:all: --python-version $$version -r constraints.txt || exit 1; done
 
 clean:
 	rm -rf .venv .make .pytest_cache .ruff_cache demo.png

@@ -7,11 +7,13 @@ import stat
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import visualcloze_nb
@@ -44,6 +46,19 @@ def test_constraints_meet_what_the_package_asks_for(requirement):
     pin = pins[canonicalize_name(requirement.name)]
     assert pin in requirement.specifier, f"{requirement} does not allow {pin}"
     assert any(spec.operator.startswith("<") for spec in requirement.specifier), "give an upper bound"
+
+
+@pytest.mark.parametrize("name", sorted(PINS))
+def test_pins_install_on_the_oldest_python_that_is_promised(name):
+    """A pin that needs a later patch release makes pip search without end. `make pins` asks the index for all."""
+    try:
+        found = metadata(name)
+    except PackageNotFoundError:
+        pytest.skip("not installed here")
+    if found["Version"].partition("+")[0] != PINS[name]:
+        pytest.skip("another version is installed here")
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=") + ".0"
+    assert oldest in SpecifierSet(found["Requires-Python"] or ""), f"{name} needs Python {found['Requires-Python']}"
 
 
 def test_constraints_are_exact_and_from_ordinary_sources():
