@@ -22,6 +22,7 @@ LAYERS = (
     ("data",),
     ("photos", "drawing", "sampling"),
     ("annotate",),
+    ("tasks",),
     ("toyworld", "pipelines"),
     ("loading",),
     ("widgets",),
@@ -32,7 +33,7 @@ LAYERS = (
     ("__main__",),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-NO_TORCH = ("data", "photos", "annotate", "widgets")
+NO_TORCH = ("data", "photos", "annotate", "tasks", "widgets")
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "einops", "safetensors", "peft")
 MODELS = ("sampling", "pipelines", "loading", "training", "evaluation")
 

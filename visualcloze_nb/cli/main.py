@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a tiny model, in one go or part by part",
     "evaluate": "score a checkpoint on held-out scenes and tasks",
     "grade": "score a folder of submitted notebooks",
+    "tasks": "print the tasks that VisualCloze knows, with prompts and settings",
     "lessons": "list the notebooks of the course",
 }
 
