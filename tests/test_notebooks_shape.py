@@ -122,7 +122,7 @@ def test_figures_say_what_they_show(path):
 
 
 @every
-def test_last_cell_frees_the_kernel(path):
+def test_last_cell_offers_to_free_the_memory(path):
     assert read(path)[-1].source == LAST
 
 
@@ -240,7 +240,7 @@ def test_stub_replaces_the_solution_and_stays_python(house):
 def test_badges_set_up_and_last_cell_are_added(house):
     cells = laid_out(house, solutions=True)
     shown = badges("someone/something", "notebooks/solutions/00_try.ipynb")
-    assert cells[0].source == f"# 00 Try\n\n{shown}\n**What is it?**"
+    assert cells[0].source == f"# 00 Try\n\n{shown}\n\n**What is it?**"
     assert cells[1].source.startswith(COLAB.format(slug="someone/something"))
     assert "git+https://github.com/someone/something@main" in cells[1].source
     assert cells[1].source.endswith("import predict")

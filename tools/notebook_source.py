@@ -32,7 +32,9 @@ if "google.colab" in sys.modules:  # Colab brings torch; only what is missing is
     %pip install -q "visualcloze_nb @ git+https://github.com/{slug}@main"
 
 """
-LAST = "from visualcloze_nb.lessons import finish\n\nfinish()"
+LAST = """\
+# Everything is still there to play with. When you are done, this frees the memory:
+# from visualcloze_nb.lessons import finish; finish()"""
 
 
 def notebook_paths(root: Path, source: Path) -> dict[Path, bool]:
@@ -75,7 +77,7 @@ def make_notebook(root: Path, source: Path, path: Path, solutions: bool) -> nbfo
             cell.source = SOLUTION.sub(_stub, cell.source)
     setups[0].source = COLAB.format(slug=slug) + setups[0].source
     title, _, rest = cells[0].source.partition("\n")
-    cells[0].source = f"{title}\n\n{badges(slug, path.relative_to(root).as_posix())}\n{rest}"
+    cells[0].source = f"{title}\n\n{badges(slug, path.relative_to(root).as_posix())}\n\n{rest}"
     return new_notebook(cells=cells, metadata=METADATA)
 
 

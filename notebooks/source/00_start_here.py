@@ -146,7 +146,7 @@ show.show_grid(edges.grid, "The same scenes, another task")
 # | `grid.with_examples(rows)` | a new grid: other examples, the same query, the same texts |
 
 
-# %%
+# %% tags=["exercise"]
 def with_examples_of(grid, other):
     """The query and texts of `grid`, with the examples of `other`."""
     ### BEGIN SOLUTION

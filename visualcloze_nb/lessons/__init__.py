@@ -3,11 +3,12 @@
     exercise.py          a function for the reader to write, its check, and the mistakes the check explains
     compare_answers.py   whether two answers are equal, how they differ, and an image of both
     predict.py           record a guess, compare it in the next cell
-    kernel.py            `%%gpu` cells, and `finish()` in a lesson's last cell
+    kernel.py            `%%gpu` cells, and `finish()`, which frees a lesson's memory
+    grading.py           score the exercises of a submitted notebook without running the lesson
     ablation_curves.py   learning curves of the two ablations that ship with the tiny model
     lNN_topic.py         the exercises and figures of notebooks/NN_topic.ipynb
 
-The modules in this list but the last import no torch.
+Only the modules of lessons import torch.
 """
 
 from visualcloze_nb.lessons.exercise import Exercise, Verdict, exercise

@@ -1,4 +1,4 @@
-"""A lesson's kernel: its environment, `%%gpu` cells, and clean-up in the last cell."""
+"""A lesson's kernel: its environment, `%%gpu` cells, and clean-up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENVIRONMENT = {
 
 
 def finish() -> None:
-    """Delete the lesson's variables and free their memory. The last cell of each lesson calls it.
+    """Delete the lesson's variables and free their memory. The last cell of each lesson offers it.
 
     The kernel keeps running, with the libraries it has loaded. On a small machine shut it down before you open
     the next lesson.
