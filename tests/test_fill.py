@@ -1,12 +1,14 @@
 """`fill` and `steps`: what they return, warn about and refuse."""
 
+import inspect
 import json
 import warnings
 
+import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import fresh_copy, noise_image, rows
+from conftest import build_random_pipe, fresh_copy, noise_image, rows
 from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
@@ -14,10 +16,11 @@ from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.errors import GridError, SizeWarning, TextWarning
 from visualcloze_nb.pipelines.prompt_check import unknown_words
-from visualcloze_nb.pipelines.sizes import stage2_size
+from visualcloze_nb.pipelines.sizes import photograph_size, stage2_size
 from visualcloze_nb.sampling.flow import euler_sample
 from visualcloze_nb.sampling.latents import position_ids
 from visualcloze_nb.sampling.text import encode_text
+from visualcloze_nb.settings import RECOMMENDABLE
 
 GRID = Grid(rows(), task="a red circle", content="a blue square")
 
@@ -87,6 +90,109 @@ def test_sizes(random_pipe):
 
 
 @pytest.mark.parametrize(
+    ("photograph", "expected"),
+    [
+        ((640, 480), (640, 480)),
+        ((1000, 700), (992, 688)),
+        ((1024, 1024), (1024, 1024)),
+        ((4000, 3000), (1168, 880)),  # int(sqrt(1024**2 / (4 / 3))) = 886, int(886 * 4 / 3) = 1181, in whole tokens
+        ((3000, 4000), (880, 1168)),
+        ((5000, 100), (5000 // 16 * 16, 96)),
+        ((20, 9), (16, 16)),
+    ],
+)
+def test_as_large_as_the_photograph(photograph, expected):
+    """The authors' rule: the first image of the query row, at most 1024 * 1024 pixels, in whole tokens."""
+    grid = Grid([[noise_image(), noise_image()], [Image.new("RGB", photograph), None]])
+    assert photograph_size(grid, grid.layout(384)) == expected
+    width, height = expected
+    assert width * height <= 1024**2 and width % 16 == height % 16 == 0
+
+
+def test_a_query_without_an_image_gives_a_megapixel_at_the_aspect_ratio_of_the_example():
+    grid = Grid([[noise_image(640, 320), noise_image()], [None, None]])
+    width, height = photograph_size(grid, grid.layout(384))
+    assert 0.9 * 1024**2 < width * height <= 1024**2 and width / height == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(1, (32, 16)), (2.0, (64, 32)), (3, (96, 48)), (2.5, (80, 32)), (0.1, (16, 16))]
+)
+def test_a_size_may_be_a_factor_of_stage_1(random_pipe, size, expected):
+    grid = Grid(rows(2, 2, size=(96, 48)))
+    assert grid.layout(32).sizes[-1] == (32, 16)
+    result = random_pipe.fill(grid, seed=1, steps=3, size=size, progress=False)
+    assert result.image.size == expected == (result.settings.width, result.settings.height)
+
+
+def test_as_large_as_the_photograph_in_a_run(random_pipe):
+    grid = Grid(rows(2, 2, size=(100, 70)), recommended={"size": "photograph"})
+    fill = random_pipe.fill
+    assert fill(grid, steps=3, progress=False).image.size == (96, 64)
+    assert fill(grid, steps=3, width=64, progress=False).image.size == (64, 32), "what is given wins"
+    assert fill(grid, steps=3, size=1, progress=False).image.size == grid.layout(32).sizes[-1]
+    assert fill(grid, steps=3, strength=0, progress=False).image.size == grid.layout(32).sizes[-1], "no stage 2"
+
+
+def test_stage_2_has_steps_of_its_own(random_pipe):
+    seen = []
+    result = random_pipe.fill(
+        GRID, seed=2, steps=3, upsampling_steps=8, strength=0.5, progress=False, on_step=lambda *step: seen.append(step)
+    )
+    assert seen == [(n, 7, 1 if n < 4 else 2) for n in range(1, 8)]
+    assert (result.settings.steps, result.settings.upsampling_steps) == (3, 8)
+    short = random_pipe.fill(GRID, seed=2, steps=3, strength=0.5, progress=False)
+    assert same(result.stage1[0], short.stage1[0]) and not same(result.image, short.image)
+    assert short.settings.upsampling_steps == 3, "unless given, that of stage 1"
+    draft = random_pipe.fill(GRID, seed=2, steps=3, upsampling_steps=8, strength=0, progress=False)
+    assert same(draft.image, result.stage1[0])
+
+
+def test_given_noise_levels_hold_for_stage_2_unless_it_has_steps_of_its_own(random_pipe):
+    settings = {"seed": 2, "sigmas": [1.0, 0.6, 0.2], "strength": 0.7, "progress": False}
+    both, one = random_pipe.fill(GRID, **settings), random_pipe.fill(GRID, **settings, upsampling_steps=3)
+    assert same(both.stage1[0], one.stage1[0]) and not same(both.image, one.image)
+    assert (both.settings.upsampling_steps, one.settings.upsampling_steps) == (None, 3)
+    even = random_pipe.fill(GRID, seed=2, sigmas=[1.0, 0.6, 0.2], strength=0, progress=False)
+    assert same(even.image, one.stage1[0])
+
+
+@pytest.mark.parametrize("guidance", [30.0, 2.0])
+@pytest.mark.parametrize("size", [2, "photograph"])
+@pytest.mark.parametrize("strength", [0.0, 0.6])
+def test_steps_equal_fill_with_every_setting(guidance, size, strength):
+    pipe = build_random_pipe(guidance_embeds=True)
+    grid = Grid(rows(3, 3, size=(100, 64), targets=(0, 2)), "a red circle", "a blue square")
+    settings = dict(seed=5, steps=3, upsampling_steps=7, strength=strength, guidance=guidance, size=size)
+    result = pipe.fill(grid, **settings, progress=False)
+    last = [step for step in pipe.steps(grid, **settings) if step.index == step.total - 1]
+    assert [step.total for step in last] == [3] + ([5, 5] if strength else [])
+    images = [image for step in last for image in pipe.read(step)]
+    expected = [*result.stage1, *(result.images if strength else [])]
+    assert len(images) == len(expected) and all(map(same, images, expected))
+    recommended = {name: settings[name] for name in RECOMMENDABLE}
+    again = pipe.fill(grid.replace(recommended=recommended), seed=5, progress=False)
+    assert all(map(same, again.images, result.images)) and again.settings == result.settings
+
+
+def test_the_documented_call_takes_the_same_beside_stocks_names(random_pipe):
+    grid = Grid(rows(2, 2, size=(100, 64)), "a red circle", "a blue square")
+    result = random_pipe.fill(grid, seed=3, steps=3, upsampling_steps=6, size="photograph", progress=False)
+    call = dict(image=grid, num_inference_steps=3, generator=torch.Generator("cpu").manual_seed(3))
+    called = random_pipe(**call, upsampling_steps=6, upsampling_size="photograph")
+    assert same(result.image, called.images[0][0]) and result.image.size == (96, 64)
+    stock = list(inspect.signature(diffusers.VisualClozePipeline.__call__).parameters)
+    assert list(inspect.signature(type(random_pipe).__call__).parameters)[: len(stock)] == stock
+    for options, message in (
+        ({"upsampling_steps": 0}, "^upsampling_steps is 0"),
+        ({"upsampling_size": 2, "upsampling_width": 64}, "^both upsampling_size and upsampling_width"),
+        ({"upsampling_size": "as"}, "^upsampling_size is 'as'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            random_pipe(image=grid, **options)
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [((None, None), (96, 48)), ((160, None), (160, 80)), ((None, 160), (320, 160)), ((16, None), (16, 16))],
 )
@@ -134,6 +240,10 @@ BAD = {
     "seed": ({"seed": -1}, GRID, ValueError, "seed is -1"),
     "two seeds": ({"seed": 1, "generator": torch.Generator()}, GRID, ValueError, "both seed and generator"),
     "guidance": ({"guidance": -3}, GRID, ValueError, "^guidance is -3"),
+    "steps of stage 2": ({"upsampling_steps": 0}, GRID, ValueError, "^upsampling_steps is 0"),
+    "size name": ({"size": "photo"}, GRID, ValueError, "^size is 'photo': give 'photograph', or a factor such as 3"),
+    "no size": ({"size": 0}, GRID, ValueError, "^size is 0: give more"),
+    "two sizes": ({"size": 2, "width": 64}, GRID, ValueError, "^both size and width or height"),
     "text length": ({"max_sequence_length": 513}, GRID, ValueError, "max_sequence_length is 513"),
 }
 

@@ -24,7 +24,7 @@ def result():
         images=[BLUE],
         stage1=[BLUE.resize((64, 64))],
         grid=grid,
-        settings=CallSettings(7, np.int64(30), 0.4, 30.0, 192, 192, 64, 64, joint_attention_kwargs={"scale": 0.5}),
+        settings=CallSettings(7, np.int64(30), 10, 0.4, 30.0, 192, 192, 64, 64, joint_attention_kwargs={"scale": 0.5}),
         seconds={"stage 1": 1.5},
         model="tiny",
         versions={"torch": "2.13.0"},
@@ -56,6 +56,7 @@ def test_a_saved_image_tells_how_it_was_made(result, tmp_path):
     assert record == {**result.provenance(), "target": 0}
     assert record["settings"] == {
         "steps": 30,
+        "upsampling_steps": 10,
         "strength": 0.4,
         "guidance": 30.0,
         "width": 192,

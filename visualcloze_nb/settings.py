@@ -18,6 +18,8 @@ STEPS = 30  # Euler steps of stage 1
 STRENGTH = 0.4  # of stage 2; the authors use 0.2 to 0.4
 GUIDANCE = 30.0
 UPSCALING = 3  # stage 2 multiplies each side by this unless a size is given
+PHOTOGRAPH = "photograph"  # the size of stage 2 that follows the query's photograph ...
+PHOTOGRAPH_SIDE = 1024  # ... up to the area of a square of this side, in pixels
 RECOMMENDABLE = ("steps", "upsampling_steps", "strength", "guidance", "size")  # what a grid can recommend to `fill`
 
 # Geometry of FLUX.1-Fill, which the tiny model shares.
@@ -47,7 +49,8 @@ class CallSettings:
 
     Attributes:
         seed: of the noise, or None if a generator was given.
-        steps: length of each stage's schedule.
+        steps: length of stage 1's schedule.
+        upsampling_steps: length of stage 2's schedule; None where `sigmas` hold for stage 2 too.
         strength: of stage 2, from 0 (no stage 2) to 1.
         guidance: scale; without effect on a model that has no guidance input.
         width, height: of the resulting images in pixels.
@@ -59,6 +62,7 @@ class CallSettings:
 
     seed: int | None
     steps: int
+    upsampling_steps: int | None
     strength: float
     guidance: float
     width: int

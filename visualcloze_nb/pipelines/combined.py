@@ -129,6 +129,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         upsampling_strength: float = STRENGTH,
         upsampling_prompt_embeds: torch.Tensor | None = None,
         upsampling_pooled_prompt_embeds: torch.Tensor | None = None,
+        upsampling_steps: int | None = None,
+        upsampling_size: float | str | None = None,
     ) -> FluxPipelineOutput | tuple:
         """Fill the empty cells of one grid or of several, then upsample each image.
 
@@ -140,7 +142,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             upsampling_height, upsampling_width: of the images, pixels. Three times the target's size after stage 1
                 unless given; one side fixes the other by the aspect ratio.
             num_inference_steps: of each stage's schedule; stage 2 takes about `upsampling_strength` of them.
-            sigmas: noise levels from 1 downwards in place of the even ones.
+            sigmas: noise levels from 1 downwards in place of the even ones; for stage 2 too, unless `upsampling_steps`
+                is given.
             guidance_scale: of no effect on a model without guidance input.
             num_images_per_prompt: images made of each grid, each from other noise.
             generator: one `torch.Generator`, or one for each image; a fresh one unless given.
@@ -161,6 +164,9 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 nothing of stage 1.
             upsampling_prompt_embeds, upsampling_pooled_prompt_embeds: for stage 2, in place of
                 `content_prompt`.
+            upsampling_steps: length of stage 2's schedule, where it differs.
+            upsampling_size: in place of height and width: `"photograph"`, as large as the query's first image, at most
+                one megapixel; or a factor of the target's sides after stage 1.
 
         Returns:
             `images`, those of one grid next to each other, in diffusers' shapes: `images[image][target]` for
@@ -178,8 +184,10 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         validation.check_callable("callback_on_step_end", callback_on_step_end)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
+        steps = num_inference_steps if sigmas is None else len(sigmas)
+        steps_2 = steps if upsampling_steps is None else validation.whole("upsampling_steps", upsampling_steps)
         if upsampling_strength > 0:
-            skipped_steps(num_inference_steps if sigmas is None else len(sigmas), upsampling_strength)
+            skipped_steps(steps_2, upsampling_strength)
         embeds: Any = prompt_embeds, pooled_prompt_embeds
         upsampling_embeds: Any = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
         validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
@@ -189,9 +197,10 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         length = self._text_length(max_sequence_length)
         generators = validation.one_generator_each(generator, len(samples) * num_images_per_prompt)
         self.generation_pipe.check_latents(latents, [grid for grid in samples for _ in range(num_images_per_prompt)])
-        sizes = [self._size(grid, upsampling_width, upsampling_height, "upsampling_") for grid in samples]
+        size = upsampling_width, upsampling_height, upsampling_size, "upsampling_"
+        sizes = [self._size(grid, *size) for grid in samples]
         for grid, size in zip(samples, sizes, strict=True):
-            self._check_tokens(grid, size, len(sigmas or ()) or num_inference_steps, upsampling_strength)
+            self._check_tokens(grid, size, steps, upsampling_strength, steps_2)
         both: dict[str, Any] = {
             "num_inference_steps": num_inference_steps,
             "sigmas": sigmas,
@@ -222,7 +231,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             stage1 = images
             if upsampling_strength > 0 and not self.generation_pipe.interrupt:
                 images = list(stage1)
-                both |= {"strength": upsampling_strength, "output_type": output_type}
+                both |= {"strength": upsampling_strength, "output_type": output_type, "num_inference_steps": steps_2}
+                both["sigmas"] = sigmas if upsampling_steps is None else None
                 for number, targets in enumerate(stage1):
                     sample = number // num_images_per_prompt
                     self.upsampling_pipe.sample = number

@@ -15,16 +15,16 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import PipelineBase
-from visualcloze_nb.pipelines.batch_inputs import one_grid
+from visualcloze_nb.pipelines.call_settings import complete
 from visualcloze_nb.pipelines.progress import Progress, Timer, timed
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
 from visualcloze_nb.pipelines.run_lock import ExclusiveSteps, running
-from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size, warn_about_strength
+from visualcloze_nb.pipelines.sizes import check_tokens, result_size, warn_about_strength
 from visualcloze_nb.sampling.flow import Step, euler_sample, schedule
 from visualcloze_nb.sampling.latents import decode_targets, prepare
-from visualcloze_nb.sampling.sdedit import decode_stage2, prepare_stage2, skipped_steps
+from visualcloze_nb.sampling.sdedit import decode_stage2, prepare_stage2
 from visualcloze_nb.sampling.text import encode_text
-from visualcloze_nb.settings import STEPS, STRENGTH, CallSettings
+from visualcloze_nb.settings import CallSettings
 
 
 class FillMixin(PipelineBase):
@@ -40,8 +40,10 @@ class FillMixin(PipelineBase):
         *,
         seed: int | None = None,
         steps: int | None = None,
+        upsampling_steps: int | None = None,
         strength: float | None = None,
         guidance: float | None = None,
+        size: float | str | None = None,
         height: int | None = None,
         width: int | None = None,
         max_sequence_length: int | None = None,
@@ -53,7 +55,8 @@ class FillMixin(PipelineBase):
         With the Euler scheduler the images are those of `fill`, bit for bit on a CPU. `read` decodes a step.
 
         Args:
-            grid, seed, steps, strength, guidance, height, width, max_sequence_length, generator: as for `fill`.
+            grid, seed, steps, upsampling_steps, strength, guidance, size, height, width: as for `fill`.
+            max_sequence_length, generator: as for `fill`.
 
         Returns:
             an iterator over the steps of stage 1, then those of stage 2 for each target.
@@ -61,18 +64,22 @@ class FillMixin(PipelineBase):
         Raises:
             ValueError: naming the argument or the cell, before any model runs.
         """
-        settings, generator = self._settings(
+        settings, generator = complete(
+            self,
             grid,
             generator,
             seed=seed,
             steps=steps,
+            upsampling_steps=upsampling_steps,
             strength=strength,
             guidance=guidance,
+            size=size,
             height=height,
             width=width,
             max_sequence_length=max_sequence_length,
         )
-        self._check_tokens(grid, (settings.width, settings.height), settings.steps, settings.strength)
+        large = settings.width, settings.height
+        self._check_tokens(grid, large, settings.steps, settings.strength, settings.upsampling_steps)
         return ExclusiveSteps(self, self._steps(grid, settings, generator))
 
     def _steps(self, grid: Grid, settings: CallSettings, generator: torch.Generator) -> Iterator[Step]:
@@ -94,7 +101,8 @@ class FillMixin(PipelineBase):
                 tokens = step.after
             if settings.strength == 0:
                 return
-            call = (settings.width, settings.height), self.vae, config, settings.steps, settings.strength, generator
+            steps = settings.upsampling_steps or settings.steps
+            call = (settings.width, settings.height), self.vae, config, steps, settings.strength, generator
             for target, image in enumerate(decode_targets(tokens, self.vae, ready.layout)):
                 two = prepare_stage2(image, *call, device=device, dtype=dtype)
                 inputs = two.z, two.condition, two.ids, text_2, two.sigmas.to(device), settings.guidance
@@ -124,8 +132,10 @@ class FillMixin(PipelineBase):
         *,
         seed: int | None = None,
         steps: int | None = None,
+        upsampling_steps: int | None = None,
         strength: float | None = None,
         guidance: float | None = None,
+        size: float | str | None = None,
         height: int | None = None,
         width: int | None = None,
         max_sequence_length: int | None = None,
@@ -140,17 +150,22 @@ class FillMixin(PipelineBase):
         Args:
             grid: examples and a query with one or more targets.
             seed: of all noise, 0 to 2**64 - 1; a random one, kept in the result, unless given.
-            steps: length of each stage's schedule; the grid's recommendation unless given, else 30.
+            steps: length of stage 1's schedule; the grid's recommendation unless given, else 30.
+            upsampling_steps: length of stage 2's schedule, of which it takes about `strength` times as many; the
+                grid's recommendation unless given, else that of stage 1.
             strength: of stage 2, from 0 (no stage 2: a quick draft) to 1 (nothing of stage 1 remains); the grid's
                 recommendation unless given, else 0.4.
             guidance: the grid's recommendation unless given, else 30; without effect on a model that has no guidance
                 input.
-            height, width: of the result in pixels; three times stage 1's unless given, and one fixes the other.
+            size: of the result: `"photograph"`, as large as the query's first image, at most one megapixel; or a
+                factor of stage 1's sides; the grid's recommendation unless given, else 3.
+            height, width: of the result in pixels, in place of `size`; one fixes the other by the aspect ratio.
             max_sequence_length: T5 tokens; by default what the checkpoint was made for.
             generator: in place of a seed.
             progress: whether to show a progress bar.
             on_step: called as `f(done, total, stage)` after each step; steps are counted over both stages.
-            sigmas: noise levels from 1 downwards in place of the even ones.
+            sigmas: noise levels from 1 downwards in place of the even ones; for stage 2 too, unless
+                `upsampling_steps` is given.
             joint_attention_kwargs: passed to the attention processors; `scale` is the LoRA scale.
 
         Returns:
@@ -159,13 +174,16 @@ class FillMixin(PipelineBase):
         Raises:
             ValueError: naming the argument or the cell, before any model runs.
         """
-        settings, generator = self._settings(
+        settings, generator = complete(
+            self,
             grid,
             generator,
             seed=seed,
             steps=steps,
+            upsampling_steps=upsampling_steps,
             strength=strength,
             guidance=guidance,
+            size=size,
             height=height,
             width=width,
             max_sequence_length=max_sequence_length,
@@ -179,6 +197,7 @@ class FillMixin(PipelineBase):
                 image=grid,
                 num_inference_steps=settings.steps,
                 sigmas=settings.sigmas,
+                upsampling_steps=settings.upsampling_steps,
                 upsampling_strength=settings.strength,
                 guidance_scale=settings.guidance,
                 upsampling_width=settings.width,
@@ -198,63 +217,21 @@ class FillMixin(PipelineBase):
             versions=versions(),
         )
 
-    def _settings(
-        self,
-        grid: Grid,
-        generator: torch.Generator | None,
-        *,
-        seed: int | None,
-        steps: int | None,
-        strength: float | None,
-        guidance: float | None,
-        height: int | None,
-        width: int | None,
-        max_sequence_length: int | None,
-        sigmas: Sequence[float] | None = None,
-        joint_attention_kwargs: dict[str, Any] | None = None,
-    ) -> tuple[CallSettings, torch.Generator]:
-        """Check the arguments of a call and complete them."""
-        length = self._text_length(max_sequence_length)
-        recommended = one_grid(grid).recommended
-        steps = validation.whole("steps", _first(steps, recommended.get("steps"), STEPS))
-        strength = validation.real("strength", _first(strength, recommended.get("strength"), STRENGTH), 0, 1)
-        guidance = self._guidance("guidance", _first(guidance, recommended.get("guidance")))
-        levels = validation.check_sigmas(sigmas)
-        size = self._size(grid, width, height)
-        if strength == 0:
-            size = grid.layout(self.resolution).sizes[-1]
-        else:
-            skipped_steps(steps if levels is None else len(levels), strength)
-        seed, generator = validation.seeded(seed, generator)
-        return CallSettings(
-            seed=seed,
-            steps=steps,
-            strength=strength,
-            guidance=guidance,
-            width=size[0],
-            height=size[1],
-            max_sequence_length=length,
-            resolution=self.resolution,
-            sigmas=None if levels is None else tuple(levels),
-            joint_attention_kwargs=joint_attention_kwargs,
-        ), generator
-
-    def _size(self, grid: Grid, width: int | None, height: int | None, prefix: str = "") -> tuple[int, int]:
+    def _size(
+        self, grid: Grid, width: int | None, height: int | None, size: float | str | None = None, prefix: str = ""
+    ) -> tuple[int, int]:
         """The size of stage 2's images: (width, height) in pixels."""
-        layout = grid.layout(self.resolution, self.vae_scale_factor)
-        return stage2_size(*layout.sizes[-1], width, height, layout.multiple, prefix)
+        return result_size(grid, grid.layout(self.resolution, self.vae_scale_factor), size, width, height, prefix)
 
-    def _check_tokens(self, grid: Grid, size: tuple[int, int], steps: int, strength: float) -> None:
+    def _check_tokens(
+        self, grid: Grid, size: tuple[int, int], steps: int, strength: float, upsampling_steps: int | None = None
+    ) -> None:
         layout = grid.layout(self.resolution, self.vae_scale_factor)
         check_tokens(self, layout.sizes[-1], steps, cells=layout.n_cols * grid.n_rows, multiple=layout.multiple)
         if strength > 0:
+            steps = upsampling_steps or steps
             warn_about_strength(steps, strength)
             check_tokens(self, size, steps, multiple=layout.multiple)
-
-
-def _first(*values: Any) -> Any:
-    """The first value that is not None, or None."""
-    return next((value for value in values if value is not None), None)
 
 
 def versions() -> dict[str, str]:

@@ -66,7 +66,7 @@ class Progress:
         on_step: Callable[[int, int, int], None] | None,
     ):
         steps = settings.steps if settings.sigmas is None else len(settings.sigmas)
-        self.total = steps + targets * stage2_steps(steps, settings.strength)
+        self.total = steps + targets * stage2_steps(settings.upsampling_steps or steps, settings.strength)
         self.inner, self.shown, self.on_step = pipe.inner, shown, on_step
 
     def __enter__(self) -> Progress:

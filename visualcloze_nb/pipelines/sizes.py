@@ -8,10 +8,73 @@ from typing import Any
 
 import numpy as np
 
+from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.images import fit_size
+from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.errors import SizeWarning, UsageError, VisualClozeWarning
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.sampling.flow import schedule
-from visualcloze_nb.settings import TOKEN_PIXELS, UPSCALING, stage2_steps
+from visualcloze_nb.settings import PHOTOGRAPH, PHOTOGRAPH_SIDE, TOKEN_PIXELS, UPSCALING, stage2_steps
+
+
+def result_size(
+    grid: Grid,
+    layout: Layout,
+    size: float | str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    prefix: str = "",
+) -> tuple[int, int]:
+    """The size of a grid's targets after stage 2.
+
+    Args:
+        grid: the grid to be filled.
+        layout: of stage 1.
+        size: `"photograph"`, see `photograph_size`; or a factor of stage 1's sides; three times unless given.
+        width, height: in place of `size`, see `stage2_size`.
+        prefix: of the arguments' names in messages.
+
+    Returns:
+        `(width, height)` in pixels.
+
+    Raises:
+        UsageError: if `size` is none of these, or given beside a width or height.
+
+    Warns:
+        SizeWarning: if a given side had to be changed.
+    """
+    cell = layout.sizes[-1]
+    if size is None:
+        return stage2_size(*cell, width, height, layout.multiple, prefix)
+    if width is not None or height is not None:
+        raise UsageError(f"both {prefix}size and {prefix}width or {prefix}height are given: leave one out")
+    if isinstance(size, str):
+        if size != PHOTOGRAPH:
+            raise UsageError(f"{prefix}size is {size!r:.80}: give {PHOTOGRAPH!r}, or a factor such as {UPSCALING}")
+        return photograph_size(grid, layout)
+    factor = validation.real(f"{prefix}size", size)
+    if factor == 0:
+        raise UsageError(f"{prefix}size is 0: give more, or strength=0 for no stage 2")
+    return _nearest(cell[0] * factor, layout.multiple), _nearest(cell[1] * factor, layout.multiple)
+
+
+def photograph_size(grid: Grid, layout: Layout) -> tuple[int, int]:
+    """The size of the query's first image, at most one megapixel, as in the authors' demo.
+
+    Args:
+        grid: the grid to be filled. A query without any image gives one megapixel at its aspect ratio of stage 1.
+        layout: of stage 1.
+
+    Returns:
+        `(width, height)` in pixels, each rounded down to whole tokens.
+    """
+    first = next((image for image in grid.query if image is not None), None)
+    if first is None:
+        return fit_size(*layout.sizes[-1], PHOTOGRAPH_SIDE, layout.multiple)
+    if first.width * first.height > PHOTOGRAPH_SIDE**2:
+        return fit_size(*first.size, PHOTOGRAPH_SIDE, layout.multiple)
+    width, height = (max(side // layout.multiple, 1) * layout.multiple for side in first.size)
+    return width, height
 
 
 def stage2_size(
