@@ -39,11 +39,7 @@ DEGRADATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "mosaic": (
         "mosaic",
-        (
-            "a photograph with parts hidden by mosaic tiles",
-            "a mosaic-censored version",
-            "a photograph behind mosaic blocks",
-        ),
+        ("a Bayer mosaic", "the colour mosaic of a sensor", "a photograph as a raw mosaic of red and green and blue"),
     ),
     "oversharpen": (
         "oversharpen",
