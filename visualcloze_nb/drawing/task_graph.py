@@ -34,7 +34,7 @@ def task_graph(tasks: Iterable[Any], title: str = "Kinds of image, joined where 
 
     Returns:
         The figure: `image` in the middle, all other kinds around it in the order in which they first occur. A line is
-        the thicker the more tasks have both kinds; pairs that no path of Graph200K has are dotted or dashed.
+        the thicker the more tasks have both kinds; pairs that no trained task has are dashed.
 
     Raises:
         UsageError: there are no tasks.
@@ -46,9 +46,10 @@ def task_graph(tasks: Iterable[Any], title: str = "Kinds of image, joined where 
         edges[task.group.trained_on].update(combinations(sorted(set(task.columns)), 2))
     if not kinds:
         raise UsageError("there are no tasks to draw: give some, such as tasks.TASKS.values()")
-    for source in list(LINES)[1:]:  # a pair that Graph200K has is no news elsewhere
-        for pair in edges["Graph200K"]:
-            edges[source].pop(pair, None)
+    for pair in edges["Graph200K"] | edges["other data"]:  # a pair is drawn once, as the first that has it
+        edges[""].pop(pair, None)
+        if pair in edges["Graph200K"]:
+            edges["other data"].pop(pair, None)
     ring = [kind for kind in kinds if kind != HUB]
     angles = {kind: pi / 2 - 2 * pi * (number + 0.5) / len(ring) for number, kind in enumerate(ring)}
     places = {HUB: (0.0, 0.0), **{kind: (cos(angle), sin(angle)) for kind, angle in angles.items()}}

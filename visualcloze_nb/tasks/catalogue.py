@@ -69,7 +69,7 @@ def _kind(name: str) -> str:
 
 def _sides(name: str) -> list[list[str]]:
     """`"reference + depth > image"` to `[["reference", "depth"], ["image"]]`."""
-    return [[_kind(kind) for kind in split(r"\+|,|\band\b", side)] for side in split(r"->|>|→|\bto\b", name.lower())]
+    return [[_kind(kind) for kind in split(r"\+|,|\sand\s", side)] for side in split(r"->|>|→|\sto\s", name.lower())]
 
 
 def _near(name: str, wanted: list[list[str]]) -> str:

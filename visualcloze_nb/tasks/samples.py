@@ -55,14 +55,11 @@ def missing_kinds(columns: Sequence[str], given: Sequence[str] = ("image",)) -> 
     """
     from visualcloze_nb.annotate import kinds
 
-    can, missing = kinds(), {}
-    for kind in columns:
-        if kind in given:
-            continue
-        if "image" not in given:
-            missing["image"] = "a photograph"
-        if kind not in can:
-            missing[kind] = KINDS[kind].bring or "no annotator makes it yet"
+    can, wanted = kinds(), [kind for kind in columns if kind not in given]
+    missing = {"image": "a photograph"} if wanted and "image" not in given else {}
+    for kind in wanted:
+        if KINDS[kind].bring or kind not in can:
+            missing.setdefault(kind, KINDS[kind].bring or "no annotator makes it yet")
         elif not can[kind].works:
             missing[kind] = can[kind].note
     return missing
