@@ -73,7 +73,7 @@ def test_help_does_not_import_torch(command):
         (["evaluate", "--scenes", "0"], "'0' is not a whole number of at least 1"),
         (["evaluate", "--only", "magic"], "no benchmark 'magic'; there are tasks"),
         (["evaluate", "--model", "no-such-model"], "no such folder, and no known model: 'no-such-model'"),
-        (["lessons"], "the following arguments are required: ACTION"),
+        (["train"], "the following arguments are required: PART"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -93,17 +93,34 @@ def test_training_gets_its_arguments(part, only, monkeypatch, tmp_path):
 
 
 def test_lessons_are_listed(capsys):
-    assert main(["lessons", "list"]) == 0
+    assert main(["lessons"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) >= 8 and rows[0].startswith("00  Start here") and rows[0].endswith("00_start_here.ipynb")
 
 
 def test_lessons_without_a_repository(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
-    assert "the notebooks lie in the repository" in refused(["lessons", "list"], capsys)
+    monkeypatch.setattr(lessons, "PLACES", (tmp_path,))
+    assert "lacks the notebooks" in refused(["lessons"], capsys)
+
+
+def test_lessons_are_copied_and_a_reader_s_work_is_kept(capsys, tmp_path):
+    folder = tmp_path / "course"
+    assert main(["lessons", str(folder), "--no-lab", "--solutions"]) == 0
+    copied = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.ipynb"))
+    assert "00_start_here.ipynb" in copied and "solutions/00_start_here.ipynb" in copied
+    (folder / "00_start_here.ipynb").write_text("my work")
+    (folder / "01_grids.ipynb").unlink()
+    assert main(["lessons", str(folder), "--no-lab"]) == 0
+    assert (folder / "00_start_here.ipynb").read_text() == "my work" and (folder / "01_grids.ipynb").exists()
+    assert capsys.readouterr().out.splitlines()[-1].partition(": ")[2].startswith("1; kept")
+
+
+def test_lessons_go_into_no_file(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "name another folder" in refused(["lessons", str(tmp_path / "file"), "--no-lab"], capsys)
 
 
 def test_the_module_is_the_command():
-    command = [sys.executable, "-m", "visualcloze_nb", "lessons", "list"]
+    command = [sys.executable, "-m", "visualcloze_nb", "lessons"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("00  Start here")

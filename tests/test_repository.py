@@ -217,10 +217,6 @@ def test_versions_agree():
     assert [hook["rev"] for hook in hooks] == [f"v{PINS['ruff']}"]
 
 
-def test_the_wheel_holds_the_package_alone():
-    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["visualcloze_nb"]}
-
-
 # What is committed ------------------------------------------------------------------------------------------
 
 

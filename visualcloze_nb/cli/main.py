@@ -11,13 +11,14 @@ from visualcloze_nb.errors import VisualClozeError
 
 COMMANDS = {
     "demo": "fill a grid with the bundled model and write demo.png",
+    "run": "fill a folder or a CSV of grids, with sweeps; goes on after a kill",
     "doctor": "report what this machine can run, and what is missing",
     "bench": "measure seconds and memory, beside stock diffusers",
     "train": "train a tiny model, in one go or part by part",
     "evaluate": "score a checkpoint on held-out scenes and tasks",
     "grade": "score a folder of submitted notebooks",
     "tasks": "print the tasks that VisualCloze knows, with prompts and settings",
-    "lessons": "list the notebooks of the course",
+    "lessons": "list the notebooks of the course, or copy them and open JupyterLab",
 }
 
 
