@@ -92,14 +92,15 @@ def badges(slug: str, path: str) -> str:
 
 
 def _stub(solution: re.Match[str]) -> str:
-    """`return ...` in place of a solution that returns, else `name = ...` for each name that it assigns."""
+    """`return ...` in place of a solution that returns, else `name = ...` for each name and attribute it assigns."""
     indent, body = solution.groups()
     statements = ast.parse(textwrap.dedent(body)).body
     if isinstance(statements[-1], ast.Return):
         lines = ["return ..."]
     else:
         targets = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
-        names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        stored = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name | ast.Attribute)]
+        names = [ast.unparse(node) for node in stored if isinstance(node.ctx, ast.Store)]
         lines = [f"{name} = ..." for name in dict.fromkeys(names)] or ["..."]
     return "\n".join(f"{indent}{line}" for line in ["# Your code here.", *lines])
 

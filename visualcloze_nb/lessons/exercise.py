@@ -46,7 +46,7 @@ class Exercise:
 
     Attributes:
         answer: the reference answer.
-        cases, tolerance, accept: see `exercise`.
+        cases, tolerance, accept, probe: see `exercise`.
         mistakes: wrong answers, and the hint of each.
     """
 
@@ -54,6 +54,7 @@ class Exercise:
     cases: Sequence[tuple] | Callable[[], Sequence[tuple]]
     tolerance: float
     accept: Callable | None
+    probe: Callable | None = None
     mistakes: dict[Callable, str] = field(default_factory=dict)
 
     @property
@@ -85,13 +86,17 @@ class Exercise:
             return Verdict("wrong", f"give the function itself, not a {type(attempt).__name__}: without brackets")
         cases = self.cases() if callable(self.cases) else self.cases
         for case in cases:
-            expected, yours = _outcome(self.answer, case), _outcome(attempt, case)
+            expected, yours = self._outcome(self.answer, case), self._outcome(attempt, case)
             if yours.value is ... or yours.error.startswith("NotImplementedError"):  # our stub, and nbgrader's
                 return Verdict("not attempted")
             if not self._right(expected, yours, case):
-                hint = self._known_mistake(attempt, cases) or self._describe(expected.value, yours)
+                hint = self._known_mistake(attempt, cases) or self._describe(expected.value, yours, case)
                 return Verdict("wrong", hint, expected.value, yours.value)
         return Verdict("right")
+
+    def or_answer(self, attempt: Callable) -> Callable:
+        """The attempt if it is right, else the reference answer, so that the lesson can go on."""
+        return attempt if self.judge(attempt).state == "right" else self.answer
 
     def check(self, attempt: Callable) -> None:
         """Print the verdict, and show a wrong answer beside the expected one. Never raises."""
@@ -114,25 +119,34 @@ class Exercise:
         if verdict.state != "right":
             raise AssertionError(f"{self.name}: {verdict.hint or 'not attempted yet'}")
 
+    def _outcome(self, function: Callable, case: tuple) -> _Outcome:
+        try:
+            arguments = _fresh(case)
+            return _Outcome(self.probe(function, *arguments) if self.probe else function(*arguments))
+        except Exception as error:  # a reader's function may raise anything; the check reports it
+            return _Outcome(error=f"{type(error).__name__}: {error}")
+
     def _right(self, expected: _Outcome, yours: _Outcome, case: tuple) -> bool:
         if yours.error or self.accept is None:
             return expected.like(yours, self.tolerance)
-        return bool(self.accept(yours.value, *_fresh(case)))
+        accepted = self.accept(yours.value, *_fresh(case))
+        return bool(accepted) and not isinstance(accepted, str)
 
-    def _describe(self, expected: Any, yours: _Outcome) -> str:
+    def _describe(self, expected: Any, yours: _Outcome, case: tuple) -> str:
         if yours.error:
             return f"your function stopped with {yours.error}"
         if yours.value is None:
             return "your function returns None: does it end with `return`?"
         if self.accept is not None:
-            return "this does not answer the question; one answer that does is shown"
+            reason = self.accept(yours.value, *_fresh(case))
+            return reason or "this does not answer the question; one answer that does is shown"
         return describe_difference(expected, yours.value)
 
     def _known_mistake(self, attempt: Callable, cases: Sequence[tuple]) -> str | None:
         """The hint of the first mistake that returns what the attempt returns, in every case."""
-        yours = [_outcome(attempt, case) for case in cases]
+        yours = [self._outcome(attempt, case) for case in cases]
         for wrong, hint in self.mistakes.items():
-            theirs = (_outcome(wrong, case) for case in cases)
+            theirs = (self._outcome(wrong, case) for case in cases)
             if all(a.like(b, self.tolerance) for a, b in zip(theirs, yours, strict=True)):
                 return hint
         return None
@@ -142,19 +156,22 @@ def exercise(
     cases: Sequence[tuple] | Callable[[], Sequence[tuple]],
     tolerance: float = 1e-5,
     accept: Callable | None = None,
+    probe: Callable | None = None,
 ) -> Callable[[Callable], Exercise]:
     """Make an exercise of the decorated function, which is the reference answer.
 
     Args:
         cases: argument tuples to try, or a function that makes them if they are costly (a model, images).
         tolerance: largest difference allowed in numbers and pixels (0..1).
-        accept: `accept(yours, *case) -> bool`, for questions with more than one right answer. The decorated
-            function then only returns the one that is shown.
+        accept: `accept(yours, *case)`, for questions with more than one right answer: True, False, or the reason
+            why not as a text, which becomes the hint. The decorated function only returns the answer that is shown.
+        probe: `probe(attempt, *case)`, for a class in place of a function: makes an object of it and returns the
+            numbers to compare.
 
     Returns:
         the decorator.
     """
-    return lambda answer: Exercise(answer, cases, tolerance, accept)
+    return lambda answer: Exercise(answer, cases, tolerance, accept, probe)
 
 
 @dataclass(frozen=True)
@@ -166,13 +183,6 @@ class _Outcome:
 
     def like(self, other: _Outcome, tolerance: float) -> bool:
         return self.error == other.error and alike(self.value, other.value, tolerance)
-
-
-def _outcome(function: Callable, case: tuple) -> _Outcome:
-    try:
-        return _Outcome(function(*_fresh(case)))
-    except Exception as error:  # a reader's function may raise anything; the check reports it
-        return _Outcome(error=f"{type(error).__name__}: {error}")
 
 
 def _fresh(case: tuple) -> tuple:
