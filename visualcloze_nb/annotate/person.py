@@ -1,7 +1,7 @@
 """The person in a photograph as a mask; the foreground alone, and the background without it.
 
 The mask is MediaPipe's selfie segmentation, made for people within about two metres of the camera. The foreground is
-the person; if there is nobody, what GrabCut (Rother et al., SIGGRAPH 2004) separates from the border by its colours. That
+the person; if there is nobody, what GrabCut (Rother et al., SIGGRAPH 2004) separates from the border by colour. That
 works for one object on a plain ground. The authors' kinds, too, show one part on a solid colour, the other masked.
 """
 
@@ -114,5 +114,5 @@ def _mask(probability: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 ANNOTATORS = {
     kind: Annotator(function, needs=("cv2", "platformdirs"), check=mediapipe.availability)
-    for kind, function in {"person": person, "foreground": foreground, "background": background}.items()
+    for kind, function in {"mask": person, "foreground": foreground, "background": background}.items()
 }

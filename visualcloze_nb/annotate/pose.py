@@ -175,4 +175,4 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x.astype(float), -100, 100)))
 
 
-ANNOTATORS = {"pose": Annotator(pose, needs=("cv2", "platformdirs"), check=mediapipe.availability)}
+ANNOTATORS = {"openpose": Annotator(pose, needs=("cv2", "platformdirs"), check=mediapipe.availability)}
