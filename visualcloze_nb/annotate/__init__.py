@@ -21,7 +21,7 @@ from visualcloze_nb.annotate.annotator import Annotator, Availability
 from visualcloze_nb.data.images import ImageSource, to_rgb
 from visualcloze_nb.errors import ImageError, UsageError, shorten
 
-MAX_SIDE = 32_767  # OpenCV's limit for warping
+MAX_SIDE = 32_766  # OpenCV's limit for warping
 
 
 def annotate(photo: ImageSource, kind: str, *, seed: int = 0) -> Image.Image:
@@ -36,7 +36,7 @@ def annotate(photo: ImageSource, kind: str, *, seed: int = 0) -> Image.Image:
         an RGB image of the photograph's size (upright); a quarter turn swaps width and height.
 
     Raises:
-        ImageError: the photograph cannot be read, or has a side of over 32,767 pixels.
+        ImageError: the photograph cannot be read, or has a side of over 32,766 pixels.
         UsageError: there is no such kind, it does not work here (the message says what helps), or a bad seed.
     """
     annotator = find(kind)

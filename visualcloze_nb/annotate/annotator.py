@@ -34,7 +34,7 @@ class Annotator:
     """How one kind of condition image is made.
 
     Args:
-        function: takes an RGB image as a uint8 array of shape (H, W, 3), each side from 1 to 32,767 pixels, and
+        function: takes an RGB image as a uint8 array of shape (H, W, 3), each side from 1 to 32,766 pixels, and
             returns a uint8 array of shape (H, W, 3) or (H, W). It must not change its argument.
         needs: modules that must be installed, all from the extra `annotate`.
         seeded: the function draws random numbers: it also takes the keyword `seed`, an integer of at least 0.
