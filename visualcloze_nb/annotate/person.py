@@ -1,4 +1,4 @@
-"""The person in a photograph as a mask; the foreground alone, and the background without it.
+"""The person or object in a photograph: as a mask, alone, and the photograph without it.
 
 The mask is MediaPipe's selfie segmentation, made for people within about two metres of the camera. The foreground is
 the person; if there is nobody, what GrabCut (Rother et al., SIGGRAPH 2004) separates from the border by colour. That
@@ -38,7 +38,23 @@ def person(image: np.ndarray) -> np.ndarray:
         return np.zeros(image.shape[:2], np.uint8)
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     (probability,) = mediapipe.run(mediapipe.SEGMENTATION, small / 255)
-    return _mask(probability, image.shape[:2])
+    return _cut(probability, image.shape[:2])
+
+
+def mask(image: np.ndarray) -> np.ndarray:
+    """Mask of the foreground: the person, or else what stands out from the border, white on black.
+
+    Args:
+        image: RGB, uint8, shape (H, W, 3).
+
+    Returns:
+        0 or 255, shape (H, W).
+
+    Raises:
+        ModelError: the weights are not here and cannot be downloaded.
+    """
+    found = person(image)
+    return found if found.any() else grab_cut(image)
 
 
 def foreground(image: np.ndarray) -> np.ndarray:
@@ -53,11 +69,11 @@ def foreground(image: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: the weights are not here and cannot be downloaded.
     """
-    return np.where(_subject(image)[..., None] > 0, image, np.uint8(0))
+    return np.where(mask(image)[..., None] > 0, image, np.uint8(0))
 
 
 def background(image: np.ndarray) -> np.ndarray:
-    """Background: the photograph, black where `foreground` has the person or object.
+    """Background: the photograph, black where `mask` is white.
 
     Args:
         image: RGB, uint8, shape (H, W, 3).
@@ -68,12 +84,7 @@ def background(image: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: the weights are not here and cannot be downloaded.
     """
-    return np.where(_subject(image)[..., None] > 0, np.uint8(0), image)
-
-
-def _subject(image: np.ndarray) -> np.ndarray:
-    mask = person(image)
-    return mask if mask.any() else grab_cut(image)
+    return np.where(mask(image)[..., None] > 0, np.uint8(0), image)
 
 
 def grab_cut(image: np.ndarray) -> np.ndarray:
@@ -97,22 +108,22 @@ def grab_cut(image: np.ndarray) -> np.ndarray:
     labels, box = np.zeros((height, width), np.uint8), (left, top, width - 2 * left, height - 2 * top)
     cv2.setRNGSeed(0)  # of its k-means
     cv2.grabCut(small, labels, box, np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS, cv2.GC_INIT_WITH_RECT)
-    return _mask(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32), image.shape[:2])
+    return _cut(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32), image.shape[:2])
 
 
-def _mask(probability: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def _cut(probability: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Enlarge a map of probabilities, cut it at one half, and drop small parts."""
     import cv2
 
     smooth = cv2.GaussianBlur(probability, (0, 0), BLUR)
-    mask = (cv2.resize(smooth, size[::-1], interpolation=cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask)
+    inside = (cv2.resize(smooth, size[::-1], interpolation=cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(inside)
     areas = statistics[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0  # the background
-    return np.where((areas >= SMALLEST_PART * areas.max())[labels] & (mask > 0), 255, 0).astype(np.uint8)
+    return np.where((areas >= SMALLEST_PART * areas.max())[labels] & (inside > 0), 255, 0).astype(np.uint8)
 
 
 ANNOTATORS = {
     kind: Annotator(function, needs=("cv2", "platformdirs"), check=mediapipe.availability)
-    for kind, function in {"mask": person, "foreground": foreground, "background": background}.items()
+    for kind, function in {"mask": mask, "foreground": foreground, "background": background}.items()
 }

