@@ -93,7 +93,7 @@ class Result:
             "rows": self.grid.n_rows,
             "columns": self.grid.n_cols,
             "targets": self.grid.targets,
-            "images_sha256": _digest(self.grid),
+            "images_sha256": digest(self.grid),
             "seconds": self.seconds,
             "versions": {"visualcloze_nb": __version__, **self.versions},
         }
@@ -202,7 +202,8 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     return record
 
 
-def _digest(grid: Grid) -> str:
+def digest(grid: Grid) -> str:
+    """The SHA-256 of the sizes and pixels of all cells, in hexadecimal digits."""
     digest = hashlib.sha256()
     for row in grid.rows:
         for cell in row:
