@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "einops", "safetensors", "peft")  # slow to import
 RESOLUTION = 32  # a square cell is 2 x 2 tokens
 
 WORDS = """A grid layout with 1 2 3 4 5 6 rows and columns , displaying images arranged side by side . In each

@@ -1,6 +1,7 @@
 """Faults of calls that users met elsewhere, named by row of issue 18: 1, 3, 9, 11, 16, 17, 19 to 22."""
 
 import inspect
+import re
 import threading
 import time
 import warnings
@@ -17,8 +18,8 @@ from PIL import Image
 
 import visualcloze_nb
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.errors import BusyError, SizeWarning, TextWarning, UsageError, VisualClozeWarning
-from visualcloze_nb.pipelines import run_lock
+from visualcloze_nb.errors import BusyError, LongRunWarning, SizeWarning, TextWarning, UsageError, VisualClozeWarning
+from visualcloze_nb.pipelines import run_lock, run_time
 from visualcloze_nb.pipelines.combined import VisualClozePipeline, VisualClozeUpsamplingPipeline
 from visualcloze_nb.pipelines.generation import VisualClozeGenerationPipeline
 from visualcloze_nb.pipelines.image_processor import GridProcessor
@@ -289,3 +290,57 @@ def test_row_17_more_text_than_the_model_was_made_for(length):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         build_random_pipe().fill(Grid(rows()), max_sequence_length=64, **call)
+
+
+@pytest.mark.parametrize(
+    ("first", "runs", "expected"),
+    [(2, [(30, 100)], 60), (1, [(10, 100), (4, 200)], 10 + 8), (3, [(1, 50), (2, 50), (2, 50)], 15)],
+)
+def test_row_16_the_seconds_of_a_call_follow_from_its_first_step(first, runs, expected):
+    assert run_time.expected_seconds(first, runs, width=10**9) == pytest.approx(expected)
+    assert run_time.expected_seconds(1, [(1, 100), (1, 200)], width=10) > 1 + 2, "attention is quadratic"
+
+
+CALLS = {
+    "fill": lambda pipe: pipe.fill(Grid(rows(2, 3, targets=(1, 2))), steps=4, strength=0.5, progress=False),
+    "call": lambda pipe: pipe(task_prompt="", image=rows(), num_inference_steps=4),
+    "generation": lambda pipe: pipe.generation_pipe(task_prompt="", image=rows(), num_inference_steps=4),
+    "upsampling": lambda pipe: pipe.upsampling_pipe(image=rows()[0][0], num_inference_steps=8),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_row_16_a_long_call_says_so_after_its_first_step(random_pipe, monkeypatch, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LongRunWarning)
+        CALLS[name](random_pipe)
+    monkeypatch.setattr(run_time, "LONG", 0)
+    began = time.perf_counter()
+    with pytest.warns(LongRunWarning, match=r"first step took .* the whole call takes about \d+ seconds") as caught:
+        CALLS[name](random_pipe)
+    long = [str(one.message) for one in caught if one.category is LongRunWarning]
+    assert len(long) == 1 and len(long[0]) <= 300, "once a call, not once a stage"
+    said = float(re.search(r"about (\d+) seconds", long[0])[1])
+    assert said <= 20 * (time.perf_counter() - began) + 1
+    assert [run_time.duration(seconds) for seconds in (61, 600, 36_000)] == ["61 seconds", "10 minutes", "10.0 hours"]
+
+
+def test_row_1_embed_and_read_wait_for_no_other_run(random_pipe):
+    grid = Grid(rows(), task="an edge map")
+    step = next(iter(random_pipe.steps(grid, seed=0, steps=2)))
+    entered, go_on, found = threading.Event(), threading.Event(), []
+
+    def on_step(*_):
+        entered.set()
+        go_on.wait(20)
+
+    fill = {"steps": 2, "strength": 0, "progress": False, "on_step": on_step}
+    thread = threading.Thread(target=lambda: found.append(random_pipe.fill(grid, **fill)))
+    thread.start()
+    assert entered.wait(20)
+    for call in (lambda: random_pipe.embed(grid), lambda: random_pipe.read(step)):
+        with pytest.raises(BusyError, match="a run is under way"):
+            call()
+    go_on.set()
+    thread.join(20)
+    assert found and random_pipe.embed(grid) and random_pipe.read(step) and not run_lock._in_use

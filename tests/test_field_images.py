@@ -468,3 +468,26 @@ def test_messages_stay_short_whatever_was_given(name, value):
     except VisualClozeError as error:
         assert len(str(error)) <= 300, str(error)[:1000]
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize("highest", [1, 3, 15])
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "I"])
+def test_row_2_a_mask_of_small_numbers_is_said_to_be_black(highest, mode):
+    values = np.tile(np.array([[0, highest]], np.uint8), (4, 4))
+    image = Image.fromarray(values).convert(mode)
+    sources = [image, np.asarray(image)] if mode != "LA" else [image]
+    if mode != "I":
+        sources.append(encoded(image, "PNG"))
+    for source in sources:
+        with pytest.warns(ImageWarning, match=rf"row 1, column 2 is all but black, at most {highest} of 255") as caught:
+            to_rgb(source, where="row 1, column 2")
+        assert len(caught) == 1 and len(str(caught[0].message)) <= 300
+    a = np.asarray(image.convert("L"), int)
+    assert grey(to_rgb(a * 255 // a.max())) == (values // highest * 255).tolist()
+
+
+def test_row_2_black_and_dark_images_need_no_word(recwarn):
+    for value in (0, 16, 255):
+        to_rgb(np.full((4, 4), value, np.uint8))
+    to_rgb(np.eye(4) > 0)
+    assert not recwarn.list

@@ -470,3 +470,28 @@ def test_row_23_no_lora_in_a_lora_file(saved, tmp_path, content):
     pipe = VisualClozePipeline.from_pretrained(saved)
     with pytest.raises(ModelError, match="^the LoRA "):
         pipe.load_lora_weights(tmp_path, weight_name="lora.safetensors")
+
+
+def joined(*loras):
+    return {key: value for part in loras for key, value in part.items()}
+
+
+@pytest.mark.parametrize(
+    ("weights", "lost", "of"),
+    [
+        (joined(lora(), lora(layer="transformer_blocks.7.attn.to_q")), 2, 4),
+        (joined(lora(), lora(prefix="unet.")), 2, 4),
+        (joined(lora(), dict(list(lora(layer="transformer_blocks.0.attn.to_k").items())[:1])), 1, 3),
+    ],
+    ids=["other layers", "other model", "half a pair"],
+)
+def test_row_23_a_lora_that_fits_in_part(saved, weights, lost, of):
+    pytest.importorskip("peft")
+    pipe = quiet(VisualClozePipeline.from_pretrained(saved))
+    before = filled(pipe)
+    with pytest.raises(ModelError, match=f"fits only in part: {lost} of its {of} weights") as caught:
+        pipe.load_lora_weights(weights)
+    assert len(str(caught.value)) <= 300
+    assert filled(pipe) == before and not pipe.get_list_adapters(), "nothing was changed"
+    pipe.load_lora_weights(joined(lora(), lora(layer="transformer_blocks.0.attn.to_k")))
+    assert filled(pipe) != before

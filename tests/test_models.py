@@ -20,9 +20,10 @@ from visualcloze_nb.loading import load as models
 from visualcloze_nb.loading.checkpoints import describe, warn_of_licence
 from visualcloze_nb.loading.load import load
 from visualcloze_nb.loading.memory_plan import Machine, load_text_freed, plan
-from visualcloze_nb.loading.model_size import GB, TEXT
+from visualcloze_nb.loading.model_size import GB
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
+from visualcloze_nb.settings import TEXT_ENCODERS
 
 BIG = Machine(64 * GB, 500 * GB, 8, "a GPU", 85 * GB, bf16=True, four_bit=True)
 
@@ -263,7 +264,7 @@ def test_text_encoders_that_come_and_go_change_no_image(on, folder, monkeypatch)
     grid = Grid(rows(), task="a red circle", content="a blue square")
     for _ in range(2):
         result = pipe.fill(grid, seed=0, steps=2, progress=False)
-        assert all(getattr(one, name) is None for one in (pipe, *pipe.inner) for name in TEXT)
+        assert all(getattr(one, name) is None for one in (pipe, *pipe.inner) for name in TEXT_ENCODERS)
     assert len(loads) == 1, "the second run remembers the text"
     assert same(result.image, resident.fill(grid, seed=0, steps=2, progress=False).image)
     last = list(pipe.steps(grid, seed=0, steps=2))[-1]

@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from conftest import HEAVY
 
 import visualcloze_nb
 
@@ -34,7 +35,6 @@ LAYERS = (
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 NO_TORCH = ("data", "photos", "annotate", "tasks", "widgets")
-HEAVY = ("torch", "diffusers", "transformers", "accelerate", "einops", "safetensors", "peft")
 MODELS = ("sampling", "pipelines", "loading", "training", "evaluation")
 
 

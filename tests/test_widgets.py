@@ -251,6 +251,23 @@ def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
     assert builder.state.draft.rows[0][1].image is None and not builder.state.can_undo
 
 
+@pytest.mark.parametrize("data", [b"broken", bytes(5_000_001)])
+def test_row_10_a_refused_file_can_be_chosen_again(data):
+    """The browser sends no event for a value that stays as it is, so the form is empty before anything is raised."""
+    builder, file = GridBuilder(drag_and_drop=False), upload("bad.png", data)
+    for cell in ((0, 1), (0, 1), (1, 0)):
+        builder.state.select(*cell)
+        builder.errors.clear()
+        builder.cell_form.file.value = file
+        assert builder.cell_form.file.value == () and cell in builder.state.refused
+        assert "bad.png" in builder.errors.message.value or "row" in builder.errors.message.value
+    good = upload("cat.png", png(noise_image(30, 20)))
+    for cell in ((0, 1), (1, 0)):
+        builder.state.select(*cell)
+        builder.cell_form.file.value = good
+        assert builder.state.draft.rows[cell[0]][cell[1]].image.size == (30, 20) and builder.cell_form.file.value == ()
+
+
 def test_a_gif_s_first_frame_is_used_and_that_is_said():
     builder, data = GridBuilder(drag_and_drop=False), io.BytesIO()
     frames = [noise_image(9, 9, seed=n) for n in range(3)]

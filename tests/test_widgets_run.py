@@ -8,7 +8,7 @@ import pytest
 from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
 
-from visualcloze_nb import Grid
+from visualcloze_nb import BusyError, Grid
 from visualcloze_nb.data.grid import grey_out
 from visualcloze_nb.widgets import (
     GreyOutExplorer,
@@ -141,9 +141,35 @@ def test_a_second_run_and_a_grid_without_target_are_refused(grid, random_pipe):
         panel.buttons["Run"].click()
         assert "a run is under way" in panel.errors.message.value
         assert one.running and one.buttons["Run"].disabled
+    with pytest.raises(BusyError, match="a run is under way"):
+        pipe.fill(grid, steps=2, progress=False)
     one.buttons["Cancel"].click()
     go_on.set()
     one.wait(20)
+
+
+def test_row_1_a_run_in_a_cell_refuses_the_panel_and_gets_no_hook_of_it(grid):
+    """Also for a panel whose pipeline was given by name and is found busy only in its thread."""
+    pipe, seen = build_random_pipe(), []
+    panel = panel_of(grid, pipe)
+    panel.on_preview = lambda *_: seen.append(1)
+
+    def on_step(done, total, stage):
+        if done == 1:
+            other = threading.Thread(target=start)
+            other.start()
+            other.join(20)
+
+    def start():
+        panel.buttons["Run"].click()
+        assert "a run is under way" in panel.errors.message.value and "Traceback" not in panel.errors.message.value
+        panel.background._run(grid, panel.settings, 3.0)
+        found.append(panel.status.value)
+
+    found = []
+    result = pipe.fill(grid, seed=0, steps=3, progress=False, on_step=on_step)
+    assert result.images and len(found) == 1 and "Failed" in found[0] and not seen and not panel.running
+    assert "a run is under way" in panel.errors.message.value
 
 
 def test_the_estimate_counts_what_is_done_and_measures_the_speed(grid, random_pipe, monkeypatch):

@@ -59,6 +59,10 @@ class SizeWarning(VisualClozeWarning):
     """A size was changed to one that the model can make; the message gives it."""
 
 
+class LongRunWarning(VisualClozeWarning):
+    """A call will take more than a minute; the message gives an estimate."""
+
+
 class TextWarning(VisualClozeWarning):
     """The model does not read all of a text; the message says which part."""
 

@@ -34,6 +34,7 @@ INPUT_CHANNELS = 2 * TOKEN_CHANNELS + MASK_CHANNELS  # 384
 # Text and resolution.
 TEXT_TOKENS = 512  # T5 tokens that FLUX was trained with: the most
 CLIP_TOKENS = 77
+TEXT_ENCODERS = ("text_encoder", "text_encoder_2")  # CLIP and T5, as components
 TINY_TEXT_TOKENS = 64  # T5 tokens of the tiny model: enough for the three texts of a grid with four columns
 TINY_RESOLUTION = 64
 

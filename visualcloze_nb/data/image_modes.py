@@ -3,20 +3,23 @@
 Numbers follow one rule, whether they come from a file, a PIL image or an array: floats from 0 to 1 are black to white,
 and so are integers from 0 to 255, and 16-bit integers from 0 to 65535. Whole numbers stored as floats or as wider
 integers count as 8 or 16 bits if they reach a quarter of that range. All others are measurements (metres, millimetres):
-they are refused, for only the user knows how to scale them.
+they are refused, for only the user knows how to scale them. Of an image with all values below 16, a mask of 0 and 1
+for example, a warning says so.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from visualcloze_nb.data.colour_profiles import to_srgb
-from visualcloze_nb.errors import ImageError, shorten
+from visualcloze_nb.errors import ImageError, ImageWarning, shorten
 
 DARK = 2**14  # a quarter of 16 bits; a camera's 10 to 14 bits end below it too
+BLACK = 16  # of 255: an image whose values all lie below is nearly black to the eye
 STRETCH = "(a - a.min()) / np.ptp(a) with a = np.asarray(image, float)"
 
 
@@ -41,6 +44,12 @@ def flatten(image: Image.Image, notes: list[str]) -> Image.Image:
         alpha = image.getchannel("A")
         image.info.update(icc_profile=profile)
     colours = to_srgb(image, notes)
+    brightest = max(high for _, high in colours.getextrema())  # pyright: ignore[reportGeneralTypeIssues]  # RGB: 3 pairs
+    if 0 < brightest < BLACK:
+        notes.append(
+            f"is all but black, at most {brightest} of 255, as masks and class maps are: pass a * 255 // a.max() with "
+            "a = np.asarray(image, int) if its values are to be seen"
+        )
     if alpha is None:
         return colours
     white = Image.new("RGB", image.size, "white")
@@ -118,4 +127,8 @@ def from_array(array: Any, where: str, max_pixels: int) -> Image.Image:
         array = to_bytes(array)
     except ImageError as error:
         raise ImageError(f"{where} {error}") from error
-    return flatten(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array), [])
+    notes: list[str] = []
+    image = flatten(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array), notes)
+    for note in notes:
+        warnings.warn(f"{where} {note}", ImageWarning, stacklevel=4)
+    return image

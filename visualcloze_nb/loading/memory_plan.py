@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from visualcloze_nb.errors import UsageError
-from visualcloze_nb.loading.model_size import GB, TEXT, Model, gb, text_precision
+from visualcloze_nb.loading.model_size import GB, Model, gb, text_precision
+from visualcloze_nb.settings import TEXT_ENCODERS
 
 if TYPE_CHECKING:
     from visualcloze_nb.loading.pretrained import Pretrained
@@ -62,7 +63,7 @@ class Demand:
     @property
     def text(self) -> float:
         """Weights of the text encoders."""
-        return sum(self.parts[name] for name in TEXT)
+        return sum(self.parts[name] for name in TEXT_ENCODERS)
 
     @property
     def work(self) -> float:
@@ -122,7 +123,7 @@ def load_text_freed(checkpoint: Pretrained) -> VisualClozePipeline:
     """Load without text encoders; they come for a new text and are freed again."""
     from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 
-    pipe = checkpoint.pipeline_on_device(**dict.fromkeys(TEXT))
+    pipe = checkpoint.pipeline_on_device(**dict.fromkeys(TEXT_ENCODERS))
     pipe.text_encoder_loader = TextEncoderLoader(pipe, checkpoint.text_encoders)
     return pipe
 
@@ -259,7 +260,7 @@ def measure(
     if sum(part.parameters for part in model.parts.values()) < SMALL:
         precision = "fp32"
     parts = {
-        name: part.bytes(text_precision(precision) if name in TEXT else precision, strategy.packed)
+        name: part.bytes(text_precision(precision) if name in TEXT_ENCODERS else precision, strategy.packed)
         for name, part in model.parts.items()
     }
     gpu, ram = strategy.memory(Demand(parts, **model.work(precision, rows, cols, size)))

@@ -14,7 +14,7 @@ from typing import Any
 
 from visualcloze_nb.errors import ModelError
 from visualcloze_nb.loading.checkpoint_files import read_index, read_json, read_shapes, shown, weight_files
-from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS
+from visualcloze_nb.settings import TEXT_ENCODERS, TEXT_TOKENS, TOKEN_PIXELS
 
 GB = 1e9
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
@@ -88,7 +88,6 @@ FULL_PARTS = {
     "vae": Part(83_819_683),
 }
 LORA = Part(1_240_000_000)  # rank 256 on all linear layers; about
-TEXT = ("text_encoder", "text_encoder_2")
 
 
 def full_model(name: str) -> Model:
@@ -125,7 +124,7 @@ def folder_model(folder: Path, name: str | None = None, variant: str | None = No
     if not isinstance(channels, list) or not channels or {type(n) for n in (heads, head_dim, *channels)} != {int}:
         raise ModelError(f"{shown(folder)}: transformer/config.json or vae/config.json lacks the sizes of layers")
     parts = {}
-    for part in ("transformer", *TEXT[::-1], "vae"):
+    for part in ("transformer", *TEXT_ENCODERS[::-1], "vae"):
         shapes = [shape for file in weight_files(folder / part, variant) for shape in read_shapes(file).items()]
         counts = {key: math.prod(shape) for key, shape in shapes}
         tables = ("shared", "embed_tokens", "relative_attention_bias")  # T5's embeddings: two sides, no layer

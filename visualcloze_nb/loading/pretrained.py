@@ -16,10 +16,11 @@ from transformers.utils import logging as transformers_logging
 from visualcloze_nb.errors import ModelError, VisualClozeError
 from visualcloze_nb.loading.checkpoint_files import EXTRA, shown
 from visualcloze_nb.loading.checkpoints import REVISIONS, explained, token
-from visualcloze_nb.loading.model_size import TEXT, text_precision
+from visualcloze_nb.loading.model_size import text_precision
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
+from visualcloze_nb.settings import TEXT_ENCODERS
 
-MODULES = (*TEXT, "transformer", "vae")
+MODULES = (*TEXT_ENCODERS, "transformer", "vae")
 PACKED = ("text_encoder_2", "transformer")
 
 
@@ -62,7 +63,7 @@ class Pretrained:
     def text_encoders(self) -> dict[str, torch.nn.Module]:
         """Load the text encoders alone, onto the device."""
         pipe = self._load(transformer=None, vae=None, **self._straight())
-        return {name: getattr(pipe, name).to(self.device) for name in TEXT}
+        return {name: getattr(pipe, name).to(self.device) for name in TEXT_ENCODERS}
 
     def packed_parts(self) -> dict[str, torch.nn.Module]:
         """Load the components that are packed, one after the other, into RAM."""
@@ -122,7 +123,7 @@ def dtypes_of(precision: str) -> torch.dtype | dict[str, torch.dtype]:
     text = types[text_precision(precision)]
     if text == types[precision]:
         return text
-    return {"default": types[precision], **dict.fromkeys(TEXT, text)}
+    return {"default": types[precision], **dict.fromkeys(TEXT_ENCODERS, text)}
 
 
 def four_bits(dtypes: torch.dtype | dict) -> PipelineQuantizationConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import torch
 
 from visualcloze_nb.errors import ModelError, VisualClozeError, shorten
 from visualcloze_nb.pipelines import validation
+from visualcloze_nb.pipelines.lora_check import adapter_weights, check_lora, lora_name, nothing_fits
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 from visualcloze_nb.pipelines.prompt_check import no_truncation_logs, warn_about_text
 from visualcloze_nb.pipelines.run_lock import in_callback
+from visualcloze_nb.pipelines.run_time import Run, warn_if_long
 from visualcloze_nb.pipelines.sizes import warn_about_resolution
 from visualcloze_nb.settings import GUIDANCE, TEXT_TOKENS
 
@@ -41,6 +44,7 @@ class PipelineBase(DiffusionPipeline):
     stage: int | None = None
     call_step = 0  # of the whole call, from 0; a step callback reads it
     timer: Timer | None = None
+    part_ended: float | None = None  # when the last part of a run ended, by `time.perf_counter`
     made_for: int | None = None  # the checkpoint's resolution, where the pipeline may have another
     text_encoder_loader: TextEncoderLoader | None = None
 
@@ -90,28 +94,36 @@ class PipelineBase(DiffusionPipeline):
             super().save_pretrained(*args, **kwargs)
 
     def load_lora_weights(self, lora: Any, *args: Any, **kwargs: Any) -> None:
-        """Load a LoRA as in diffusers, which says nothing if none of its weights fits.
+        """Load a LoRA as in diffusers, which says nothing if its weights fit only in part, or not at all.
 
         Args:
             lora: a folder, a hub repository, or a dict of weights.
             *args, **kwargs: as in diffusers.
 
         Raises:
-            ModelError: if the LoRA has no weights for this pipeline, or cannot be read.
+            ModelError: if weights of the LoRA match no layer of this pipeline, or it cannot be read. The pipeline is
+                then as it was.
         """
         models = [part for name in PARTS if (part := getattr(self, name, None)) is not None]
-        before = [_adapter_weights(model) for model in models]
+        before = [adapter_weights(model) for model in models]
+        read = type(self).lora_state_dict  # pyright: ignore[reportAttributeAccessIssue]
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            found = read(*args, **kwargs)
+            check_lora(found[0] if isinstance(found, tuple) else found, self.transformer, lora_name(lora))
+            return found
+
+        self.lora_state_dict = checked  # called by diffusers before it changes the models
         try:
             super().load_lora_weights(lora, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
         except (ValueError, KeyError, RuntimeError, OSError) as error:
             if isinstance(error, VisualClozeError):
                 raise
-            raise ModelError(f"the LoRA {_lora_name(lora)} cannot be loaded: {shorten(error, 180)}") from error
-        if [_adapter_weights(model) for model in models] == before and not kwargs.get("hotswap"):
-            raise ModelError(
-                f"the LoRA {_lora_name(lora)} has no weights for this model: the names in its file match no layer. "
-                "Give one that was trained for FLUX"
-            )
+            raise ModelError(f"the LoRA {lora_name(lora)} cannot be loaded: {shorten(error, 180)}") from error
+        finally:
+            del self.lora_state_dict
+        if [adapter_weights(model) for model in models] == before and not kwargs.get("hotswap"):
+            raise nothing_fits(lora_name(lora))
 
     def to(self, *args: Any, **kwargs: Any):
         """Move or cast all components, as in diffusers."""
@@ -168,16 +180,7 @@ class PipelineBase(DiffusionPipeline):
     def _record_time(self, part: str) -> None:
         if self.timer is not None:
             self.timer.lap(f"stage {self.stage} {part}")
-
-
-def _adapter_weights(model: torch.nn.Module) -> int:
-    """Count the tensors that LoRAs have put into a model, expanded layers included."""
-    added = getattr(model, "_transformer_norm_layers", None) or {}
-    return len(added) + sum("lora" in name for name, _ in model.named_parameters())
-
-
-def _lora_name(lora: Any) -> str:
-    return "given as a dict" if isinstance(lora, dict) else repr(shorten(lora, 60))
+        self.part_ended = time.perf_counter()
 
 
 class StepCallback:
@@ -187,15 +190,20 @@ class StepCallback:
 
     Args:
         callback: called as `callback(pipe, step, timestep, tensors)`, or None.
+        runs: steps and tokens of each pass through a schedule, to estimate the call's seconds.
     """
 
-    def __init__(self, callback: Callback | None):
-        self.callback = callback
+    def __init__(self, callback: Callback | None, runs: Sequence[Run]):
+        self.callback, self.runs = callback, runs
         self.count = 0
 
     def __call__(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if step == pipe.num_timesteps - 1:
             pipe._record_time("steps")
+        if self.count == 0 and self.runs and pipe.part_ended is not None:
+            if pipe._execution_device.type == "cuda":
+                torch.cuda.synchronize()
+            warn_if_long(pipe, time.perf_counter() - pipe.part_ended, self.runs)
         pipe.call_step, self.count = self.count, self.count + 1
         if self.callback is None:
             return {}

@@ -30,7 +30,7 @@ from visualcloze_nb.pipelines.run_lock import exclusive
 from visualcloze_nb.pipelines.upsampling import FluxFillPipeline as VisualClozeUpsamplingPipeline
 from visualcloze_nb.sampling.sdedit import skipped_steps
 from visualcloze_nb.sampling.text import tokenize
-from visualcloze_nb.settings import GUIDANCE, STRENGTH
+from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, stage2_steps
 
 __all__ = ["VisualClozeGenerationPipeline", "VisualClozePipeline", "VisualClozeUpsamplingPipeline"]
 
@@ -82,7 +82,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         for pipe in (super(), *self.inner):
             pipe.set_progress_bar_config(**kwargs)
 
-    @torch.no_grad()
+    @exclusive
     def embed(self, grid: Grid, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
         """Encode the texts of a grid for both stages.
 
@@ -201,12 +201,18 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         sizes = [self._size(grid, *size) for grid in samples]
         for grid, size in zip(samples, sizes, strict=True):
             self._check_tokens(grid, size, steps, upsampling_strength, steps_2)
+        tokens = [grid.layout(self.resolution, self.vae_scale_factor).total + length for grid in samples]
+        runs = [(steps, count) for count in tokens for _ in range(num_images_per_prompt)]
+        for grid, (width, height) in zip(samples, sizes, strict=True):
+            large = width * height // (PATCH * self.vae_scale_factor) ** 2 + length
+            again = len(grid.targets) * num_images_per_prompt
+            runs += [(stage2_steps(steps_2, upsampling_strength), large)] * again
         both: dict[str, Any] = {
             "num_inference_steps": num_inference_steps,
             "sigmas": sigmas,
             "guidance_scale": guidance_scale,
             "joint_attention_kwargs": joint_attention_kwargs,
-            "callback_on_step_end": StepCallback(callback_on_step_end),
+            "callback_on_step_end": StepCallback(callback_on_step_end, runs),
             "callback_on_step_end_tensor_inputs": list(callback_on_step_end_tensor_inputs or ()),
             "max_sequence_length": length,
         }

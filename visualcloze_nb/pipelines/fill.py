@@ -18,7 +18,7 @@ from visualcloze_nb.pipelines.base import PipelineBase
 from visualcloze_nb.pipelines.call_settings import complete
 from visualcloze_nb.pipelines.progress import Progress, Timer, timed
 from visualcloze_nb.pipelines.prompt_check import warn_about_text
-from visualcloze_nb.pipelines.run_lock import ExclusiveSteps, running
+from visualcloze_nb.pipelines.run_lock import ExclusiveSteps, exclusive, running
 from visualcloze_nb.pipelines.sizes import check_tokens, result_size, warn_about_strength
 from visualcloze_nb.sampling.flow import Step, euler_sample, schedule
 from visualcloze_nb.sampling.latents import decode_targets, prepare
@@ -110,7 +110,7 @@ class FillMixin(PipelineBase):
         finally:
             self.maybe_free_model_hooks()
 
-    @torch.no_grad()
+    @exclusive
     def read(self, step: Step, tokens: torch.Tensor | None = None) -> list[Image.Image]:
         """Decode the tokens of a step.
 

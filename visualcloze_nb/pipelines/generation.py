@@ -191,7 +191,11 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             encoded = self._encode_first(samples, generators[::num_images_per_prompt])
 
         images: Any = []
-        callback = StepCallback(callback_on_step_end)
+        callback: Any = callback_on_step_end
+        if not isinstance(callback, StepCallback):
+            tokens = [grid.layout(self.resolution, self.vae_scale_factor).total for grid in samples]
+            steps = len(sigmas or ()) or num_inference_steps
+            callback = StepCallback(callback, [(steps, tokens[n] + max_sequence_length) for n in sample_of])
         for self.sample, number in enumerate(sample_of):
             grid = samples[number]
             embeds = slice(number, number + 1)

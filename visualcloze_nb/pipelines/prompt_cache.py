@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-ENCODERS = ("text_encoder", "text_encoder_2")
+from visualcloze_nb.settings import TEXT_ENCODERS
+
 Embeddings = tuple[torch.Tensor, torch.Tensor]  # (1, T, D) from T5, (1, P) from CLIP
 
 
@@ -28,7 +29,7 @@ class TextEncoderLoader:
     def __init__(self, pipe: Any, load: Callable[[], dict[str, torch.nn.Module]]):
         self.pipe, self.load = pipe, load
         self.cache: dict[Any, Embeddings] = {}
-        self._depth, self._loaded = 0, set(ENCODERS)
+        self._depth, self._loaded = 0, set(TEXT_ENCODERS)
         self._free()
 
     def __enter__(self) -> TextEncoderLoader:
@@ -56,7 +57,7 @@ class TextEncoderLoader:
             key: all that the embeddings depend on.
             encode: makes them.
         """
-        if self._missing() | self._loaded != set(ENCODERS):
+        if self._missing() | self._loaded != set(TEXT_ENCODERS):
             return encode()  # somebody gave the pipeline another encoder
         if key not in self.cache:
             self.cache[key] = encode()
@@ -66,7 +67,7 @@ class TextEncoderLoader:
         return embeds.clone(), pooled.clone()
 
     def _missing(self) -> set[str]:
-        return {name for name in ENCODERS if getattr(self.pipe, name) is None}
+        return {name for name in TEXT_ENCODERS if getattr(self.pipe, name) is None}
 
     def _free(self) -> None:
         for name in self._loaded:

@@ -59,7 +59,7 @@ def in_callback() -> Iterator[None]:
 
 
 def exclusive(call: Method) -> Method:
-    """Decorate a pipeline's `__call__`: one run at a time, without gradients."""
+    """Decorate a pipeline's method that uses its models: one run at a time, without gradients."""
 
     @functools.wraps(call)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:

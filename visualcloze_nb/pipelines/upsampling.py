@@ -17,7 +17,7 @@ from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.pipelines.run_lock import exclusive
 from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
-from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS
+from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS, stage2_steps
 
 
 class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -138,6 +138,11 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
                 mask_image = Image.new("RGB", first.size, (255, 255, 255))
         if prompt is None and prompt_embeds is None:
             prompt = ""
+        max_sequence_length = self._text_length(max_sequence_length)
+        callback: Any = callback_on_step_end
+        if not isinstance(callback, StepCallback):  # a batch is one run, so its tokens do not count
+            taken = stage2_steps(len(sigmas or ()) or num_inference_steps, strength)
+            callback = StepCallback(callback, [(taken, 1)])
         call: dict[str, Any] = dict(
             prompt=prompt,
             prompt_2=prompt_2,
@@ -158,9 +163,9 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             output_type=output_type,
             return_dict=return_dict,
             joint_attention_kwargs=joint_attention_kwargs,
-            callback_on_step_end=StepCallback(callback_on_step_end),
+            callback_on_step_end=callback,
             callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
-            max_sequence_length=self._text_length(max_sequence_length),
+            max_sequence_length=max_sequence_length,
         )
         with np.errstate(divide="ignore"):  # the shift of sigma 0 is 0, by way of 1 / 0
             output: Any = super().__call__(**call)

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
-from visualcloze_nb.errors import Cancelled, UsageError
+from visualcloze_nb.errors import BusyError, Cancelled
 from visualcloze_nb.widgets.forward_hooks import LivePreview
 
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
-_busy = threading.Lock()  # one run at a time: two would share the processor and the model's hooks
+_loading = threading.Lock()  # two panels with one name share one pipeline
 
 
 class BackgroundRun:
@@ -68,10 +69,13 @@ class BackgroundRun:
             upscaling: factor by which stage 2 enlarges a target's sides.
 
         Raises:
-            ValueError: if a run is in progress, here or in another panel.
+            BusyError: if a run is in progress, here or wherever the pipeline's components are used.
         """
-        if self.running or not _busy.acquire(blocking=False):
-            raise UsageError("a run is under way: cancel it, or wait for it")
+        if self.running:
+            raise BusyError("a run is under way in this panel: cancel it, or wait for its end")
+        if not isinstance(self.pipe, str):
+            with _held(self.pipe):  # refuse at once; the thread takes the pipeline for itself
+                pass
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, args=(grid, settings, upscaling), daemon=True)
         self._thread.start()
@@ -96,7 +100,6 @@ class BackgroundRun:
             except Exception as error:
                 outcome = error
             seconds = time.perf_counter() - began
-        _busy.release()
         self.on_end(outcome, seconds, caught)
 
     def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any], upscaling: float) -> Result:
@@ -104,12 +107,24 @@ class BackgroundRun:
             raise Cancelled
         layout = grid.layout(pipe.resolution)
         size: dict[str, Any] = {"width": round(layout.sizes[-1][0] * upscaling)} if settings["strength"] else {}
-        with LivePreview(pipe, layout, self.on_preview, self._stop):
+        with _held(pipe), LivePreview(pipe, layout, self.on_preview, self._stop):
             return pipe.fill(grid, **settings, **size, progress=False, on_step=self.on_step)
 
 
-@cache
 def _load(name: str) -> VisualClozePipeline:
+    with _loading:
+        return _load_once(name)
+
+
+@cache
+def _load_once(name: str) -> VisualClozePipeline:
     from visualcloze_nb.loading.load import load
 
     return load(name)
+
+
+def _held(pipe: VisualClozePipeline) -> AbstractContextManager[None]:
+    """Hold a pipeline as `fill` does, before hooks are put on its transformer."""
+    from visualcloze_nb.pipelines.run_lock import running
+
+    return running(pipe)

@@ -97,6 +97,8 @@ class CellForm:
         self.state.swap(self.state.selected, self.other.value)
 
     def _put_file(self, files: tuple[dict[str, Any], ...]) -> None:
+        with self.errors.muted():  # first of all: an unchanged value raises no event when the file is chosen again
+            self.file.value = ()
         row, col = self.state.selected
         for file in files:
             if file["size"] > FILE_BYTES:
@@ -104,11 +106,7 @@ class CellForm:
                 why = f"{place(row, col)}: {file['name']} is {size}: save a smaller version"
                 self.state.refuse(row, col, why)
                 raise ImageError(why)
-            try:
-                self.state.put(row, col, bytes(file["content"]), file["name"])
-            finally:
-                with self.errors.muted():
-                    self.file.value = ()
+            self.state.put(row, col, bytes(file["content"]), file["name"])
 
     def _put_toy(self) -> None:
         self.errors.show_text("Drawing … (the first time it takes some seconds)")

@@ -16,6 +16,8 @@ from typing import Any
 
 import ipywidgets
 
+from visualcloze_nb.errors import VisualClozeError
+
 
 @dataclass
 class Connection:
@@ -106,9 +108,9 @@ class ErrorOutput:
             self.message.value += f'<div role="status" class="vcnb-say">{lines}</div>'
 
     def show_error(self, error: BaseException, name: str) -> None:
-        """Show an exception: a ValueError by its message, any other with its traceback."""
+        """Show an exception: the package's own and a ValueError by its message, any other with its traceback."""
         text = html.escape(str(error) or type(error).__name__)
-        if not isinstance(error, ValueError):
+        if not isinstance(error, (ValueError, VisualClozeError)):
             where = html.escape("".join(traceback.format_exception(error)))
             text = f"{html.escape(name)} failed: {html.escape(type(error).__name__)}: {text}"
             text += f"<details><summary>Traceback</summary><pre>{where}</pre></details>"

@@ -214,7 +214,7 @@ class RunPanel:
 
         Raises:
             GridError: if the grid is incomplete.
-            ValueError: if a run is in progress.
+            BusyError: if a run is in progress.
         """
         grid = self._grid().require_targets()
         with self.errors.lock:  # the run's first report waits for the lines below
