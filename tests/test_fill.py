@@ -14,9 +14,10 @@ from PIL import Image
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.result import Result
+from visualcloze_nb.data.target_size import photograph_size
 from visualcloze_nb.errors import GridError, SizeWarning, TextWarning
 from visualcloze_nb.pipelines.prompt_check import unknown_words
-from visualcloze_nb.pipelines.sizes import photograph_size, stage2_size
+from visualcloze_nb.pipelines.sizes import stage2_size
 from visualcloze_nb.sampling.flow import euler_sample
 from visualcloze_nb.sampling.latents import position_ids
 from visualcloze_nb.sampling.text import encode_text

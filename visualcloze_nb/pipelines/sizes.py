@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.data.images import fit_size
 from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.data.target_size import nearest, target_size
 from visualcloze_nb.errors import SizeWarning, UsageError, VisualClozeWarning
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.sampling.flow import schedule
-from visualcloze_nb.settings import PHOTOGRAPH, PHOTOGRAPH_SIDE, TOKEN_PIXELS, UPSCALING, stage2_steps
+from visualcloze_nb.settings import PHOTOGRAPH, TOKEN_PIXELS, UPSCALING, stage2_steps
 
 
 def result_size(
@@ -30,7 +30,7 @@ def result_size(
     Args:
         grid: the grid to be filled.
         layout: of stage 1.
-        size: `"photograph"`, see `photograph_size`; or a factor of stage 1's sides; three times unless given.
+        size: `"photograph"` or a factor of stage 1's sides, see `target_size`; three times unless given.
         width, height: in place of `size`, see `stage2_size`.
         prefix: of the arguments' names in messages.
 
@@ -43,38 +43,16 @@ def result_size(
     Warns:
         SizeWarning: if a given side had to be changed.
     """
-    cell = layout.sizes[-1]
     if size is None:
-        return stage2_size(*cell, width, height, layout.multiple, prefix)
+        return stage2_size(*layout.sizes[-1], width, height, layout.multiple, prefix)
     if width is not None or height is not None:
         raise UsageError(f"both {prefix}size and {prefix}width or {prefix}height are given: leave one out")
     if isinstance(size, str):
         if size != PHOTOGRAPH:
             raise UsageError(f"{prefix}size is {size!r:.80}: give {PHOTOGRAPH!r}, or a factor such as {UPSCALING}")
-        return photograph_size(grid, layout)
-    factor = validation.real(f"{prefix}size", size)
-    if factor == 0:
+    elif validation.real(f"{prefix}size", size) == 0:
         raise UsageError(f"{prefix}size is 0: give more, or strength=0 for no stage 2")
-    return _nearest(cell[0] * factor, layout.multiple), _nearest(cell[1] * factor, layout.multiple)
-
-
-def photograph_size(grid: Grid, layout: Layout) -> tuple[int, int]:
-    """The size of the query's first image, at most one megapixel, as in the authors' demo.
-
-    Args:
-        grid: the grid to be filled. A query without any image gives one megapixel at its aspect ratio of stage 1.
-        layout: of stage 1.
-
-    Returns:
-        `(width, height)` in pixels, each rounded down to whole tokens.
-    """
-    first = next((image for image in grid.query if image is not None), None)
-    if first is None:
-        return fit_size(*layout.sizes[-1], PHOTOGRAPH_SIDE, layout.multiple)
-    if first.width * first.height > PHOTOGRAPH_SIDE**2:
-        return fit_size(*first.size, PHOTOGRAPH_SIDE, layout.multiple)
-    width, height = (max(side // layout.multiple, 1) * layout.multiple for side in first.size)
-    return width, height
+    return target_size(grid, layout, size)
 
 
 def stage2_size(
@@ -111,9 +89,9 @@ def stage2_size(
     if new_height is None:
         if new_width is None:
             return width * UPSCALING, height * UPSCALING
-        new_height = _nearest(new_width * height / width, multiple)
+        new_height = nearest(new_width * height / width, multiple)
     elif new_width is None:
-        new_width = _nearest(new_height * width / height, multiple)
+        new_width = nearest(new_height * width / height, multiple)
     new_width, new_height = (side // multiple * multiple for side in (new_width, new_height))
     if any(side is not None and side % multiple for side in given):
         message = f"stage 2 makes {new_width} x {new_height}: sides are multiples of {multiple}"
@@ -128,10 +106,6 @@ def _side(name: str, side: Any, smallest: int) -> int | None:
     if side < smallest:
         raise UsageError(f"{name} is {side}: the smallest side is {smallest}")
     return side
-
-
-def _nearest(side: float, multiple: int) -> int:
-    return max(round(side / multiple), 1) * multiple
 
 
 def check_tokens(pipe: Any, size: tuple[int, int], steps: int, *, cells: int = 1, multiple: int = TOKEN_PIXELS) -> None:
