@@ -16,7 +16,7 @@ from visualcloze_nb.annotate.annotator import Availability
 from visualcloze_nb.cli.main import main
 from visualcloze_nb.data.images import resize_and_crop
 from visualcloze_nb.drawing.task_graph import task_graph
-from visualcloze_nb.errors import GridError, ImageError, UsageError, VisualClozeError
+from visualcloze_nb.errors import GridError, ImageError, ImageWarning, UsageError, VisualClozeError
 from visualcloze_nb.settings import RECOMMENDABLE, stage2_steps
 
 # data/prefix_instruction.py of lzyhha/VisualCloze, commit fadd3b6
@@ -239,6 +239,11 @@ def test_tasks_of_a_kind():
         (lambda t: t.examples([]), UsageError, "there are no photographs"),
         (lambda t: t.examples(image()), GridError, "give a list"),
         (lambda t: t.examples([{"image": image(), "hat": image()}]), UsageError, "row 1: depth > image has no 'hat'"),
+        (
+            lambda t: t.examples([{"depth": image()}]),
+            UsageError,
+            "image is missing (a photograph). Give it yourself, as",
+        ),
         (lambda t: t.examples([image()], seed=-1), UsageError, "seed is -1"),
         (lambda t: t.examples([image()], targets=[5]), GridError, "there is no column 5"),
     ],
@@ -256,7 +261,9 @@ def test_what_a_task_refuses(call, error, message):
 def stand_in(photo, kind, *, seed=0):
     """An annotator that needs nothing: a colour that tells kind and seed."""
     number = list(tasks.KINDS).index(kind)
-    return Image.new("RGB", photo.size, (number, seed % 256, photo.width % 256))
+    made = Image.new("RGB", photo.size, (number, seed % 256, photo.width % 256))
+    made.putpixel((1, 1), (255, 255, 255))  # a plain one would be warned of
+    return made
 
 
 @pytest.fixture
@@ -309,6 +316,17 @@ def test_what_is_missing_says_what_helps(monkeypatch):
     assert tasks.find("virtual try-on").missing(("person", "garment", "dressed")) == {}  # nothing to be annotated
     with pytest.raises(UsageError, match="row 2: canny is missing .needs a library: pip install it"):
         tasks.find("canny").examples([{"image": image(), "canny": image()}, image()])
+
+
+@opencv
+def test_a_condition_that_shows_nothing_is_named():
+    flat = Image.new("RGB", (40, 30), "teal")
+    with pytest.warns(ImageWarning, match="row 2: canny shows nothing of this photograph") as caught:
+        tasks.find("canny").examples([image(1), flat, image(2)])
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tasks.find("brighten").examples([flat, image(1)])  # a degraded plain image is as plain
 
 
 @opencv

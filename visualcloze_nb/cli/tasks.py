@@ -53,7 +53,7 @@ def print_groups() -> None:
             total["boxes"] += sum(WITHOUT in task.columns for task in members)
     print(f"\nGraph200K: {total['paths']} paths, the authors {total['authors']}", end="; ")
     print(f"without the kind {WITHOUT}: {total['paths'] - total['boxes']}.")
-    print("here: paths whose images can be made from photographs alone on this machine.")
+    print("here: paths whose images can be made from photographs alone on this machine (weights come at first use).")
 
 
 def print_task(task: tasks.Task, seed: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from PIL import Image
 from visualcloze_nb.data.checks import as_list
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import ImageSource, resize_and_crop, to_rgb
-from visualcloze_nb.errors import UsageError, shorten
+from visualcloze_nb.errors import ImageWarning, UsageError, shorten
 from visualcloze_nb.tasks.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -105,10 +106,8 @@ def _check_row(task: Task, number: int, row: Mapping[str, ImageSource]) -> None:
     if missing:
         kind, why = next(iter(missing.items()))
         others = f"; also missing: {_list(list(missing)[1:])}" if len(missing) > 1 else ""
-        raise UsageError(
-            f"row {number}: {kind} is missing ({why:.120}){others}. "
-            f'Give it yourself, as in {{"image": photo, "{kind}": …}}'
-        )
+        example = '{"image": photo}' if kind == "image" else f'{{"image": photo, "{kind}": …}}'
+        raise UsageError(f"row {number}: {kind} is missing ({why:.120}){others}. Give it yourself, as in {example}")
 
 
 def _images(task: Task, row: Mapping[str, ImageSource], seed: int, number: int) -> Iterator[Image.Image]:
@@ -122,6 +121,9 @@ def _images(task: Task, row: Mapping[str, ImageSource], seed: int, number: int) 
     for kind in task.columns:
         if kind not in images:
             images[kind] = annotate(images["image"], kind, seed=seed)
+            if KINDS[kind].family == "condition" and images[kind].getcolors(1):  # a single colour
+                note = "shows nothing of this photograph (a pose needs a person); choose another one"
+                warnings.warn(f"row {number}: {kind} {note}", ImageWarning, stacklevel=2)
         yield images[kind]
 
 

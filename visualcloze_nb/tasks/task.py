@@ -161,13 +161,18 @@ class Task:
         Args:
             photos: one for each row, the query's last: a photograph, from which `annotate` makes the other columns;
                 or a dictionary of a photograph as "image" and the kinds that cannot be made from it, by name.
-            seed: of what annotators draw, another in each row, and of the prompt's wordings.
+            seed: of what annotators draw, another in each row, and of the prompt's wordings, which are the usual ones
+                for 0.
             content, instruction: as for `grid`.
             targets: 0-based columns to be filled; the task's own unless given.
 
         Raises:
             UsageError: a kind can neither be made nor is given; the message says what it is.
             ImageError: a photograph cannot be read.
+            ModelError: weights of an annotator cannot be had.
+
+        Warns:
+            ImageWarning: a condition shows nothing, such as the pose where there is nobody.
         """
         from visualcloze_nb.tasks.samples import make_sample
 
