@@ -29,15 +29,23 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
-def at_model_size(image: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Apply a function to an image of 512² pixels at most, and enlarge the result to the image's size."""
+def at_model_size(
+    image: np.ndarray, function: Callable[[np.ndarray], np.ndarray], *, smooth: bool = True
+) -> np.ndarray:
+    """Apply a function to an image of 512² pixels at most, and enlarge the result to the image's size.
+
+    Args:
+        image: uint8, shape (H, W, 3).
+        function: from the reduced image to a result of any size.
+        smooth: enlarge by bicubic interpolation, else by repeating pixels, which adds no new values.
+    """
     import cv2
 
     height, width = image.shape[:2]
     scale = 1 / max(unit(image), 1)
     small = (max(round(width * scale), 1), max(round(height * scale), 1))
     result = function(cv2.resize(image, small, interpolation=cv2.INTER_AREA))
-    return cv2.resize(result, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(result, (width, height), interpolation=cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST)
 
 
 def motion_blur(image: np.ndarray, *, seed: int = 0, length: float = 24) -> np.ndarray:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from visualcloze_nb.annotate.annotator import Annotator
+from visualcloze_nb.annotate.degradations import at_model_size, unit
 
 
 def canny(image: np.ndarray, *, low: int = 100, high: int = 200) -> np.ndarray:
-    """Canny edges: white lines, one pixel wide, on black.
+    """Canny edges: white lines on black, one pixel wide at the size that a model reads.
 
     Args:
-        image: RGB, uint8, shape (H, W, 3).
+        image: RGB, uint8, shape (H, W, 3); a larger one than 512 x 512 is reduced for this, and the lines enlarged.
         low, high: thresholds of the gradient of an 8-bit image: a line starts where it is over `high` and goes on
             while it is over `low`.
 
@@ -20,10 +21,10 @@ def canny(image: np.ndarray, *, low: int = 100, high: int = 200) -> np.ndarray:
     """
     import cv2
 
-    return cv2.Canny(np.ascontiguousarray(image), low, high)
+    return at_model_size(image, lambda small: cv2.Canny(small, low, high), smooth=False)
 
 
-def straight_lines(image: np.ndarray, *, shortest: float = 0.07, width: float = 1) -> np.ndarray:
+def straight_lines(image: np.ndarray, *, shortest: float = 36, width: float = 1) -> np.ndarray:
     """Straight line segments: white lines on black, as M-LSD draws them.
 
     Found by LSD (Grompone von Gioi and others, IPOL 2012), which needs no weights; M-LSD is a network trained on rooms
@@ -31,8 +32,8 @@ def straight_lines(image: np.ndarray, *, shortest: float = 0.07, width: float = 
 
     Args:
         image: RGB, uint8, shape (H, W, 3).
-        shortest: length of the shortest segment that is drawn, as a fraction of the side of a square of equal area.
-        width: of a line, in pixels of an image of 512 x 512.
+        shortest: length of the shortest segment that is drawn, in pixels of an image of 512 x 512.
+        width: of a line, in the same pixels.
 
     Returns:
         0 to 255, shape (H, W).
@@ -40,18 +41,17 @@ def straight_lines(image: np.ndarray, *, shortest: float = 0.07, width: float = 
     import cv2
 
     height, across = image.shape[:2]
-    side = (height * across) ** 0.5
     lines = np.zeros((height, across), np.uint8)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if min(height, across) < 8:
+    if min(height, across) < 8:  # too small for the detector
         return lines
-    scale = min(512 / side, 1)
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    scale = max(unit(image), 1)
+    small = cv2.resize(grey, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
     found = cv2.createLineSegmentDetector().detect(small)[0]
-    for x1, y1, x2, y2 in [] if found is None else found.reshape(-1, 4) / scale:
-        if np.hypot(x2 - x1, y2 - y1) >= shortest * side:
+    for x1, y1, x2, y2 in [] if found is None else found.reshape(-1, 4) * scale:
+        if np.hypot(x2 - x1, y2 - y1) >= shortest * unit(image):
             ends = (round(x1), round(y1)), (round(x2), round(y2))
-            cv2.line(lines, *ends, 255, max(round(width * side / 512), 1), cv2.LINE_AA)
+            cv2.line(lines, *ends, 255, max(round(width * unit(image)), 1), cv2.LINE_AA)
     return lines
 
 

@@ -11,6 +11,7 @@ from visualcloze_nb.errors import VisualClozeError
 
 COMMANDS = {
     "demo": "fill a grid with the bundled model and write demo.png",
+    "annotate": "make condition images from photographs, or a contact sheet of all kinds",
     "run": "fill a folder or a CSV of grids, with sweeps; goes on after a kill",
     "doctor": "report what this machine can run, and what is missing",
     "bench": "measure seconds and memory, beside stock diffusers",
@@ -18,6 +19,7 @@ COMMANDS = {
     "evaluate": "score a checkpoint on held-out scenes and tasks",
     "grade": "score a folder of submitted notebooks",
     "tasks": "print the tasks that VisualCloze knows, with prompts and settings",
+    "assignments": "write the lessons as assignments for nbgrader or Otter-Grader",
     "lessons": "list the notebooks of the course, or copy them and open JupyterLab",
 }
 
