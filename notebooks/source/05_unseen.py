@@ -135,7 +135,8 @@ def compared(task, scene):
     """Query, answer, truth and nearest trained truth of one scene, with titles."""
     one, (name, images) = run(task), nearest_trained(task)
     four = one.cells[scene, 0], one.outputs[scene, 0], one.truths[scene, 0], images[scene]
-    return [to_image(image) for image in four], [f"query: {task}", "answer", "truth", f"nearest trained:\n{name}"]
+    titles = [f"query, asked for\n{one.columns[1]}", "answer", "truth", f"nearest trained:\n{name}"]
+    return [to_image(image) for image in four], titles
 
 
 def follows(task):
@@ -275,7 +276,7 @@ guess = predict("Which kind of new task gets the highest score?", ..., list(HELD
 def errors_of(task):
     """Errors of model, best baseline and VAE in each scene, `(scenes, 3)`."""
     one, truth = run(task), run(task).truths[:, 0]
-    baselines = [one.cells[:, 0], mean_image(one.columns[1]), nearest_trained(task)[1]]
+    baselines = [one.cells[:, 0], mean_image(one.columns[1], 64), nearest_trained(task)[1]]
     best = min((rmse(images, truth) for images in baselines), key=lambda error: error.mean())
     return np.stack([rmse(one.outputs[:, 0], truth), best, rmse(one.reconstructions[:, 0], truth)], axis=1)
 
@@ -295,20 +296,22 @@ for new, one in errors.items():
 # baseline: the truth of a neighbouring number is an excellent answer, drawn exactly, and the model's own painting is
 # coarser. So the score is harsh where the hues above were right. We need to look at what the answers *are*.
 
+
 # %%
-KNOWN = "the given image", "the mean image"
+@cache
+def candidates(task):
+    """Images that an answer may be most like: the truth, a copy, the mean image, and every trained answer."""
+    one, mean = run(task), mean_image(run(task).columns[1], 64)
+    simple = {"the truth": one.truths[:, 0], "the given image": one.cells[:, 0], "the mean": mean.expand(8, -1, -1, -1)}
+    nearest_trained(task)
+    return simple | trained[one.columns[0]]
 
 
 @cache
 def lookalikes(task):
-    """What each answer is nearest to: the truth, a copy, the mean image, or the exact answer of a trained task."""
-    one, given = run(task), run(task).columns[0]
-    nearest_trained(task)
-    copies = {"the truth": one.truths[:, 0], KNOWN[0]: one.cells[:, 0]}
-    copies[KNOWN[1]] = mean_image(one.columns[1]).expand_as(one.truths[:, 0])
-    candidates = copies | trained[given]
-    names, find = list(candidates), checks.nearest.answer
-    return [find(one.outputs[i, 0], {name: candidates[name][i] for name in names}) for i in range(8)]
+    """The name of the candidate that each answer is nearest to."""
+    images, find = candidates(task), checks.nearest.answer
+    return [find(run(task).outputs[i, 0], {name: images[name][i] for name in images}) for i in range(8)]
 
 
 for new, tasks in chosen.items():
@@ -323,20 +326,22 @@ images, titles = [], []
 for tasks in chosen.values():
     task = tasks[min(1, len(tasks) - 1)]  # the second of each kind
     middle = int(np.argsort(errors_of(task)[:, 0])[4])  # neither its best scene nor its worst
-    found = compared(task, middle)
-    images, titles = images + found[0], titles + found[1]
-show.sheet(images, titles, cols=4, title="The second task of each kind, a scene of middling error")
+    found, most = compared(task, middle), lookalikes(task)[middle]
+    images += [*found[0], to_image(candidates(task)[most][middle])]
+    titles += [*found[1], f"most like:\n{most}"]
+show.sheet(images, titles, cols=5, title="The second task of each kind, a scene of middling error")
 
 # %% [markdown]
 # Read the table by kind, as it is in the committed run.
 #
 # - **Edges composed: it follows.** Most answers are nearest to the truth. The outlines of a speckled image and the
 #   depth of a posterised one are poor, but they are outlines and a depth map.
-# - **Changes composed: it snaps.** *Negative then turned by a half* comes out as *negative then flipped*, which is
-#   trained, and *grey then flipped* as *grey then turned*. The model has kept the first change and replaced the second
-#   by one that was trained after it. That is the clearest answer to this lesson's question.
-# - **Interpolated: it depends.** Hue 180 is followed. The channel mixes come out as other mixes or grey.
-# - **New: neither.** A quarter turn gives an image that resembles the query mirrored or the empty background.
+# - **Changes composed: it snaps.** *Negative then turn 2* (half a turn) comes out as *negative then flipped*, which is
+#   trained, and *grey then flipped* in half of the scenes as *grey then turn 2*. The model has kept the first change
+#   and replaced the second by one that was trained after it. That is the clearest answer to this lesson's question.
+# - **Interpolated: it depends.** Hue 180 is followed, as far as this coarse painting goes. The channel mixes come out
+#   as other mixes or as grey, and the light from 180 degrees as a blurred query.
+# - **New: neither.** A quarter turn gives a blurred image, most like the query mirrored or the background alone.
 #
 # `visualcloze-nb evaluate` measures all held-out tasks with more scenes and steps, and finds the same order.
 #

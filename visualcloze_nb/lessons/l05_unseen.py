@@ -14,7 +14,7 @@ from visualcloze_nb.toyworld import TRAINED_TASKS, Task, draw, is_trained, make_
 from visualcloze_nb.toyworld.graph import ANY, THEN, changed, changes_images
 from visualcloze_nb.toyworld.splits import TRAINED_NUMBERS
 
-MIXES = 48  # of the family `mix`, which has hundreds of numbers, only the first are drawn
+MIXES = 24  # of the family `mix`, which has hundreds of numbers, only the first are drawn
 FAR = 10  # percent of RMSE: an answer that far from every trained one is new
 _SCENES = range(4)
 
