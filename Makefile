@@ -6,6 +6,7 @@
 #   make test-lessons  the lessons only
 #   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
 #   make pins          check that every pinned version installs on Python 3.11 to 3.14
+#   make test-graders  nbgrader and Otter-Grader on right, wrong and untouched submissions; takes hours
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
 #   make clean         remove .venv and what the targets above made
 #
@@ -18,7 +19,7 @@ TORCH_INDEX ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo lab test test-lessons test-browser notebooks constraints pins clean
+.PHONY: demo lab test test-lessons test-browser test-graders notebooks constraints pins clean
 
 RUN := .venv/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
@@ -47,6 +48,12 @@ test-browser: .venv/installed-browser
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null \
 	    || { echo "No Chromium here. On Debian: apt install chromium. Or: make test-browser CHROMIUM=/path/to/it"; exit 1; }
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -p no:cacheprovider tests/browser
+
+# Both bring a whole JupyterLab, so they get an environment of their own.
+test-graders:
+	test -x .make/graders/bin/python || $(PYTHON) -m venv .make/graders
+	.make/graders/bin/python -m pip install --quiet -c constraints.txt $(TORCH) -e '.[graders]' pytest
+	$(LESSON_ENV) .make/graders/bin/python -m pytest -p no:cacheprovider tests/graders
 
 notebooks: .venv/installed-test
 	$(LESSON_ENV) $(RUN) -m tools.build_notebooks

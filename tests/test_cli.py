@@ -70,10 +70,10 @@ def test_help_does_not_import_torch(command):
         (["train", "transformer", "--minutes", "1", "--vae", "nowhere"], "there is no folder 'nowhere'"),
         (["train", "transformer", "--minutes", "1", "--out", "nowhere"], "no trained VAE in nowhere/vae"),
         (["train", "export", "--run", "tests", "--vae-run", "tests"], "there is no folder 'tests/pipeline'"),
+        (["assignments", "nbgrader", "tests"], "'tests' is there already: name a new or empty folder"),
         (["evaluate", "--scenes", "0"], "'0' is not a whole number of at least 1"),
         (["evaluate", "--only", "magic"], "no benchmark 'magic'; there are tasks"),
         (["evaluate", "--model", "no-such-model"], "no such folder, and no known model: 'no-such-model'"),
-        (["train"], "the following arguments are required: PART"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

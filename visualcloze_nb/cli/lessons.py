@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List or copy; a notebook that is there already is kept, since it may hold a reader's work."""
-    source = next((place for place in PLACES if notebooks(place)), None)
-    if source is None:
-        raise UsageError("this installation lacks the notebooks: install visualcloze_nb again, or clone the repository")
+    source = source_folder()
     if options.folder is None:
         for notebook in notebooks(source):
             number, _, title = lesson_title(notebook).partition(" ")
@@ -44,6 +42,18 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(options.folder)])
+
+
+def source_folder() -> Path:
+    """Where the notebooks lie.
+
+    Raises:
+        UsageError: they are not there.
+    """
+    for place in PLACES:
+        if notebooks(place):
+            return place
+    raise UsageError("this installation lacks the notebooks: install visualcloze_nb again, or clone the repository")
 
 
 def notebooks(folder: Path) -> list[Path]:
