@@ -6,9 +6,10 @@
     kernel.py            `%%gpu` cells, and `finish()`, which frees a lesson's memory
     grading.py           score the exercises of a submitted notebook without running the lesson
     ablation_curves.py   learning curves of the two ablations that ship with the tiny model
+    pair_rows.py         training batches from pairs of images, each row encoded once
     lNN_topic.py         the exercises and figures of notebooks/NN_topic.ipynb
 
-Only the modules of lessons import torch.
+Only `pair_rows` and the modules of lessons import torch.
 """
 
 from visualcloze_nb.lessons.exercise import Exercise, Verdict, exercise

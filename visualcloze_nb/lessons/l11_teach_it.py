@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from visualcloze_nb.lessons.exercise import exercise
+from visualcloze_nb.loading.checkpoints import place_of
 
 # The flow-matching loss -------------------------------------------------------------------------------------
 
@@ -267,3 +268,21 @@ def before_twice(folder):
 @read_pairs.mistake("The last pair is missing.")
 def last_missing(folder):
     return read_pairs.answer(folder)[:-1]
+
+
+# Stock diffusers --------------------------------------------------------------------------------------------
+
+
+def stock_pipeline() -> Any:
+    """diffusers' own `VisualClozePipeline` with the bundled checkpoint; progress bars and advice are muted.
+
+    Its `load_lora_weights` needs `peft`: python -m pip install peft.
+    """
+    import diffusers
+    import transformers
+    from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+    return VisualClozePipeline.from_pretrained(place_of("tiny"), dtype=torch.float32)
