@@ -70,7 +70,7 @@ def test_help_does_not_import_torch(command):
         (["train", "transformer", "--minutes", "1", "--vae", "nowhere"], "there is no folder 'nowhere'"),
         (["train", "transformer", "--minutes", "1", "--out", "nowhere"], "no trained VAE in nowhere/vae"),
         (["train", "export", "--run", "tests", "--vae-run", "tests"], "there is no folder 'tests/pipeline'"),
-        (["assignments", "nbgrader", "tests"], "'tests' is there already: name a new or empty folder"),
+        (["nbgrader", "tests"], "'tests' is there already: name a new or empty folder"),
         (["evaluate", "--scenes", "0"], "'0' is not a whole number of at least 1"),
         (["evaluate", "--only", "magic"], "no benchmark 'magic'; there are tasks"),
         (["evaluate", "--model", "no-such-model"], "no such folder, and no known model: 'no-such-model'"),
@@ -89,7 +89,7 @@ def test_training_gets_its_arguments(part, only, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "visualcloze_nb.training.train_tiny", module)
     chosen = [] if part == "vae" else ["--width", "128", "--vae", str(tmp_path)]
     assert main(["train", part, "--minutes", "1.5", "--out", str(tmp_path), "--seed", "3", *chosen]) == 0
-    assert calls == [(1.5, tmp_path, only, 3, *((128, tmp_path) if chosen else (None, None)), scores_at_a_glance)]
+    assert calls == [(1.5, tmp_path, only, 3, *((128, tmp_path) if chosen else (None, None)), scores_at_a_glance, None)]
 
 
 def test_lessons_are_listed(capsys):

@@ -50,7 +50,7 @@ def expected(lesson):
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_nbgrader(lesson, tmp_path):
     course = tmp_path / "course"
-    assert main(["assignments", "nbgrader", str(course)]) == 0
+    assert main(["nbgrader", str(course)]) == 0
     tool(course, "nbgrader", "generate_assignment", lesson)
     released = nbformat.read(course / "release" / lesson / f"{lesson}.ipynb", as_version=4)
     for kind in KINDS:
@@ -71,7 +71,7 @@ def test_nbgrader(lesson, tmp_path):
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_otter(lesson, tmp_path):
     course = tmp_path / "course"
-    assert main(["assignments", "otter", str(course)]) == 0
+    assert main(["otter", str(course)]) == 0
     folder = course / lesson
     tool(folder, "otter", "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment")
     found = {}

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     copy_missing(notebooks(source), options.folder)
     if options.solutions:
-        copy_missing(notebooks(source / "solutions"), options.folder / "solutions")
+        copy_missing(solution_notebooks(), options.folder / "solutions")
     if options.no_lab:
         return 0
     if find_spec("jupyterlab") is None:
@@ -54,6 +54,15 @@ def source_folder() -> Path:
         if notebooks(place):
             return place
     raise UsageError("this installation lacks the notebooks: install visualcloze_nb again, or clone the repository")
+
+
+def solution_notebooks() -> list[Path]:
+    """The solution form of every lesson.
+
+    Raises:
+        UsageError: they are not there.
+    """
+    return notebooks(source_folder() / "solutions")
 
 
 def notebooks(folder: Path) -> list[Path]:

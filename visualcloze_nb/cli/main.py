@@ -19,7 +19,8 @@ COMMANDS = {
     "evaluate": "score a checkpoint on held-out scenes and tasks",
     "grade": "score a folder of submitted notebooks",
     "tasks": "print the tasks that VisualCloze knows, with prompts and settings",
-    "assignments": "write the lessons as assignments for nbgrader or Otter-Grader",
+    "nbgrader": "write the lessons as assignments for nbgrader",
+    "otter": "write the lessons' tests for Otter-Grader",
     "lessons": "list the notebooks of the course, or copy them and open JupyterLab",
 }
 
