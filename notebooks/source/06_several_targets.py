@@ -52,6 +52,9 @@ print("empty cells:", chain.grid.targets, "  images:", len(result.images))
 show.show_grid(result.filled, "One call, three answers (bottom row)", ["image", "outlines", "depth map", "mask"])
 
 # %% [markdown]
+# All three show a triangle and a ring in the same places. (The colours of this mask are wrong: they should name the
+# shapes, as in the examples. That is an error of this model.)
+#
 # A chain may also end in an image. From outlines, a depth map *and* an image: the depth map is the intermediate result
 # of the chain *outlines, depth, image*, and we get to see it. At each step `pipe.read(step, step.x0)` decodes the x0
 # prediction of every empty cell (lesson 03).
@@ -218,14 +221,13 @@ agrees = report("image and its grey", *free["grey"])
 # %%
 images, titles = [], []
 for name, task, kind in (("outlines", NEGATIVE, "negative"), ("mask", GREY, "grey")):
-    first, second = (run(*task, seed) for seed in (0, 1))
-    given = next(iter(first.conditions.values()))[0]
-    image, other, elsewhere = first.outputs[0, 0], first.outputs[0, 1], second.outputs[0, 1]
+    first, second, scene = run(*task, 0), run(*task, 1), int(free[kind][1].argmax())
+    (image, other), elsewhere = first.outputs[scene], second.outputs[scene, 1]
+    given = next(iter(first.conditions.values()))[scene]
     images += [given, image, changed(image[None], kind)[0], other, elsewhere]
     titles += [f"given {name}", "image", f"its own {kind},\ncomputed", f"{kind}\nsame run", f"{kind}\nanother run"]
-show.sheet(
-    [to_image(one) for one in images], titles, cols=5, title="The first scene: does the fourth image match the third?"
-)
+title = "The scene in which two runs disagree most: does the fourth image match the third?"
+show.sheet([to_image(one) for one in images], titles, cols=5, title=title)
 
 # %% [markdown]
 # Two pairs, two outcomes in the committed run. Image and **grey** version agree better in one run than in two: one call
@@ -346,18 +348,25 @@ guess = predict("Blocked, image and grey version in one run agree", ..., ["as in
 pipe.transformer.set_attn_processor(Masked(checks.keep_apart.answer(owner)))
 blocked = predict_task(pipe, Task.parse(GREY[0]), scenes=8, steps=6, seed=0, targets=GREY[1])
 pipe.transformer.set_attn_processor(FluxAttnProcessor())
-apart = implies("grey")(*blocked.outputs.unbind(1)).mean().item()
+apart = implies("grey")(*blocked.outputs.unbind(1))
 means = {"as in one run": free["grey"][0].mean(), "as in two runs": free["grey"][1].mean()}
-print(f"one run {means['as in one run']:.0f}, two runs {means['as in two runs']:.0f}, one run blocked {apart:.0f}")
-guess.compare(min(means, key=lambda name: abs(means[name] - apart)))
+print(
+    f"one run {means['as in one run']:.0f}, two runs {means['as in two runs']:.0f}, one run blocked {apart.mean():.0f}"
+)
+guess.compare(min(means, key=lambda name: abs(means[name] - apart.mean().item())))
 
 # %%
 images, titles = [], []
-for scene in (0, 1):
+for scene in apart.argsort()[-2:].tolist():
     (image, grey), (far_image, far_grey) = run(*GREY, 0).outputs[scene], blocked.outputs[scene]
     images += [run(*GREY, 0).cells[scene, 1], image, grey, far_image, far_grey]
     titles += ["given", "image", "grey, same run", "image,\nblocked", "grey, same run,\nblocked"]
-show.sheet([to_image(one) for one in images], titles, cols=5, title="One run, free and with the blanks kept apart")
+show.sheet(
+    [to_image(one) for one in images],
+    titles,
+    cols=5,
+    title="One run, free and blocked, where the blocked cells disagree most",
+)
 
 # %% [markdown]
 # In the committed run the blocked cells disagree about as much as those of two runs. So the gain of one call comes
