@@ -73,7 +73,7 @@ def test_previews_are_the_x0_predictions_of_the_steps(grid, random_pipe, monkeyp
 
 @pytest.mark.parametrize("times, size", [(1.0, (32, 32)), (2.0, (64, 64)), (4.0, (128, 128))])
 def test_size_and_draft(times, size, grid, random_pipe):
-    panel = panel_of(grid, random_pipe, steps=2, upscaling=times)
+    panel = panel_of(grid, random_pipe, steps=2, size=times)
     panel.run()
     panel.wait(60)
     assert panel.result.image.size == size
@@ -82,6 +82,82 @@ def test_size_and_draft(times, size, grid, random_pipe):
     panel.run()
     panel.wait(60)
     assert panel.result.image.size == (32, 32) and panel.result.settings.steps == 10
+
+
+def test_every_setting_of_the_panel_is_one_of_fill():
+    pipe, grid = build_random_pipe(guidance_embeds=True), Grid(rows(2, 2, size=(100, 64)), "a red circle")
+    panel = panel_of(grid, pipe, seed=3, steps=3, guidance=2.0, strength=0.6, upsampling_steps=5, size="photograph")
+    panel.run()
+    panel.wait(60)
+    settings = dict(seed=3, steps=3, guidance=2.0, strength=0.6, upsampling_steps=5, size="photograph")
+    assert panel.settings == settings and panel.call == (
+        "pipe.fill(grid, seed=3, steps=3, guidance=2.0, strength=0.6, upsampling_steps=5, size='photograph')"
+    )
+    expected = pipe.fill(grid, **settings, progress=False)
+    assert pixels(panel.result.images) == pixels(expected.images) and panel.result.image.size == (96, 64)
+    assert panel.result.settings == expected.settings and panel.progress.max == 3 + 3
+    panel.upsampling_steps.value = 0
+    assert panel.settings["upsampling_steps"] == 3, "as stage 1"
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_no_stage_2_at_any_number_of_steps(steps, grid, random_pipe):
+    panel = panel_of(grid, random_pipe, steps=steps, no_stage2=True)
+    assert panel.strength.disabled and panel.size.disabled and panel.upsampling_steps.disabled
+    assert not panel.steps.disabled and "stage 2" not in panel.estimate.value
+    panel.run()
+    panel.wait(60)
+    assert panel.result.settings.steps == steps and panel.result.settings.strength == 0
+    assert panel.result.image.size == (32, 32)
+    panel.no_stage2.value = False
+    assert not panel.strength.disabled and panel.settings["strength"] == 0.4
+
+
+def test_a_grid_brings_the_settings_that_it_recommends(random_pipe):
+    shown = {"grid": Grid(rows(), recommended={"steps": 7, "strength": 0.33, "size": "photograph"})}
+    panel = RunPanel(lambda: shown["grid"], random_pipe)
+    assert (panel.steps.value, panel.strength.value, panel.size.value) == (7, 0.33, "photograph")
+    panel.steps.value = 5
+    panel.refresh()
+    assert panel.steps.value == 5, "what the reader sets stays"
+    shown["grid"] = Grid(rows(), recommended={"strength": 0, "size": 2.5, "upsampling_steps": 9, "guidance": 12})
+    panel.refresh()
+    assert (panel.steps.value, panel.size.value, panel.upsampling_steps.value, panel.guidance.value) == (30, 2.5, 9, 12)
+    assert panel.no_stage2.value and panel.settings["strength"] == 0
+    shown["grid"] = Grid(rows())
+    panel.refresh()
+    assert not panel.no_stage2.value
+    assert panel.settings == dict(seed=0, steps=30, guidance=30, strength=0.4, upsampling_steps=30, size=3)
+    shown["grid"] = Grid(rows(), recommended={"steps": "many", "strength": None, "size": "huge"})
+    panel.refresh()
+    assert panel.settings["steps"] == 30, "what is no setting is left to fill"
+
+
+def test_guidance_can_be_set_where_the_model_reads_it(grid, random_pipe):
+    assert RunPanel(grid, "tiny").guidance.disabled and RunPanel(grid, random_pipe).guidance.disabled
+    assert not RunPanel(grid, "384").guidance.disabled
+    assert not RunPanel(grid, build_random_pipe(guidance_embeds=True)).guidance.disabled
+
+
+def test_the_estimate_knows_every_size(random_pipe):
+    grid = Grid(rows(2, 2, size=(1000, 700)))
+    for size, tokens in (("photograph", 62 * 43), (1, 2 * 1), (3, 6 * 3)):
+        assert panel_of(grid, random_pipe, size=size).run_cost(grid).large == tokens
+    assert panel_of(grid, "384", size="photograph").run_cost(grid).large == 62 * 43, "before it is loaded"
+    assert panel_of(grid, random_pipe, strength=0.5, upsampling_steps=8).run_cost(grid).large_steps == 4
+
+
+def test_the_builder_s_code_has_the_recommended_settings_and_the_call(grid, random_pipe):
+    builder = GridBuilder(grid.replace(recommended={"steps": 7, "strength": 0.5}), random_pipe)
+    made = {}
+    exec(builder.code(), made)
+    assert made["grid"] == grid and made["grid"].recommended == {"steps": 7, "strength": 0.5}
+    assert (
+        builder.code().endswith(f"# {builder.panel.call}\n")
+        and "steps=7, guidance=30.0, strength=0.5" in builder.code()
+    )
+    builder.state.write_content("another")
+    assert builder.grid.recommended == {"steps": 7, "strength": 0.5}, "it stays while the grid is changed"
 
 
 def test_cancel_is_heard_within_a_step(grid):
@@ -163,7 +239,7 @@ def test_row_1_a_run_in_a_cell_refuses_the_panel_and_gets_no_hook_of_it(grid):
     def start():
         panel.buttons["Run"].click()
         assert "a run is under way" in panel.errors.message.value and "Traceback" not in panel.errors.message.value
-        panel.background._run(grid, panel.settings, 3.0)
+        panel.background._run(grid, panel.settings)
         found.append(panel.status.value)
 
     found = []

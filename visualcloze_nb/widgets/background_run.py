@@ -60,13 +60,12 @@ class BackgroundRun:
         """Whether the run is about to be cancelled."""
         return self._stop.is_set()
 
-    def start(self, grid: Grid, settings: dict[str, Any], upscaling: float) -> None:
+    def start(self, grid: Grid, settings: dict[str, Any]) -> None:
         """Start to fill a grid in the background.
 
         Args:
             grid: the grid to be filled.
-            settings: keyword arguments of `pipe.fill`, except the size.
-            upscaling: factor by which stage 2 enlarges a target's sides.
+            settings: keyword arguments of `pipe.fill`.
 
         Raises:
             BusyError: if a run is in progress, here or wherever the pipeline's components are used.
@@ -77,7 +76,7 @@ class BackgroundRun:
             with _held(self.pipe):  # refuse at once; the thread takes the pipeline for itself
                 pass
         self._stop.clear()
-        self._thread = threading.Thread(target=self._run, args=(grid, settings, upscaling), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(grid, settings), daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -89,26 +88,25 @@ class BackgroundRun:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def _run(self, grid: Grid, settings: dict[str, Any], upscaling: float) -> None:
+    def _run(self, grid: Grid, settings: dict[str, Any]) -> None:
         began = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             try:
                 pipe = self.pipe = _load(self.pipe) if isinstance(self.pipe, str) else self.pipe
                 began = time.perf_counter()
-                outcome = self._fill(pipe, grid, settings, upscaling)
+                outcome = self._fill(pipe, grid, settings)
             except Exception as error:
                 outcome = error
             seconds = time.perf_counter() - began
         self.on_end(outcome, seconds, caught)
 
-    def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any], upscaling: float) -> Result:
+    def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any]) -> Result:
         if self.cancelling:
             raise Cancelled
         layout = grid.layout(pipe.resolution)
-        size: dict[str, Any] = {"width": round(layout.sizes[-1][0] * upscaling)} if settings["strength"] else {}
         with _held(pipe), LivePreview(pipe, layout, self.on_preview, self._stop):
-            return pipe.fill(grid, **settings, **size, progress=False, on_step=self.on_step)
+            return pipe.fill(grid, **settings, progress=False, on_step=self.on_step)
 
 
 def _load(name: str) -> VisualClozePipeline:

@@ -120,7 +120,7 @@ class GridBuilder:
         return self.panel.result
 
     def code(self, folder: str | os.PathLike[str] | None = None) -> str:
-        """Write Python code that recreates the grid.
+        """Write Python code that recreates the grid, and as its last line the call of `fill` with the panel's settings.
 
         Args:
             folder: where to save images as PNG; by default they are embedded in the code.
@@ -128,7 +128,7 @@ class GridBuilder:
         Raises:
             GridError: if the grid is incomplete.
         """
-        return code(self.state, folder)
+        return f"{code(self.state, folder)}# {self.panel.call}\n"
 
     def show(self) -> None:
         """Display the builder: the grid as a static image, and the live form."""

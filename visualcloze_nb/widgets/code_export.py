@@ -53,6 +53,7 @@ def code(state: BuilderState, folder: str | os.PathLike | None = None) -> str:
                 row.append(name)
         rows.append(f"    [{', '.join(row)}],")
     texts = [f"    task={grid.task!r},", f"    content={grid.content!r},"]
+    texts += [f"    recommended={dict(grid.recommended)!r},"] if grid.recommended else []
     lines = [*sorted(imports), "", *setup, *(f"{name} = {value}" for name, value in named.items())]
     return "\n".join([*lines, "grid = Grid([", *rows, "],", *texts, ")"]) + "\n"
 

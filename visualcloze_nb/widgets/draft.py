@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from PIL import Image
 
@@ -51,6 +52,7 @@ class Draft:
         task: a custom task prompt; None derives it from the names.
         content: the content prompt, or None for none.
         predictions: what the model put into the targets, by column.
+        recommended: what the grid recommends to `fill`.
     """
 
     rows: tuple[tuple[Cell, ...], ...]
@@ -59,6 +61,7 @@ class Draft:
     task: str | None = None
     content: str | None = None
     predictions: Mapping[int, Cell] = field(default_factory=dict)
+    recommended: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task_text(self) -> str:
@@ -75,7 +78,7 @@ def draft_of(grid: Grid) -> Draft:
     rows = tuple(tuple(Cell(image, size_text(image)) for image in row) for row in grid.rows)
     found = {int(number) - 1: name for number, name in _COLUMN_NAME.findall(grid.task)}
     names = tuple(found.get(col, "") for col in range(grid.n_cols))
-    draft = Draft(rows, frozenset(grid.targets), names, grid.task, grid.content)
+    draft = Draft(rows, frozenset(grid.targets), names, grid.task, grid.content, recommended=grid.recommended)
     written = replace(draft, task=None)
     return written if written.task_text == grid.task else draft
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.data.target_size import target_size
 from visualcloze_nb.settings import TEXT_TOKENS, TINY_RESOLUTION, UPSCALING, stage2_steps
 
 if TYPE_CHECKING:
@@ -49,7 +50,13 @@ class RunCost:
 
 
 def run_cost(
-    grid: Grid, resolution: int, steps: int, strength: float, upscaling: float = UPSCALING, text: int = TEXT_TOKENS
+    grid: Grid,
+    resolution: int,
+    steps: int,
+    strength: float,
+    size: float | str = UPSCALING,
+    text: int = TEXT_TOKENS,
+    upsampling_steps: int | None = None,
 ) -> RunCost:
     """Count the tokens and steps that filling a grid takes.
 
@@ -58,12 +65,13 @@ def run_cost(
         resolution: of the model: 64 for the bundled one, 384 or 512 for the released ones.
         steps: length of the schedule.
         strength: of stage 2, 0 to 1; it takes about `strength * steps` steps for each target.
-        upscaling: factor by which stage 2 enlarges a target's sides.
+        size: of the result, as for `fill`: a factor or `"photograph"`.
         text: text tokens.
+        upsampling_steps: length of stage 2's schedule; that of stage 1 unless given.
     """
     layout = grid.layout(resolution)
-    width, height = (round(side * upscaling) // layout.multiple for side in layout.sizes[-1])
-    second = stage2_steps(steps, strength)
+    width, height = (side // layout.multiple for side in target_size(grid, layout, size))
+    second = stage2_steps(upsampling_steps or steps, strength)
     return RunCost(layout.total, width * height if second else 0, steps, second, len(grid.targets), text)
 
 

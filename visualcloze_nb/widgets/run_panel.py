@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import random
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,20 +13,19 @@ from PIL import Image
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.errors import Cancelled
-from visualcloze_nb.settings import STEPS, STRENGTH, TEXT_TOKENS, TINY_TEXT_TOKENS
+from visualcloze_nb.settings import TEXT_TOKENS, TINY_TEXT_TOKENS, UPSCALING
 from visualcloze_nb.widgets.background_run import BackgroundRun
-from visualcloze_nb.widgets.controls import FULL_LABEL, button, number, row
+from visualcloze_nb.widgets.controls import FULL_LABEL, button, row
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.notebook_output import NotebookOutput, figure, figures
 from visualcloze_nb.widgets.run_estimate import RunCost, estimate_seconds, record_speed, resolution_of, run_cost
+from visualcloze_nb.widgets.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
-DRAFT_STEPS = 10
 
-
-class RunPanel:
+class RunPanel(RunSettings):
     """Fills a grid with a model, and shows previews while it runs.
 
     Args:
@@ -65,7 +63,11 @@ class RunPanel:
         self.buttons: dict[str, ipywidgets.Button] = {}
         self._enabled_while_running: dict[str, bool] = {}
         self.errors = ErrorOutput() if errors is None else errors
-        self._make_inputs()
+        self._make_settings()
+        self.progress = ipywidgets.IntProgress(0, 0, 1, description="Progress", style=FULL_LABEL)
+        self.progress.layout.width = "360px"
+        self.estimate, self.status, self.previews = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.estimate.add_class("vcnb-facts")
         controls = self._controls()
         self.box = ipywidgets.VBox([self.errors.message, *controls] if errors is None else controls)
         self._output = NotebookOutput(self.box, self._still)
@@ -82,30 +84,12 @@ class RunPanel:
 
     # Controls -----------------------------------------------------------------------------------------------
 
-    def _make_inputs(self) -> None:
-        self.seed = number("Seed", 0, 0, 2**31 - 1, "190px")
-        self.steps = number("Steps", STEPS, 1, 100, "190px")
-        self.strength = ipywidgets.FloatSlider(STRENGTH, min=0.05, max=1, step=0.05, readout_format=".2f")
-        self.strength.description, self.strength.style = "Strength of stage 2", FULL_LABEL
-        sizes = [("as stage 1", 1.0), ("twice", 2.0), ("3 times", 3.0), ("4 times", 4.0)]
-        self.upscaling: Any = ipywidgets.Dropdown(options=sizes, value=3.0, description="Size", style=FULL_LABEL)
-        self.upscaling.layout.width = "190px"
-        self.draft = ipywidgets.Checkbox(False, description=f"Draft: {DRAFT_STEPS} steps, no stage 2", indent=False)
-        self.draft.layout.width = "240px"
-        for name in ("steps", "strength", "upscaling", "draft"):
-            changed = getattr(self, name)
-            self.errors.connect(f"set {name}", changed, "value", lambda _: self.refresh(), keeps_message=True)
-        self.progress = ipywidgets.IntProgress(0, 0, 1, description="Progress", style=FULL_LABEL)
-        self.progress.layout.width = "360px"
-        self.estimate, self.status, self.previews = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
-        self.estimate.add_class("vcnb-facts")
-
     def _controls(self) -> list[Any]:
         """The panel from top to bottom. A new button is one `self._button(...)` here, and its handler."""
         return [
-            row(self.seed, self._button("Random seed", self.random_seed, icon="random"), self.steps),
-            row(self.strength, self.upscaling),
-            row(self.draft),
+            row(self.seed, self._button("Random seed", self.random_seed, icon="random"), self.steps, self.guidance),
+            row(self.strength, self.upsampling_steps, self.size),
+            row(self.no_stage2, self.draft),
             self.estimate,
             row(
                 self._button("Run", self.run, icon="play", style="primary", while_running=False),
@@ -136,47 +120,24 @@ class RunPanel:
         self.progress.value = 0 if running else self.progress.value
         self.status.value = f'<div role="status">{html.escape(status)}</div>' if status else ""
 
-    # Settings and estimate ----------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The keyword arguments of `pipe.fill`, except the size."""
-        draft = self.draft.value
-        return {
-            "seed": self.seed.value,
-            "steps": DRAFT_STEPS if draft else self.steps.value,
-            "strength": 0.0 if draft else self.strength.value,
-        }
-
-    @property
-    def pipe(self) -> VisualClozePipeline | str:
-        """The pipeline, or its name while it is not loaded."""
-        return self.background.pipe
+    # Estimate ----------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> bool:
         """Whether a run is in progress."""
         return self.background.running
 
-    def random_seed(self) -> None:
-        """Choose a seed at random."""
-        self.seed.value = random.randrange(2**31)
-
     def refresh(self) -> None:
-        """Update the estimate and what can be set."""
+        """Update the estimate and what can be set; another grid brings the settings that it recommends."""
+        self._refresh_settings()
         self.estimate.value = html.escape(self.estimate_text())
-        for control in (self.steps, self.strength, self.upscaling):
-            control.disabled = self.draft.value
 
-    def run_cost(
-        self, grid: Grid, settings: dict[str, Any] | None = None, upscaling: float | None = None
-    ) -> RunCost | None:
+    def run_cost(self, grid: Grid, settings: dict[str, Any] | None = None) -> RunCost | None:
         """Count the tokens and steps of a run.
 
         Args:
             grid: the grid to be filled.
             settings: as in `settings`; by default the current ones.
-            upscaling: factor of stage 2; by default the current one.
 
         Returns:
             the cost, or None while the model's resolution is unknown.
@@ -187,8 +148,8 @@ class RunPanel:
         text = TINY_TEXT_TOKENS if self.background.model_name == "tiny" else TEXT_TOKENS
         if not isinstance(self.pipe, str):
             text = min(TEXT_TOKENS, self.pipe.tokenizer_2.model_max_length)
-        factor = self.upscaling.value if upscaling is None else upscaling
-        return run_cost(grid, resolution, settings["steps"], settings["strength"], factor, text)
+        size, steps = settings.get("size", UPSCALING), settings.get("upsampling_steps")
+        return run_cost(grid, resolution, settings["steps"], settings["strength"], size, text, steps)
 
     def estimate_text(self) -> str:
         """Say how many tokens a run has and how long it should take."""
@@ -218,7 +179,7 @@ class RunPanel:
         """
         grid = self._grid().require_targets()
         with self.errors.lock:  # the run's first report waits for the lines below
-            settings = grid, self.settings, self.upscaling.value
+            settings = grid, self.settings
             self.background.start(*settings)
             self._started_with, self.running_grid, self._previews = settings, grid, {}
             self._set_running(True, "Loading the model …")

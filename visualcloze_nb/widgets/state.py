@@ -99,7 +99,7 @@ class BuilderState:
             [None if self.is_target(r, c) else cell.image for c, cell in enumerate(cells)]
             for r, cells in enumerate(self.draft.rows)
         ]
-        return Grid(rows, self.draft.task_text, self.draft.content)
+        return Grid(rows, self.draft.task_text, self.draft.content, recommended=self.draft.recommended)
 
     # Changing -----------------------------------------------------------------------------------------------
 
