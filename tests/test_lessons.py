@@ -81,6 +81,75 @@ def test_four_bit_rounding_is_that_of_bitsandbytes():
     assert torch.allclose(round_weights(weights, nf4_levels()), theirs, atol=1e-5)
 
 
+# Lesson 11 --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+def test_rows_of_pairs_are_what_the_pipeline_makes_of_a_grid(torch):
+    from visualcloze_nb import Grid, load
+    from visualcloze_nb.lessons.pair_rows import PairRows
+    from visualcloze_nb.sampling.latents import prepare
+    from visualcloze_nb.toyworld import draw, make_scene, to_image
+
+    pipe = load("tiny")
+    before, after = (draw(kind, [make_scene(seed) for seed in range(3)]) for kind in ("image", "depth"))
+    rows = PairRows(pipe, before, after)
+    clean, condition = rows.batch(1, torch.Generator().manual_seed(0))
+    above, below = torch.randperm(3, generator=torch.Generator().manual_seed(0))[:2].tolist()
+    grid = Grid([[to_image(before[above]), to_image(after[above])], [to_image(before[below]), None]])
+    ready = prepare(grid, pipe.vae, 64, torch.Generator().manual_seed(0))
+    assert torch.equal(condition[..., 64:], ready.condition[..., 64:])
+    assert torch.equal(rows.targets, ready.condition[0, :, 64:].amax(1) > 0)
+    assert (condition[..., :64] - ready.condition[..., :64]).abs().mean() < 0.05, "rounded to 8 bits, and sampled"
+    assert torch.equal(clean[:, :32], condition[:, :32, :64]) and torch.equal(clean[0, 32:], rows.whole[below])
+
+
+def test_a_row_is_never_its_own_example(torch):
+    from visualcloze_nb.lessons.pair_rows import PairRows
+
+    rows = object.__new__(PairRows)
+    rows.whole = rows.blank = torch.arange(8.0)[:, None, None].expand(-1, 2, 64)
+    rows.masks = torch.zeros(1, 4, 256)
+    for seed in range(20):
+        clean, _ = rows.batch(4, torch.Generator().manual_seed(seed))
+        assert sorted(clean[:, ::2, 0].flatten().tolist()) == list(range(8))
+
+
+def test_adapters_saved_as_in_the_lesson_are_loaded_by_stock_diffusers(torch, tmp_path):
+    pytest.importorskip("peft")
+    from visualcloze_nb import load
+    from visualcloze_nb.lessons import l11_teach_it as checks
+
+    pipe, matrices = load("tiny"), {}
+    torch.manual_seed(0)
+    for name, layer in list(pipe.transformer.named_modules()):
+        if name.endswith(("to_q", "proj_out")) and "blocks" in name:
+            adapter = checks.LoRALinear.answer(layer, 4)
+            adapter.up.data.normal_(0, 0.1)
+            matrices |= {f"{name}.lora_A.weight": adapter.down.detach(), f"{name}.lora_B.weight": adapter.up.detach()}
+            pipe.transformer.set_submodule(name, adapter)
+    pipe.save_lora_weights(tmp_path, transformer_lora_layers=matrices)
+    plain, stock = checks.stock_pipeline(), checks.stock_pipeline()
+    stock.load_lora_weights(tmp_path)
+    inputs = dict(
+        hidden_states=torch.randn(1, 16, 384),
+        timestep=torch.ones(1),
+        pooled_projections=torch.randn(1, plain.transformer.config.pooled_projection_dim),
+        encoder_hidden_states=torch.randn(1, 8, plain.transformer.config.joint_attention_dim),
+        txt_ids=torch.zeros(8, 3),
+        img_ids=torch.zeros(16, 3),
+        return_dict=False,
+    )
+    with torch.no_grad():
+        ours, theirs, without = (p.transformer(**inputs)[0] for p in (pipe, stock, plain))
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    assert not torch.allclose(ours, without, atol=1e-2)
+
+
 # The framework ----------------------------------------------------------------------------------------------
 
 
@@ -101,6 +170,36 @@ def unchanged(image):
 
 def test_right_answer_may_be_written_otherwise():
     assert upside_down.judge(lambda image: np.flip(image, 0)).state == "right"
+
+
+@exercise(cases=[(2,), (3,)], probe=lambda attempt, number: attempt(number).doubled())
+class Number:
+    def __init__(self, number):
+        self.number = number
+
+    def doubled(self):
+        return 2 * self.number
+
+
+def test_an_exercise_may_be_a_class():
+    class Stub(Number.answer):
+        def doubled(self):
+            return ...
+
+    class Wrong(Number.answer):
+        def doubled(self):
+            return self.number + 2
+
+    assert [Number.judge(one).state for one in (Number.answer, Stub, Wrong)] == ["right", "not attempted", "wrong"]
+    assert Number.judge(lambda number: 3).hint.startswith("your function stopped with AttributeError")
+
+
+def test_a_lesson_goes_on_with_a_right_attempt_or_the_answer():
+    def mine(image):
+        return image[::-1].copy()
+
+    assert upside_down.or_answer(mine) is mine
+    assert upside_down.or_answer(mirrored) is upside_down.or_answer(...) is upside_down.answer
 
 
 @pytest.mark.parametrize("wrong, hint", upside_down.mistakes.items())
@@ -167,6 +266,34 @@ def test_accept_allows_more_than_one_right_answer():
     assert divisor.judge(lambda number: {12: 6, 35: 7}[number]).state == "right"
     verdict = divisor.judge(lambda number: 5)
     assert (verdict.state, verdict.expected, verdict.yours) == ("wrong", 2, 5)
+
+
+def test_accept_may_say_why_not():
+    @exercise(cases=[()], accept=lambda yours: yours % 2 == 0 or f"{yours} is odd")
+    def even():
+        return 2
+
+    assert even.judge(lambda: 4).state == "right"
+    verdict = even.judge(lambda: 3)
+    assert (verdict.state, verdict.hint) == ("wrong", "3 is odd")
+
+
+@pytest.mark.parametrize(
+    "task, reason",
+    [
+        ("image > edge", "is trained"),
+        ("edge > mask", "in the other direction"),
+        ("image > hue 180", "from its answer"),
+        ("> edge", "give one kind of image"),
+        ("image > nonsense", "there is no kind of image 'nonsense'"),
+        ("image > turn 3", "^$"),
+    ],
+)
+def test_why_a_task_is_known(task, reason):
+    pytest.importorskip("torch")
+    from visualcloze_nb.lessons.l05_unseen import why_known
+
+    assert re.search(reason, why_known(task))
 
 
 def test_costly_cases_are_made_only_when_judged():
