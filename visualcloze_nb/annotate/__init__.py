@@ -60,7 +60,7 @@ def find(kind: str) -> Annotator:
     known = annotators()
     if isinstance(kind, str) and kind in known:
         return known[kind]
-    near = get_close_matches(str(kind).lower()[:60], known, n=3, cutoff=0.5)
+    near = get_close_matches(str(kind).lower()[:60], known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "annotate.kinds() lists them"
     raise UsageError(f"there is no kind {shorten(repr(kind))} to annotate; {hint}")
 
