@@ -135,7 +135,7 @@ def compared(task, scene):
     """Query, answer, truth and nearest trained truth of one scene, with titles."""
     one, (name, images) = run(task), nearest_trained(task)
     four = one.cells[scene, 0], one.outputs[scene, 0], one.truths[scene, 0], images[scene]
-    titles = [f"query, asked for\n{one.columns[1]}", "answer", "truth", f"nearest trained:\n{name}"]
+    titles = [f"query, task:\n{one.columns[1]}", "answer", "truth", f"nearest trained:\n{name}"]
     return [to_image(image) for image in four], titles
 
 
@@ -154,8 +154,9 @@ show.sheet(images, titles, cols=4, title="Hue 180, the first two scenes: nearer 
 # ## A number between trained numbers
 #
 # One angle proves little. So turn the hue by every 20 degrees, trained or not, and measure the angle of the *answer*:
-# of all rotations of the query, in steps of 5 degrees, the one that is nearest to it. A model that follows paints the
-# asked angle. A model that snaps paints the nearest trained one, and draws stairs.
+# of all rotations of the query, in steps of 5 degrees, the one that is nearest to it. A model that follows
+# answers with the angle of the examples. A model that snaps answers with the nearest trained angle: the plot then
+# shows stairs.
 #
 # **Exercise.** How far apart are two hues? Return the angle between them, 0 to 180 degrees. Hues lie on a circle: from
 # 350 to 10 it is 20 degrees.
@@ -173,24 +174,24 @@ def hue_gap(one, other):
 checks.hue_gap.check(hue_gap)
 
 # %%
-guess = predict("Asked for hue 180, most answers are painted nearest to", ..., ["145", "180", "215", "0"])
+guess = predict("Examples of hue 180: most answers have a hue nearest to", ..., ["145", "180", "215", "0"])
 
 # %%
-ASKED, FINE = range(0, 360, 20), range(0, 360, 5)
+ANGLES, FINE = range(0, 360, 20), range(0, 360, 5)
 
 
-def painted_hue(query, answer):
+def measured_hue(query, answer):
     """The rotation of the query that is nearest to the answer, in degrees."""
     errors = [(changed(query[None], f"hue {angle}")[0] - answer).square().mean() for angle in FINE]
     return FINE[int(torch.stack(errors).argmin())]
 
 
-painted = {}
-for asked in ASKED:
-    one = run(f"image > hue {asked}", 4)
-    painted[asked] = [painted_hue(*pair) for pair in zip(one.cells[:, 0], one.outputs[:, 0], strict=True)]
+measured = {}
+for requested in ANGLES:
+    one = run(f"image > hue {requested}", 4)
+    measured[requested] = [measured_hue(*pair) for pair in zip(one.cells[:, 0], one.outputs[:, 0], strict=True)]
 gap = checks.hue_gap.answer
-near = [min((145, 180, 215, 0), key=lambda hue: gap(hue, angle)) for angle in painted[180]]
+near = [min((145, 180, 215, 0), key=lambda hue: gap(hue, angle)) for angle in measured[180]]
 guess.compare(str(max(near, key=near.count)))
 
 # %%
@@ -199,28 +200,30 @@ axes = figure.subplots()
 for start, end in ((20, 145), (215, 340)):
     axes.axvspan(start, end, color="0.9", zorder=0, label="trained angles" if start == 20 else None)
 axes.plot([0, 360], [0, 360], color="black", linewidth=1, label="follows")
-for asked, angles in painted.items():
-    shown = [angle + 360 * round((asked - angle) / 360) for angle in angles]  # the turn of the circle nearest to asked
-    axes.plot([asked] * len(shown), shown, "o", color=show.BLUE, alpha=0.6, markersize=5)
-axes.set(xlabel="asked hue, degrees", ylabel="painted hue, degrees", xlim=(-8, 368), ylim=(-30, 390))
+for requested, angles in measured.items():
+    shown = [angle + 360 * round((requested - angle) / 360) for angle in angles]  # 355 beside 0 is drawn as -5
+    axes.plot([requested] * len(shown), shown, "o", color=show.BLUE, alpha=0.6, markersize=5)
+axes.set(xlabel="hue of the examples, degrees", ylabel="hue of the answer, degrees", xlim=(-8, 368), ylim=(-30, 390))
 axes.set_xticks(range(0, 361, 60), range(0, 361, 60))
 axes.legend(frameon=False, loc="upper left", fontsize=9)
-axes.set_title("Asked and painted hue, four scenes an angle", size=11, weight="bold", loc="left")
-figure.alt = "Painted hue over asked hue, trained ranges shaded: a scatter of four points at each of 18 angles."
+axes.set_title("Hue of the examples and of the answer, four scenes each", size=11, weight="bold", loc="left")
+figure.alt = (
+    "Hue of the answer over that of the examples, trained ranges shaded: a scatter of four points at each of 18 angles."
+)
 figure
 
 # %%
-inside = {asked: asked in TRAINED_NUMBERS["hue"] for asked in ASKED}
+inside = {angle: angle in TRAINED_NUMBERS["hue"] for angle in ANGLES}
 for name, wanted in (("trained angles", True), ("held-out angles", False)):
-    gaps = [gap(asked, angle) for asked in ASKED if inside[asked] is wanted for angle in painted[asked]]
+    gaps = [gap(angle, hue) for angle in ANGLES if inside[angle] is wanted for hue in measured[angle]]
     print(f"{name:16} median gap {np.median(gaps):3.0f} degrees, {len(gaps)} answers")
-stairs = [min(gap(angle, edge) for edge in (145, 215)) < gap(angle, 180) for angle in painted[180]]
-print(f"asked 180: {sum(stairs)} of {len(stairs)} answers are nearer to a trained angle, 145 or 215")
+stairs = [min(gap(angle, edge) for edge in (145, 215)) < gap(angle, 180) for angle in measured[180]]
+print(f"hue 180: {sum(stairs)} of {len(stairs)} answers are nearer to a trained angle, 145 or 215")
 
 # %% [markdown]
 # On the diagonal the model follows. Does it also do so between the shaded ranges, and at 0, where the answer is the
-# query itself? Compare the two medians. In the committed run the held-out angles are painted about as well as the
-# trained ones: the model has learned to *rotate*, not a list of rotations. No step of stairs is visible at 180.
+# query itself? Compare the two medians. In the committed run the answers to held-out angles are as near as those
+# to trained ones: the model has learned to *rotate*, not a list of rotations. No step of stairs is visible at 180.
 #
 # ## Two trained steps, one after the other
 #
@@ -287,14 +290,14 @@ scores = {new: score_of(*one.T) for new, one in errors.items()}
 guess.compare(max(scores, key=scores.get))
 for new, one in errors.items():
     low, high = checks.interval.answer(one, draws)
-    word = "above the baseline" if low > 0 else "below the baseline" if high < 0 else "not told from the baseline"
+    word = "above the baseline" if low > 0 else "below the baseline" if high < 0 else "no difference shown"
     print(f"{new:17} score {scores[new]:5.1f}, 95 % from {low:4.1f} to {high:4.1f}: {word}")
 
 # %% [markdown]
 # In the committed run the compositions of **edges** carry whatever good a mean over all kinds would show. The others
 # do not beat their baselines. That does not mean that they all fail in the same way. Interpolated tasks have a strong
-# baseline: the truth of a neighbouring number is an excellent answer, drawn exactly, and the model's own painting is
-# coarser. So the score is harsh where the hues above were right. We need to look at what the answers *are*.
+# baseline: the truth of a neighbouring number is an excellent answer, drawn exactly, and the model draws
+# coarsely. So the score is harsh where the hues above were right. We need to look at what the answers *are*.
 
 
 # %%
@@ -339,7 +342,7 @@ show.sheet(images, titles, cols=5, title="The second task of each kind, a scene 
 # - **Changes composed: it snaps.** *Negative then turn 2* (half a turn) comes out as *negative then flipped*, which is
 #   trained, and *grey then flipped* in half of the scenes as *grey then turn 2*. The model has kept the first change
 #   and replaced the second by one that was trained after it. That is the clearest answer to this lesson's question.
-# - **Interpolated: it depends.** Hue 180 is followed, as far as this coarse painting goes. The channel mixes come out
+# - **Interpolated: it depends.** Hue 180 is followed, as far as such coarse images show. The channel mixes come out
 #   as other mixes or as grey, and the light from 180 degrees as a blurred query.
 # - **New: neither.** A quarter turn gives a blurred image, most like the query mirrored or the background alone.
 #
@@ -383,10 +386,10 @@ show.sheet(images, titles, cols=4, title=f"'{task}' was never trained, nor anyth
 # ## What we saw
 #
 # - An unseen task may be new in four ways, and a mean over them hides that they end differently.
-# - Between trained hues the model follows: asked and painted hue agree in the gap, too.
+# - Between trained hues the model follows: hues of examples and answer agree in the gap, too.
 # - Compositions of edges carry the mean: the model does two trained steps in one.
 # - Compositions of changes snap to a trained partner, and a quarter turn is not done at all.
-# - Whether an answer follows can only be told with the truth *and* the nearest trained truth beside it.
+# - To see whether an answer follows, put the truth *and* the nearest trained truth beside it.
 #
 # An open question: would more examples of the new task move an answer from the trained one to the truth, or must the
 # weights change?

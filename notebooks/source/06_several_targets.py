@@ -226,7 +226,7 @@ for name, task, kind in (("outlines", NEGATIVE, "negative"), ("mask", GREY, "gre
     given = next(iter(first.conditions.values()))[scene]
     images += [given, image, changed(image[None], kind)[0], other, elsewhere]
     titles += [f"given {name}", "image", f"its own {kind},\ncomputed", f"{kind}\nsame run", f"{kind}\nanother run"]
-title = "The scene in which two runs disagree most: does the fourth image match the third?"
+title = "Where two runs disagree most: does the fourth image match the third?"
 show.sheet([to_image(one) for one in images], titles, cols=5, title=title)
 
 # %% [markdown]
