@@ -8,7 +8,7 @@ import pytest
 from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
 
-from visualcloze_nb import BusyError, Grid
+from visualcloze_nb import BusyError, Grid, UsageError, annotate, photos, tasks
 from visualcloze_nb.data.grid import grey_out
 from visualcloze_nb.widgets import (
     GreyOutExplorer,
@@ -422,3 +422,82 @@ def test_a_panel_alone_shows_its_grid_and_then_its_result(grid, random_pipe, mon
     panel.run()
     panel.wait(60)
     assert shown[-1][0] == "update" and shown[-1][1] is panel.result
+
+
+# Photographs -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photo_builder():
+    pytest.importorskip("skimage")
+    pytest.importorskip("cv2")
+    return GridBuilder(pipe="384", drag_and_drop=False)
+
+
+def open_task(builder, name, photograph="cat", examples=1):
+    builder.gallery.value = next(task for _, task in builder.gallery.options if task.name == name)
+    builder.scene.value, builder.examples.value = photograph, examples
+    builder.buttons["Open task"].click()
+
+
+def test_a_model_of_photographs_opens_real_tasks(photo_builder):
+    labels = [label for label, _ in photo_builder.gallery.options]
+    assert len(labels) >= 30 and {"dense prediction: image > canny", "restoration: grey > image"} <= set(labels)
+    open_task(photo_builder, "image > canny", "coffee", 2)
+    assert "trained on it (Graph200K)" in photo_builder.errors.message.value
+    grid, draft = photo_builder.grid, photo_builder.state.draft
+    sample = tasks.find("image > canny").examples([photos.load(name) for name in ("cat", "astronaut", "coffee")])
+    assert grid == sample.grid and grid.recommended == sample.grid.recommended
+    assert draft.rows[-1][1].image.tobytes() == sample.truth[0].tobytes(), "the truth is kept under the target"
+    assert "canny, coffee" in draft.rows[-1][1].note and draft.names == ("a sharp photograph", "a Canny edge map")
+    assert photo_builder.panel.size.value == "photograph" and photo_builder.panel.strength.value > 0
+    made = {}
+    exec(photo_builder.code(), made)
+    assert made["grid"] == grid and len(photo_builder.code()) < 2000, "code that makes it again, no images"
+
+
+@pytest.mark.parametrize("pipe, photographs", [("tiny", False), ("384", True), ("512", True), ("some/model", True)])
+def test_which_model_gets_photographs(pipe, photographs, random_pipe):
+    assert (GridBuilder(pipe=pipe).cell_form.photos is not None) == photographs
+    assert GridBuilder(pipe=random_pipe).cell_form.photos is None, "32 pixels a cell"
+
+
+def test_a_condition_is_made_from_a_photograph_beside_it(photo_builder):
+    form, state = photo_builder.cell_form.photos, photo_builder.state
+    state.select(0, 0)
+    form.photograph.value = "flower"
+    form.put.click()
+    state.select(0, 1)
+    assert form.source.value == (0, 0) and dict(form.source.options) == {"row 1, column 1": (0, 0)}
+    form.kind.value = "canny"
+    form.make.click()
+    cell = state.draft.rows[0][1]
+    assert pixels([cell.image]) == pixels([annotate.annotate(photos.load("flower"), "canny")])
+    assert cell.note.startswith("canny of row 1, column 1") and state.draft.names[1] == "a Canny edge map"
+    assert photo_builder.errors.message.value == ""
+    made = {}
+    exec("\n".join(["from visualcloze_nb import Grid", *cell.origin.setup, f"made = {cell.origin.expression}"]), made)
+    assert made["made"].tobytes() == cell.image.tobytes()
+    state.put(1, 0, noise_image())
+    state.select(1, 1)
+    assert form.source.value == (1, 0), "the image of its own row"
+    form.make.click()
+    assert state.draft.rows[1][1].image is not None and state.draft.rows[1][1].origin is None
+    assert state.draft.names[1] == "a Canny edge map"
+
+
+def test_what_cannot_be_made_is_said(photo_builder, monkeypatch):
+    form = photo_builder.cell_form.photos
+    form.make.click()
+    assert "there is no photograph to make it from" in photo_builder.errors.message.value
+    photo_builder.state.put(0, 0, noise_image())
+    photo_builder.state.select(0, 1)
+
+    def fails(photo, kind):
+        raise UsageError("kind 'hed' needs its weights")
+
+    monkeypatch.setattr(annotate, "annotate", fails)
+    form.make.click()
+    assert (
+        "needs its weights" in photo_builder.errors.message.value and photo_builder.state.draft.rows[0][1].image is None
+    )

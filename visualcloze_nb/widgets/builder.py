@@ -17,7 +17,8 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import blank
 from visualcloze_nb.data.prompts import layout_prompt
 from visualcloze_nb.data.result import Result
-from visualcloze_nb.widgets import gallery
+from visualcloze_nb.settings import TINY_RESOLUTION
+from visualcloze_nb.widgets import gallery, photo_gallery
 from visualcloze_nb.widgets.cell_form import CellForm
 from visualcloze_nb.widgets.cell_text import describe
 from visualcloze_nb.widgets.code_export import code
@@ -28,6 +29,7 @@ from visualcloze_nb.widgets.grid_view import GridView
 from visualcloze_nb.widgets.notebook_output import NotebookOutput, StaticImage
 from visualcloze_nb.widgets.plain_grid import PlainGrid
 from visualcloze_nb.widgets.prompt_form import PromptForm
+from visualcloze_nb.widgets.run_estimate import resolution_of
 from visualcloze_nb.widgets.run_panel import RunPanel
 from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
 
@@ -57,7 +59,10 @@ class GridBuilder:
         self.state = state = BuilderState(grid)
         self.errors = errors = ErrorOutput()
         self.cells = (GridView if drag_and_drop else PlainGrid)(state, errors)
-        self.cell_form = CellForm(state, errors, with_files=not self.cells.takes_files)
+        resolution = resolution_of(pipe)
+        photographs = resolution is None or resolution > TINY_RESOLUTION  # else the model knows the toy world alone
+        self._tasks: Any = photo_gallery if photographs else gallery
+        self.cell_form = CellForm(state, errors, with_files=not self.cells.takes_files, photographs=photographs)
         self.prompt_form = PromptForm(state, errors)
         self.panel = RunPanel(
             lambda: self.grid,
@@ -69,9 +74,9 @@ class GridBuilder:
         )
         self.facts, self.python = HTML(), HTML()
         self.facts.add_class("vcnb-facts")
-        self.gallery: Any = Dropdown(options=[(task.label, task) for task in gallery.GALLERY], style=FULL_LABEL)
+        self.gallery: Any = Dropdown(options=self._tasks.choices(), style=FULL_LABEL)
         self.gallery.description, self.gallery.layout.width = "Example task", "440px"
-        self.scene = number("Scene", 0, 0, gallery.N_SCENES - 1)
+        self.scene = self._tasks.scene_control()
         self.examples = number("Examples", 2, 0, MAX_SIDE - 1)
         self.buttons: dict[str, Button] = {}
         self.box = VBox(
@@ -159,11 +164,10 @@ class GridBuilder:
 
     def _open(self) -> None:
         task = self.gallery.value
-        self.errors.show_text("Drawing the toy world … (the first time it takes some seconds)")
-        self.state.open(gallery.open_task(task, self.scene.value, self.examples.value))
+        self.errors.show_text("Making the images … (the first time it takes some seconds)")
+        self.state.open(self._tasks.open_task(task, self.scene.value, self.examples.value))
         self.state.select(self.state.n_rows - 1, min(self.state.draft.targets))
-        trained = "was trained" if gallery.trained_on(task) else "was not trained"
-        self.errors.show_text(f"{task.label}. The bundled model {trained} on this task.")
+        self.errors.show_text(self._tasks.about(task))
 
     def _undo(self) -> None:
         if not self.state.undo():

@@ -1,4 +1,4 @@
-"""Form for the builder's selected cell: target or condition, file, toy image, moving and swapping."""
+"""Form for the builder's selected cell: target or condition, file, toy image or photograph, moving and swapping."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from visualcloze_nb.widgets.cell_text import describe
 from visualcloze_nb.widgets.controls import FULL_LABEL, button, number, row
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
+from visualcloze_nb.widgets.photo_form import PhotoForm
 from visualcloze_nb.widgets.state import DIRECTIONS, BuilderState
 
 FILE_BYTES = 5_000_000  # FileUpload sends a file as it is, and Jupyter drops messages of 10 MB
@@ -26,12 +27,13 @@ class CellForm:
         state: of the builder.
         errors: shows what the handlers raise.
         with_files: whether to offer a file upload; the drag-and-drop grid takes files itself.
+        photographs: whether to offer photographs and annotators, in place of toy images.
 
     Attributes:
         box: the widget.
     """
 
-    def __init__(self, state: BuilderState, errors: ErrorOutput, with_files: bool):
+    def __init__(self, state: BuilderState, errors: ErrorOutput, with_files: bool, photographs: bool = False):
         self.state, self.errors = state, errors
         self.heading = HTML()
         self.which = Dropdown(description="Cell", style=FULL_LABEL, layout={"width": "220px"})
@@ -41,6 +43,7 @@ class CellForm:
         self.kind: Any = Dropdown(options=gallery.KINDS, description="Toy image", style=FULL_LABEL)
         self.kind.layout.width = "220px"
         self.toy_scene = number("Toy scene", 0, 0, 10**6)
+        self.photos = PhotoForm(state, errors) if photographs else None
         self.other = Dropdown(description="Swap with", style=FULL_LABEL, layout={"width": "240px"})
         self.clear = button(errors, "Empty this cell", self._on_selected(state.clear), "trash")
         self.put_toy = button(errors, "Put toy image", self._put_toy, "paint-brush")
@@ -57,7 +60,7 @@ class CellForm:
             self.heading,
             row(self.which, self.is_target, self.clear),
             *([row(self.file, note)] if with_files else []),
-            row(self.kind, self.toy_scene, self.put_toy),
+            self.photos.box if self.photos else row(self.kind, self.toy_scene, self.put_toy),
             row(*self.moves.values(), self.other, self.swap),
         ]
         self.box = VBox(rows, layout={"border": "1px solid #767676", "padding": "4px 8px", "margin": "6px 0"})
@@ -77,6 +80,8 @@ class CellForm:
         self.heading.value = f"<h4>Chosen cell: {place(row, col)} ({html.escape(described.text)})</h4>{alert}"
         self.is_target.disabled = row != state.n_rows - 1
         self.is_target.value = state.is_target(row, col)
+        if self.photos:
+            self.photos.refresh()
 
     def _on_selected(self, method: Callable[..., object], *more: object) -> Callable[[], object]:
         return lambda: method(*self.state.selected, *more)

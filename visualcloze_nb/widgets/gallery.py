@@ -6,11 +6,13 @@ The lists need no torch; drawing does, so the toy world is imported by the funct
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
 from visualcloze_nb.errors import UsageError
 from visualcloze_nb.settings import TINY_RESOLUTION
+from visualcloze_nb.widgets.controls import number
 from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of
 
 KINDS = (
@@ -87,6 +89,21 @@ GALLERY = (
 )
 
 
+def choices() -> list[tuple[str, GalleryTask]]:
+    """Label and task of all, for a list."""
+    return [(task.label, task) for task in GALLERY]
+
+
+def scene_control() -> Any:
+    """The control that chooses the query's scene."""
+    return number("Scene", 0, 0, N_SCENES - 1)
+
+
+def about(task: GalleryTask) -> str:
+    """Say what a task is, and whether the bundled model was trained on it."""
+    return f"{task.label}. The bundled model {'was' if trained_on(task) else 'was not'} trained on this task."
+
+
 def toy_image(
     kind: str = "image", seed: int = 0, width: int = TINY_RESOLUTION, height: int = TINY_RESOLUTION
 ) -> Image.Image:
@@ -147,9 +164,9 @@ def open_task(task: GalleryTask, seed: int = 0, examples: int = 2) -> Draft:
         ]
         for r, cells in enumerate(draft.rows)
     ]
-    for number, (col, truth) in enumerate(zip(made.grid.targets, made.truth, strict=True)):
+    for place, (col, truth) in enumerate(zip(made.grid.targets, made.truth, strict=True)):
         note = f"{made.columns[col]}, {truth.width} x {truth.height}"
-        rows[-1][col] = Cell(truth, note, Origin(setup, f"toy.truth[{number}]"))
+        rows[-1][col] = Cell(truth, note, Origin(setup, f"toy.truth[{place}]"))
     return Draft(tuple(map(tuple, rows)), draft.targets, draft.names, draft.task, draft.content)
 
 

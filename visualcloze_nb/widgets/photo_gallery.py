@@ -1,0 +1,73 @@
+"""Gallery of real tasks: the catalogue's, with rows made from bundled photographs, for models that read photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ipywidgets import Dropdown
+
+from visualcloze_nb import photos, tasks
+from visualcloze_nb.widgets.controls import FULL_LABEL
+from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of, size_text
+
+FIRST = ("cat", "astronaut", "coffee", "temple", "flower", "rocket")  # things and people, before textures
+NAMES = (*FIRST, *(name for name in photos.names() if name not in FIRST))
+
+
+def choices() -> list[tuple[str, tasks.Task]]:
+    """Label and task of all that can be made here from photographs alone."""
+    return [(f"{task.group.name}: {task.name}", task) for task in tasks.TASKS.values() if not task.missing()]
+
+
+def scene_control() -> Any:
+    """The control that chooses the query's photograph."""
+    return Dropdown(options=NAMES, description="Photograph", style=FULL_LABEL, layout={"width": "190px"})
+
+
+def about(task: tasks.Task) -> str:
+    """Say what a task is, and whether the released models were trained on it."""
+    seen = f"trained on it ({task.group.trained_on})" if task.group.trained_on else "not trained on it"
+    return f"{task.group.name}: {task.name}. The released models were {seen}; the settings are those of its authors."
+
+
+def open_task(task: tasks.Task, photograph: str, examples: int = 2) -> Draft:
+    """Make a draft of a task from bundled photographs.
+
+    Args:
+        task: one of `choices`.
+        photograph: of the query, one of `NAMES`.
+        examples: rows above the query, each of another photograph.
+
+    Returns:
+        a draft with the ground truth kept under its targets.
+
+    Raises:
+        ImageError: if the packages that bring the photographs are not installed.
+        UsageError: if an annotator does not work here.
+    """
+    others = [name for name in NAMES if name != photograph]
+    names = [*others[:examples], photograph]
+    sample = task.examples([photos.load(name) for name in names])
+    call = f"tasks.find({task.name!r}).examples([photos.load(name) for name in {names!r}])"
+    setup = ("from visualcloze_nb import photos, tasks", f"sample = {call}")
+    draft = draft_of(sample.grid)
+    rows = [
+        [_cell(cell.image, task.columns[col], names[r], setup, f"sample.grid.rows[{r}][{col}]") for col, cell in row]
+        for r, row in enumerate(map(enumerate, draft.rows))
+    ]
+    for number, (col, truth) in enumerate(zip(sample.grid.targets, sample.truth, strict=True)):
+        rows[-1][col] = _cell(truth, task.columns[col], photograph, setup, f"sample.truth[{number}]")
+    wordings = tuple(tasks.KINDS[kind].wordings[0] for kind in task.columns)
+    return replace(draft, rows=tuple(map(tuple, rows)), names=wordings, task=sample.grid.task)
+
+
+def photo_cell(name: str) -> Cell:
+    """A bundled photograph in a cell that knows its own code."""
+    image = photos.load(name)
+    setup = ("from visualcloze_nb import photos",)
+    return Cell(image, f"photograph, {name}", Origin(setup, f"photos.load({name!r})"))
+
+
+def _cell(image: Any, kind: str, photograph: str, setup: tuple[str, ...], expression: str) -> Cell:
+    return Cell(image, f"{kind}, {photograph}, {size_text(image)}", Origin(setup, expression))
