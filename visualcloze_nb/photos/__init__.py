@@ -1,7 +1,8 @@
 """Photographs for grids and training: in the public domain or free to use, each with its source and licence.
 
 None is part of this package: scikit-image and scikit-learn bring them, and their files are read where pip put them,
-so neither library is imported.
+so neither library is imported. The stereo pair of a motorcycle that scikit-image also brings, with true disparity, is
+left out: scikit-image states its origin (Middlebury 2014) but no licence.
 
     photos.names()                 all, or those of one split
     photos.load("coffee")          a Pillow image
