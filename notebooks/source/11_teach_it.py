@@ -100,7 +100,7 @@ guess = predict("The score before training: where will it lie?", ..., ["below 0"
 
 # %%
 before = fill()
-print(f"RMSE of the VAE {best:.2f}, of the baseline {baseline:.2f}, of the model {rmse(before, queries[1]):.1f}")
+print(f"RMSE of the VAE {best:.2f}, of the baseline {baseline:.2f}, of the model {rmse(before, queries[1]):.2f}")
 guess.compare("below 0" if score(before) < 0 else "0 to 0.5" if score(before) < 0.5 else "above 0.5")
 shown = [to_image(image) for images in (queries[0], queries[1], before) for image in images[1:5]]
 names = [name for name in ("query", "ground truth", "answer") for _ in range(4)]
@@ -234,7 +234,7 @@ def fit(rows, steps, watch=None):
     for step in range(steps):
         clean, condition = rows.batch(8, generator)
         noise = torch.randn(clean.shape, generator=generator)
-        u = torch.rand(8, generator=generator)
+        u = torch.rand(len(clean), generator=generator)
         loss = loss_of(model(condition), clean, noise, 3 * u / (1 + 2 * u), rows.targets)
         optimizer.zero_grad()
         loss.backward()
@@ -256,8 +256,8 @@ def watch(losses):
     curve.clear()
     curve.plot(losses)
     curve.set(title="training loss", xlabel="step", ylim=(0, None))
-    if len(losses) in (0, 20, 50, 100):
-        panel = panels[(0, 20, 50, 100).index(len(losses))]
+    if len(losses) in (0, 10, 30, 60):
+        panel = panels[(0, 10, 30, 60).index(len(losses))]
         answers[len(losses)] = fill()
         panel.imshow(to_image(answers[len(losses)][1]))
         panel.set(title=f"step {len(losses)}", xticks=[], yticks=[])
@@ -265,20 +265,20 @@ def watch(losses):
 
 
 # %%
-guess = predict("What will the score be after 100 steps of eight grids?", ...)
+guess = predict("What will the score be after 60 steps of eight grids?", ...)
 
 # %%
 view = display(figure, display_id=True)
 watch([])
-losses = fit(rows, 100, watch)
+losses = fit(rows, 60, watch)
 
 # %%
-after = answers[100]
+after = answers[60]
 print(f"score before {score(before):.1f}, after {score(after):.1f}")
 guess.compare(round(score(after), 1), within=0.1)
 shown = [to_image(image) for images in (queries[1], after) for image in images[1:5]]
 names = ["ground truth"] * 4 + ["answer"] * 4
-show.sheet(shown, names, cols=4, title="After 100 steps the answers are heat maps")
+show.sheet(shown, names, cols=4, title="After 60 steps the answers are heat maps")
 
 # %% [markdown]
 # The loss of single steps varies, because noise levels and grids do. The answers to the held-out query say more: first
@@ -339,19 +339,19 @@ show.sheet(shown, names, cols=5, title="One query, the adapters at five strength
 # %% [markdown]
 # ### How small may it be?
 #
-# Adapters of rank 1 have an eighth of the weights of rank 8. Train ranks 1 and 32 from the start, 50 steps each, and
-# compare with the first 50 steps above.
+# Adapters of rank 1 have an eighth of the weights of rank 8. Train ranks 1 and 32 from the start, 30 steps each, and
+# compare with the first 30 steps above.
 
 # %%
 panel = show.new_figure(2.6)
-panel.alt = "Training loss over 50 steps for adapters of rank 1, 8 and 32."
-curves, scores = {8: losses[:50]}, {8: score(answers[50])}
+panel.alt = "Training loss over 30 steps for adapters of rank 1, 8 and 32."
+curves, scores = {8: losses[:30]}, {8: score(answers[30])}
 for rank in (1, 32):
     put_adapters(rank)
-    curves[rank], scores[rank] = fit(rows, 50), score(fill())
+    curves[rank], scores[rank] = fit(rows, 30), score(fill())
 axes = panel.subplots()
 for rank, line in ((1, ":"), (8, "-"), (32, "--")):
-    axes.plot(range(10, 51), torch.tensor(curves[rank]).unfold(0, 10, 1).mean(1), line, label=f"rank {rank}")
+    axes.plot(range(10, 31), torch.tensor(curves[rank]).unfold(0, 10, 1).mean(1), line, label=f"rank {rank}")
     print(f"rank {rank:2}: score {scores[rank]:.1f}")
 axes.set(title="Mean loss of the last ten steps", xlabel="step", ylim=(0, None))
 axes.legend()
@@ -459,7 +459,7 @@ mine, test = (
 shown = [column[: len(test[0])] for column in mine]
 put_adapters(rank=8)
 first = fill(shown, test)
-fit(PairRows(pipe, *mine), 60)
+fit(PairRows(pipe, *mine), 40)
 last = fill(shown, test)
 print(f"RMSE before {rmse(first, test[1]):.2f}, after {rmse(last, test[1]):.2f}")
 drawn = [to_image(image) for images in (test[0], test[1], first, last) for image in images[::2]]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from visualcloze_nb.data.layout import Layout
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.sampling.flow import velocity
 from visualcloze_nb.sampling.latents import BLACK, cell_mask, encode, pack, pack_mask, position_ids
 from visualcloze_nb.sampling.text import Text, encode_text
@@ -30,7 +31,17 @@ class PairRows:
 
     @torch.no_grad()
     def __init__(self, pipe: Any, before: torch.Tensor, after: torch.Tensor):
-        """Encode pairs of images, each `(N, 3, H, W)` in 0..1."""
+        """Encode pairs of images.
+
+        Args:
+            pipe: gives the VAE.
+            before, after: `(N, 3, H, W)` in 0..1, at least two.
+
+        Raises:
+            UsageError: fewer than two pairs: one would have no example.
+        """
+        if len(before) < 2:
+            raise UsageError(f"{len(before)} pairs: give two or more, an example and a query")
         height, width = before.shape[-2:]
         row = torch.cat([before, after], dim=3) * 2 - 1
         query = torch.cat([before * 2 - 1, torch.full_like(after, BLACK)], dim=3)
@@ -44,12 +55,13 @@ class PairRows:
         """Draw grids of one example and one query; no row is its own example.
 
         Args:
-            size: `B` grids, at most half as many as there are rows.
+            size: `B` grids; fewer if there are less than twice as many rows.
             generator: chooses the rows.
 
         Returns:
             clean tokens `(B, L, 64)` and the condition `(B, L, 320)`.
         """
+        size = min(size, len(self.whole) // 2)
         above, below = torch.randperm(len(self.whole), generator=generator)[: 2 * size].chunk(2)
         clean = torch.cat([self.whole[above], self.whole[below]], dim=1)
         known = torch.cat([self.whole[above], self.blank[below]], dim=1)
