@@ -8,13 +8,12 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from conftest import noise_image, quiet
-from PIL import Image, ImageOps
+from PIL import Image
 
 from visualcloze_nb import annotate as annotators
 from visualcloze_nb import tasks
 from visualcloze_nb.annotate.annotator import Availability
 from visualcloze_nb.cli.main import main
-from visualcloze_nb.data.images import resize_and_crop
 from visualcloze_nb.drawing.task_graph import task_graph
 from visualcloze_nb.errors import GridError, ImageError, ImageWarning, UsageError, VisualClozeError
 from visualcloze_nb.settings import RECOMMENDABLE, stage2_steps
@@ -367,37 +366,6 @@ def test_all_restorations_of_a_photograph_differ_from_it():
 # The documented examples ---------------------------------------------------------------------------------------
 
 
-def documented():
-    """The three examples of diffusers' documentation, with photographs; networks' maps stand in for themselves.
-
-    A photograph in a few colours stands for its segments, its blurred contours for soft edges, its grey values for
-    depth, and a part of it for the second photograph of a subject. What a model makes of them is not judged here.
-    """
-    from visualcloze_nb import photos
-
-    def rows(*names, **kinds):
-        shots = [ImageOps.contain(photos.load(name), (320, 320)) for name in names]
-        return [{"image": shot, **{kind: make(shot) for kind, make in kinds.items()}} for shot in shots]
-
-    def segments(shot):
-        return ImageOps.posterize(resize_and_crop(shot.resize((20, 20)), *shot.size), 2)
-
-    def part(shot):
-        return shot.crop((shot.width // 4, shot.height // 4, shot.width, shot.height))
-
-    def soft_edges(shot):
-        return annotators.annotate(shot, "canny").resize((80, 80)).resize(shot.size)
-
-    return {
-        "mask to image": ("sam2 > image", rows("cat", "coffee", sam2=segments)),
-        "edge detection": ("image > hed", rows("coffee", "rocket", "astronaut", hed=soft_edges)),
-        "subject": (
-            "reference + depth > image",
-            rows("cat", "coffee", "flower", reference=part, depth=ImageOps.grayscale),
-        ),
-    }
-
-
 @pytest.fixture(scope="module")
 def real_layout():
     """A random model with the real layout: its tokens, guidance input and resolution, at a small width."""
@@ -410,16 +378,16 @@ def real_layout():
 @opencv
 @pytest.mark.skipif(not (find_spec("skimage") and find_spec("sklearn")), reason="the extra 'photos' is not installed")
 @pytest.mark.filterwarnings("ignore::visualcloze_nb.errors.VisualClozeWarning")  # of long texts and small models
-@pytest.mark.parametrize("example", ["mask to image", "edge detection", "subject"])
+@pytest.mark.parametrize("example", [0, 1, 2], ids=["mask to image", "edge detection", "subject"])
 @pytest.mark.parametrize("resolution", [64, 384])
 def test_documented_examples_with_photographs(example, resolution, tiny, request):
     import torch
 
+    from visualcloze_nb.lessons.l10_real_model import documented_grids
     from visualcloze_nb.sampling.latents import prepare
 
     pipe = tiny if resolution == 64 else request.getfixturevalue("real_layout")
-    name, photos = documented()[example]
-    sample = tasks.find(name).examples(photos, content="a photograph")
+    sample = list(documented_grids().values())[example]
     prepared = prepare(sample.grid, pipe.vae, resolution, torch.Generator().manual_seed(0))
     area = sum(width * height for width, height in prepared.layout.sizes) * sample.grid.n_cols
     assert prepared.noise.shape == (1, area // 16**2, 64) and prepared.condition.shape[-1] == 320
