@@ -49,6 +49,12 @@ def detail(image) -> float:
     return float((cv2.Laplacian(array(image), cv2.CV_64F) ** 2).mean())
 
 
+def energy_above(image, cycles, axis) -> float:
+    """Energy of the luma's frequencies over `cycles` per pixel along one axis."""
+    power = abs(np.fft.rfft(array(image.convert("L")), axis=axis)) ** 2
+    return float(power.compress(np.fft.rfftfreq(image.size[1 - axis]) > cycles, axis).sum())
+
+
 def chroma(image) -> float:
     return float(np.ptp(array(image), axis=2).mean())
 
@@ -191,6 +197,10 @@ def test_detail_is_lost_and_the_rest_stays(kind):
 
 def test_super_resolution_keeps_what_the_smaller_image_holds(astronaut):
     for kind, factor in (("sr-x2", 2), ("sr-x4", 4)):
+        nyquist = 0.5 / factor  # of the smaller image; with half the factor over 0.4 of the energy is left
+        for axis in (0, 1):
+            left = energy_above(annotate(astronaut, kind), nyquist, axis)
+            assert left < 0.32 * energy_above(astronaut, nyquist, axis)
         size = (SIDE // factor, SIDE // factor)
         kept = psnr(annotate(astronaut, kind).resize(size, Image.Resampling.BOX), astronaut.resize(size, 4))
         assert kept > psnr(annotate(astronaut, kind), astronaut) + 6
