@@ -238,6 +238,14 @@ def test_stub_replaces_the_solution_and_stays_python(house):
     assert "twice = number + number" in laid_out(house, solutions=True)[3].source
 
 
+def test_a_stub_assigns_names_and_attributes(house):
+    source = house / "notebooks" / "source" / "00_try.py"
+    source.write_text(
+        SOURCE.replace("    twice = number + number\n    return twice", "    self.up, b = number, 2\n    c = b")
+    )
+    assert laid_out(house, solutions=False)[3].source.endswith("here.\n    self.up = ...\n    b = ...\n    c = ...")
+
+
 def test_badges_set_up_and_last_cell_are_added(house):
     cells = laid_out(house, solutions=True)
     shown = badges("someone/something", "notebooks/solutions/00_try.ipynb")
