@@ -156,7 +156,7 @@ def test_stage_1_reads_in_training_what_the_pipeline_feeds_it(bank, small, made,
     torch.manual_seed(1)
     chosen = torch.randint(len(rows.clean), (shape.rows, 1)).flatten().tolist()
     torch.manual_seed(1)
-    clean, condition, targets, _, _, clip_ids, t5_ids, begun = rows.grids(1, shape.rows)
+    clean, condition, targets, _, _, clip_ids, t5_ids, begun = rows.grids(1, shape)
     assert begun is None
 
     cells = [[image_of(cell) for cell in made.rows[i].split(shape.cell[0], dim=2)] for i in chosen]
@@ -185,8 +185,9 @@ def test_stage_1_reads_in_training_what_the_pipeline_feeds_it(bank, small, made,
 
 @pytest.mark.parametrize("cell", [(192, 192), (144, 192)])
 def test_stage_2_reads_in_training_what_the_pipeline_feeds_it(bank, small, made, cell):
-    rows = bank.make(GridShape(1, 1, cell, "stage 2"))
-    clean, condition, targets, determined, _, clip_ids, t5_ids, begun = rows.grids(40, 1)
+    shape = GridShape(1, 1, cell, "stage 2")
+    rows = bank.make(shape)
+    clean, condition, targets, determined, _, clip_ids, t5_ids, begun = rows.grids(40, shape)
     first = condition[(rows.clean[0] == clean).flatten(1).all(1)][0]
     clean, begun, condition = rows.clean[:1].float(), rows.begun[:1].float(), first[None]
     (width, height), large = cell, made.rows[:1]
@@ -222,7 +223,7 @@ def test_under_a_hole_the_known_image_is_black(bank, small, made):
     assert ((inside > 0.01) & (inside < 0.9)).all() and len({round(float(m), 3) for m in inside}) > 1
     black = torch.where(mask > 0, -1.0, made.rows)
     assert torch.allclose(rows.known.float(), pack(encode(small.vae, black)), **HALF)
-    assert not rows.determined.any()
+    assert not rows.wordings[shape].determined.any()
     batch = batch_of(bank, None, shape)
     assert not batch.targets[:, : 4 * 8].any() and batch.targets[:, 4 * 8 :].any(1).all()  # in the query row alone
 
@@ -233,6 +234,23 @@ def unpack_mask(tokens, height, width):
     return latents.permute(0, 1, 5, 3, 2, 6, 4).reshape(len(tokens), 1, 16 * height, 16 * width).float()
 
 
+def test_the_same_rows_stand_in_grids_of_any_height_each_with_its_own_words(bank, made):
+    bank.tasks = {Task.parse("image > hue *"): 1.0}
+    shapes = [GridShape(rows, 2, (64, 64), worded=rows == 1) for rows in (1, 2, 3)]
+    rows = bank.make(shapes[0])
+    wordings = [bank.word(rows, shape) for shape in shapes]
+    assert bank.word(rows, shapes[1]) is wordings[1]  # worded once
+    assert not torch.equal(wordings[1].t5_ids, wordings[2].t5_ids)  # two rows, three rows
+    assert [wording.has_determined for wording in wordings][0] is False  # no example tells the number
+    for shape in shapes:
+        clean, _, _, determined, *_ = rows.grids(3, shape)
+        assert clean.shape[1] == determined.shape[1] == shape.rows * 32
+    bank.sets.clear()
+    bank.refresh(shapes[1])
+    (kept,) = bank.sets.values()
+    assert bank.sets[shapes[2].row] is kept and shapes[0].row == shapes[2].row
+
+
 def test_batches_are_as_exact_under_autocast(bank):
     """The pipeline encodes in float32, so training must, also inside a bfloat16 region."""
     shape = GridShape(2, 2, (64, 64))
@@ -241,7 +259,7 @@ def test_batches_are_as_exact_under_autocast(bank):
         bank.rng.seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             bank.refresh(shape)
-        kept.append(bank.sets[shape][-1])
+        kept.append(bank.sets[shape.row][-1])
     assert torch.allclose(kept[0].clean.float(), kept[1].clean.float(), **HALF)
     assert torch.allclose(kept[0].known.float(), kept[1].known.float(), **HALF)
 
@@ -256,7 +274,7 @@ def test_no_held_out_task_number_or_pair_is_ever_drawn(bank, monkeypatch):
         columns_of.append(tuple(columns))
         return [torch.zeros(len(scenes), 3, *cell[::-1])] * len(columns)
 
-    def texts(shape, task, columns, blank, scenes):
+    def texts(shape, columns, blank, scenes):
         grids.append((tuple(columns), tuple(columns[column] for column in blank)))
         return [""] * len(scenes), []
 
@@ -748,10 +766,10 @@ def transformer_run(clock, small, all_scenes, monkeypatch, tmp_path):
     monkeypatch.setattr(train_transformer, "decoder_metric", lambda vae: torch.eye(64))
     monkeypatch.setattr(train_transformer, "RowBank", lambda pipe, rows, seed: RowBank(pipe, rows=2, seed=seed))
 
-    def run(minutes, score=None):
+    def run(minutes, score=None, **settings):
         vae = copy.deepcopy(build_random_pipe().vae)
         return train_transformer.train_transformer(
-            vae, minutes, tmp_path, batch_size=2, say=lambda line: None, score=score
+            vae, minutes, tmp_path, batch_size=2, say=lambda line: None, score=score, **settings
         )
 
     return run
@@ -787,6 +805,22 @@ def test_vae_training_sets_the_latents_scale(vae_run, tmp_path):
     with torch.no_grad():
         latents = torch.cat([encode(vae, rows.render(2)).flatten() for _ in range(12)])
     assert latents.mean().abs() < 0.3 and latents.std() == pytest.approx(1, abs=0.3)
+
+
+def test_training_goes_on_from_a_checkpoint_gently(transformer_run, small, clock, monkeypatch, tmp_path):
+    small.save_pretrained(tmp_path / "start")
+    rates = []
+    optimisers = train_transformer.optimisers
+    monkeypatch.setattr(
+        train_transformer, "optimisers", lambda model, rate: rates.append(rate) or optimisers(model, rate)
+    )
+    monkeypatch.setattr(train_transformer, "LEARNING_RATE", 0.0)  # so that the weights stay as they were
+    made = VisualClozePipeline.from_pretrained(transformer_run(1, start=tmp_path / "start"))
+    assert same(made.transformer.state_dict(), small.transformer.state_dict())
+    assert made.tokenizer_2.get_vocab() == small.tokenizer_2.get_vocab()
+    monkeypatch.setattr(train_transformer, "LEARNING_RATE", 1e-3)
+    transformer_run(1, start=tmp_path / "start")
+    assert rates == [0.0, 1e-3 * train_transformer.START_RATE]
 
 
 def test_transformer_training_goes_on_after_a_kill(transformer_run, clock, tmp_path):
@@ -885,8 +919,8 @@ def parts(monkeypatch):
     )
     monkeypatch.setattr(
         train_tiny, "train_transformer",
-        lambda vae, minutes, out, seed, width, say, score: leave(
-            "transformer", out / "pipeline" / "model_index.json", minutes, vae, width
+        lambda vae, minutes, out, seed, width, say, score, start: leave(
+            "transformer", out / "pipeline" / "model_index.json", minutes, vae, width, *([start] if start else [])
         ),
     )  # fmt: skip
     monkeypatch.setattr(train_tiny, "export", lambda run, vae_run, to: done.append(("export", to)) or 0)
@@ -911,6 +945,10 @@ def test_train_tiny_makes_one_part_or_takes_a_trained_vae(parts, tmp_path):
     assert parts.pop() == ("transformer", 200.0, tmp_path / "vae" / "vae", tiny_model.WIDTH)
     train_tiny.train_tiny(40, tmp_path / "other", vae=tmp_path / "given", width=64)
     assert parts[0] == ("transformer", 40.0, tmp_path / "given", 64) and len(parts) == 2
+    parts.clear()
+    train_tiny.train_tiny(40, tmp_path / "on", start=tmp_path / "checkpoint")  # with its own VAE
+    assert parts[0] == ("transformer", 40.0, tmp_path / "checkpoint" / "vae", 320, tmp_path / "checkpoint")
+    assert [name for name, *_ in parts] == ["transformer", "export"]
 
 
 # the checkpoint, and the untrained model

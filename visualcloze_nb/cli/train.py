@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name != "vae":
             command.add_argument("--width", type=whole(64), help="of the transformer, a multiple of 64")
             command.add_argument("--vae", type=folder, help="folder of a trained VAE, in place of the run's own")
+            command.add_argument("--start", type=folder, help="a checkpoint to train on, in place of random weights")
     export = part("export", write_checkpoint, "put a trained pipeline where load('tiny') finds it")
     export.add_argument("--run", type=folder, default=str(RUN / "transformer"))
     export.add_argument("--vae-run", type=folder, default=str(RUN / "vae"))
@@ -60,15 +61,17 @@ def run(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> None:
     """Train all parts and export them, or train one part."""
     only = None if options.part == "tiny" else options.part
-    width, vae = getattr(options, "width", None), getattr(options, "vae", None)
+    width, vae, start = (getattr(options, name, None) for name in ("width", "vae", "start"))
+    if start and (width or vae):
+        raise UsageError("--start brings its own VAE and width: leave out --vae and --width")
     if width and width % 64:
         raise UsageError(f"--width is {width}: give a multiple of 64")
-    if only == "transformer" and not vae and not (options.out / "vae" / "vae").is_dir():
+    if only == "transformer" and not vae and not start and not (options.out / "vae" / "vae").is_dir():
         raise UsageError(f"there is no trained VAE in {options.out / 'vae'}: `train vae` makes one, or give --vae")
     from visualcloze_nb.evaluation.scores import scores_at_a_glance
     from visualcloze_nb.training.train_tiny import train_tiny
 
-    train_tiny(options.minutes, options.out, only, options.seed, width, vae, scores_at_a_glance)
+    train_tiny(options.minutes, options.out, only, options.seed, width, vae, scores_at_a_glance, start)
 
 
 def write_checkpoint(options: argparse.Namespace) -> None:

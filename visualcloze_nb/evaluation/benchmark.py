@@ -94,7 +94,7 @@ class CachedPredictor:
     """Run one pipeline under common settings, and cache its predictions: benchmarks share many of them."""
 
     def __init__(
-        self, pipe, scenes: int = 24, steps: int = 8, seed: int = 0,
+        self, pipe, scenes: int = 16, steps: int = 8, seed: int = 0,
         log: Callable[[str], None] = lambda line: None, folder: Path | None = None,
     ):  # fmt: skip
         self.pipe, self.scenes, self.steps, self.seed, self.log = pipe, scenes, steps, seed, log
@@ -134,19 +134,38 @@ def has_score(errors: np.ndarray) -> np.ndarray:
 def score_row(what: str, setting: str, errors: np.ndarray, **raw: float) -> Row:
     """A row of a normalised score: errors of the model, the baseline and the VAE, `(N, 3)`, or `(N, T, 3)` for T tasks.
 
-    Of several tasks it is the mean score of those that have a score.
+    Of several tasks it is the mean score of those that have a score. Beside it the median and the worst tenth of the
+    single answers, see `answer_scores`.
     """
     if errors.ndim == 2:
         raw = dict(zip(("RMSE", "baseline", "VAE"), errors.mean(0).tolist(), strict=True)) | raw
         if not has_score(errors):
             return Row(what, setting, np.nan, np.nan, np.nan, raw, len(errors))
-        return row(what, setting, mean_score, errors, **raw)
+        return row(what, setting, mean_score, errors, **raw, **_spread(errors))
     kept = has_score(errors)
     if not kept.any():
         return Row(what, setting, np.nan, np.nan, np.nan, raw, len(errors))
-    return row(
-        what, setting, mean_score, errors[:, kept], **raw, **{"tasks": int(kept.sum()), "left out": int((~kept).sum())}
-    )
+    counts = {"tasks": int(kept.sum()), "left out": int((~kept).sum())}
+    return row(what, setting, mean_score, errors[:, kept], **raw, **counts, **_spread(errors[:, kept]))
+
+
+def answer_scores(errors: np.ndarray) -> np.ndarray:
+    """A score of each answer, `(N, ..., 3)` to `(N, ...)`: 0 is the baseline's answer for the same scene.
+
+    The unit is that of the task's score, the mean baseline less the mean VAE: a scene's own would be next to nothing
+    where the baseline happens to be right.
+    """
+    model, baseline, vae = np.moveaxis(errors, -1, 0)
+    return (baseline - model) / (baseline.mean(0) - vae.mean(0))
+
+
+def worst_tenth(errors: np.ndarray) -> float:
+    """The score that nine of ten answers exceed."""
+    return float(np.percentile(answer_scores(errors), 10))
+
+
+def _spread(errors: np.ndarray) -> dict[str, float]:
+    return {"median": float(np.median(answer_scores(errors))), "worst tenth": worst_tenth(errors)}
 
 
 def mean_score(errors: np.ndarray) -> float:

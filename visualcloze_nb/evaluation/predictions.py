@@ -157,22 +157,45 @@ def predict_task(
     Raises:
         ValueError: more than 1000 scenes, or none.
     """
-    device, columns, shown = pipe.vae.device, task.columns, shown or task
+    columns, shown = task.columns, shown or task
     targets = tuple(range(len(task.inputs), len(columns)) if targets is None else targets)
     query = queries(scenes)
     above = [[make_scene(row * 1000 + i) for i in range(scenes)] for row in range(1, examples + 1)]
     above = above[order:] + above[:order]
     generator = torch.Generator().manual_seed(seed)
     last = draw_row(columns, query, SIDE, SIDE, generator)
-    rows = [draw_row(shown.columns, row, SIDE, SIDE, generator).to(device) for row in above]
+    rows = [draw_row(shown.columns, row, SIDE, SIDE, generator) for row in above]
     cells = torch.stack((last * 0.5 + 0.5).split(SIDE, dim=3), dim=1)
     for column, images in (given or {}).items():
         last[..., column * SIDE : (column + 1) * SIDE] = images * 2 - 1
     captions = {None: lambda s: None, "true": Scene.caption, "swapped": lambda s: swapped(s).caption()}[caption]
     wording = column_prompt([phrase(k) for k in columns], targets) if text else ""
     prompts = [full_prompt(examples + 1, len(columns), wording, captions(s)) for s in query]
-    outputs = fill_batch(pipe, [*rows, last.to(device)], targets, prompts, steps, seed).cpu()
-    exact = torch.cat(list(cells.unbind(1)), dim=3).to(device) * 2 - 1
+    return predict_rows(pipe, columns, [*rows, last], targets, prompts, steps, seed, generator, cells)
+
+
+@torch.no_grad()
+def predict_rows(
+    pipe, columns: Sequence[str], rows: Sequence[torch.Tensor], targets: Sequence[int], prompts: list[str],
+    steps: int, seed: int, generator: torch.Generator, cells: torch.Tensor | None = None,
+) -> TaskPrediction:  # fmt: skip
+    """Predict the targets of given rows, and what the VAE makes of their ground truth.
+
+    Args:
+        pipe: the pipeline under test.
+        columns: kinds of image, left to right.
+        rows: as for `fill_batch`, the query row last.
+        targets: blank columns.
+        prompts: one a grid.
+        steps: Euler steps of stage 1.
+        seed: of the noise.
+        generator: for the VAE's sampling of the ground truth.
+        cells: the exact query rows, `(B, columns, 3, 64, 64)` in 0..1; unless given, the last row.
+    """
+    if cells is None:
+        cells = torch.stack((rows[-1] * 0.5 + 0.5).split(SIDE, dim=3), dim=1)
+    outputs = fill_batch(pipe, [row.to(pipe.vae.device) for row in rows], targets, prompts, steps, seed).cpu()
+    exact = torch.cat(list(cells.unbind(1)), dim=3).to(pipe.vae.device) * 2 - 1
     reconstructions = (decode(pipe.vae, encode(pipe.vae, exact, generator)) * 0.5 + 0.5).clamp(0, 1).cpu()
     reconstructions = torch.stack([reconstructions[..., c * SIDE : (c + 1) * SIDE] for c in targets], dim=1)
-    return TaskPrediction(columns, targets, cells, outputs, reconstructions)
+    return TaskPrediction(tuple(columns), tuple(targets), cells, outputs, reconstructions)

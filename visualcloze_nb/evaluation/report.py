@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from visualcloze_nb.evaluation import bench_images, bench_sizes, bench_stage2, bench_tasks
-from visualcloze_nb.evaluation.benchmark import Benchmark, CachedPredictor, Floor, Row
+from visualcloze_nb.evaluation import bench_images, bench_photos, bench_sizes, bench_stage2, bench_tasks
+from visualcloze_nb.evaluation.benchmark import Benchmark, CachedPredictor, Floor, Row, band
 from visualcloze_nb.evaluation.contact_sheet import sheet
 from visualcloze_nb.pipelines.fill import versions
 
@@ -32,11 +32,19 @@ BENCHMARKS: dict[str, Callable[[CachedPredictor], Benchmark]] = {
     "several": bench_images.several,
     "reverse": bench_images.reverse,
     "content": bench_images.content,
+    "photos": bench_photos.photographs,
+    "holes": bench_photos.holes,
     "sdedit": bench_stage2.sdedit,
     "vae": bench_sizes.vae,
     "disk": bench_sizes.disk,
     "overhead": bench_sizes.overhead,
 }
+CONTACT = (
+    "image > edge", "image > depth", "image > mask", "image > grey", "pixelated > image", "holed > image",
+    "image > subject", "image > hue 105", "image > recolour 3", "image > replace 2", "image > light 100",
+    "image + style > styled", "edge > image", "mask > image",
+)  # fmt: skip
+"""Tasks of the contact sheet: what a reader looks at first, always on the same scenes."""
 CARD = re.compile(r"(?<=<!-- evaluation -->\n).*?(?=<!-- /evaluation -->)", re.DOTALL)
 
 
@@ -128,7 +136,7 @@ def revision() -> str:
 
 def run(
     model: str, only: Sequence[str] = (), out: Path | None = None, sheets: Path | None = None, quick: bool = False,
-    scenes: int = 24, steps: int = 8, seed: int = 0,
+    scenes: int = 16, steps: int = 8, seed: int = 0,
 ) -> int:  # fmt: skip
     """The command: load, measure, print, write.
 
@@ -137,9 +145,9 @@ def run(
         only: names of `BENCHMARKS`; all unless given.
         out: the record, JSON; the tables go beside it, Markdown. Unless given, `evaluation.json` beside the
             checkpoint, if everything is measured in full.
-        sheets: a folder for contact sheets, one PNG per benchmark.
+        sheets: a folder for contact sheets: one PNG per benchmark, and `contact.png`, see `CONTACT`.
         quick: 4 scenes and 4 steps: a smoke test, not a measurement.
-        scenes, steps, seed: see `predictions.predict_task`; some benchmarks take half or 1.5 times the scenes.
+        scenes, steps, seed: see `predictions.predict_task`; some benchmarks take half the scenes.
 
     Returns:
         the exit status: 1 if a floor is missed.
@@ -167,6 +175,8 @@ def run(
             sheets.mkdir(parents=True, exist_ok=True)
             if benchmarks[name].bands:
                 sheet(benchmarks[name].bands).save(sheets / f"{name}.png")
+    if sheets:
+        sheet([band(predictor(task), task) for task in CONTACT]).save(sheets / "contact.png")
     floors = [floor for benchmark in benchmarks.values() for floor in benchmark.floors]
     settings["seconds"] = round(time.perf_counter() - began)
     if out is None and folder and not only and not quick:

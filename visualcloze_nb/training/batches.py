@@ -25,10 +25,10 @@ from visualcloze_nb.toyworld.samples import eight_bits
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.splits import has_one_answer, may_be_blank_together, only_examples_tell
 from visualcloze_nb.training.photo_crops import PhotoCrops
-from visualcloze_nb.training.row_sets import NOISE_SHIFT, Batch, GridShape, RowSet
+from visualcloze_nb.training.row_sets import NOISE_SHIFT, Batch, GridShape, RowSet, Wording
 
-CELLS = ((64, 64),) * 5 + ((64, 48), (48, 64), (80, 48), (48, 80))  # (width, height), as often as they stand here
-EXAMPLES = (3, 7, 8, 2)  # weights of 0, 1, 2, 3 in-context examples
+CELLS = ((64, 64),) * 12 + ((64, 48), (48, 64), (80, 48), (48, 80))  # (width, height), as often as they stand here
+EXAMPLES = (3, 9, 6, 1)  # weights of 0, 1, 2, 3 in-context examples
 PHOTO_SHARE = 0.35  # of the rows whose task needs no annotation
 CAPTION_SHIFT = 8.0  # colours that only a caption tells are decided near pure noise
 DESCRIBED = tuple(
@@ -79,7 +79,7 @@ class RowBank:
         tasks: what is trained on, with weights.
         rows: `N`, rows of a set.
         seed: of all randomness.
-        keep: row sets kept of each grid shape.
+        keep: row sets kept of each kind of row.
     """
 
     def __init__(self, pipe, tasks: Mapping[Task, float] = TASKS, rows: int = 16, seed: int = 0, keep: int = 96):
@@ -88,17 +88,17 @@ class RowBank:
         self.rng = random.Random(seed)
         self.scenes = SceneBatch.sample(20_000 if self.device.type == "cpu" else 200_000, np.random.default_rng(seed))
         self.photos = PhotoCrops(self.device)
-        self.sets: dict[GridShape, deque[RowSet]] = {}
+        self.sets: dict[tuple, deque[RowSet]] = {}  # by `GridShape.row`
         self.made = 0  # rows so far
 
     def shape(self) -> GridShape:
         """Sample the shape of a batch."""
         rng, part = self.rng, self.rng.random()
-        if part < 0.10:
+        if part < 0.08:
             return GridShape(1, 1, rng.choice(((192, 192), (192, 192), (192, 144), (144, 192))), "stage 2")
-        if part < 0.18:
+        if part < 0.23:
             return GridShape(rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), CELLS[0], "hole", worded=False)
-        if part < 0.27:
+        if part < 0.34:
             task = rng.choice(DESCRIBED)
             return GridShape(rng.choice((1, 1, 2, 3)), len(task.columns), CELLS[0], "caption")
         (task,) = rng.choices(list(self.tasks), list(self.tasks.values()))
@@ -113,21 +113,22 @@ class RowBank:
         shape = shape or self.shape()
         with torch.autocast(self.device.type, enabled=False):
             made = self.make(shape)
-        self.sets.setdefault(shape, deque(maxlen=self.keep)).append(made)
+        self.sets.setdefault(shape.row, deque(maxlen=self.keep)).append(made)
         self.made += len(made.clean)
 
     def batch(self, size: int, sets: int = 16) -> Batch:
         """A batch of `size` grids, from up to `sets` row sets of one shape."""
         shape = self.shape()
-        while shape not in self.sets:
+        while shape.row not in self.sets:
             self.refresh(shape)
-        kept = self.sets[shape]
+        kept = self.sets[shape.row]
         size = max(
             1, round(size * 96 / (shape.rows * shape.cols * shape.cell[0] * shape.cell[1] / TOKEN_PIXELS**2 + 32))
         )
         chosen = [self.rng.choice(kept) for _ in range(min(sets, size))]
         counts = [size // len(chosen) + (i < size % len(chosen)) for i in range(len(chosen))]
-        parts = [s.grids(count, shape.rows) for s, count in zip(chosen, counts, strict=True)]
+        wordings = [self.word(rows, shape) for rows in chosen]
+        parts = [rows.grids(count, shape) for rows, count in zip(chosen, counts, strict=True)]
         *tensors, clip_ids, t5_ids, begun = zip(*parts, strict=True)
         clean, condition, targets, determined, emphasis = (torch.cat(one) for one in tensors)
         clip_ids, t5_ids = torch.cat(clip_ids), torch.cat(t5_ids)
@@ -136,7 +137,7 @@ class RowBank:
         return Batch(
             clean, condition, shape.ids.to(self.device), targets, determined, emphasis,
             clip_ids.to(self.device), t5_ids[:, :length].to(self.device),
-            has_determined=any(s.has_determined for s in chosen),
+            has_determined=any(wording.has_determined for wording in wordings),
             noise_shift=CAPTION_SHIFT if shape.what == "caption" else NOISE_SHIFT,
             begun=None if begun[0] is None else torch.cat(begun),
         )  # fmt: skip
@@ -186,20 +187,28 @@ class RowBank:
         else:
             known = pack(encode(vae, torch.where(mask > 0, BLACK, strip)))
         tokens = pack_mask(mask)
-        texts, told = self._texts(shape, task, columns, blank, scenes)
-        determined = torch.zeros(count, tokens.shape[1], dtype=torch.bool, device=self.device)
-        if shape.what == "stage 2":
-            determined[:] = True
-        elif told:
-            one = cell_mask([c in told for c in range(shape.cols)], cell).to(self.device)
-            determined[:] = (F.avg_pool2d(one, TOKEN_PIXELS) > 0.5).flatten(1)
         emphasis = torch.ones(count, tokens.shape[1], device=self.device)
         if shape.what == "caption":  # objects cover little beside the ground, but most words are about them
             shown = draw("mask", scenes, cell[1], cell[0], device=self.device).amax(1, keepdim=True) > 0
             emphasis[tokens.amax(-1) > 0] += 6 * F.avg_pool2d(shown.float(), TOKEN_PIXELS).flatten()
-        clip_ids, t5_ids = tokenize(self.pipe, texts, TINY_TEXT_TOKENS)
-        half = (clean.half(), known.half(), tokens.to(torch.uint8), determined, emphasis)
-        return RowSet(*half, clip_ids, t5_ids, bool(told), begun)
+        half = clean.half(), known.half(), tokens.to(torch.uint8)
+        made = RowSet(columns, blank, scenes, *half, emphasis, begun)
+        self.word(made, shape)
+        return made
+
+    def word(self, rows: RowSet, shape: GridShape) -> Wording:
+        """Word rows for grids of this shape; once for each shape they stand in."""
+        if shape not in rows.wordings:
+            texts, told = self._texts(shape, rows.columns, rows.blank, rows.scenes)
+            determined = torch.zeros(rows.clean.shape[:2], dtype=torch.bool, device=self.device)
+            if shape.what == "stage 2":
+                determined[:] = True
+            elif told:
+                one = cell_mask([c in told for c in range(shape.cols)], shape.cell).to(self.device)
+                determined[:] = (F.avg_pool2d(one, TOKEN_PIXELS) > 0.5).flatten(1)
+            ids = tokenize(self.pipe, texts, TINY_TEXT_TOKENS)
+            rows.wordings[shape] = Wording(*ids, determined, bool(told))
+        return rows.wordings[shape]
 
     def _enlarged(self, large: torch.Tensor) -> torch.Tensor:
         """What stage 2 starts from: the small image as the VAE leaves it, enlarged as the pipeline does."""
@@ -209,7 +218,7 @@ class RowBank:
         enlarged = torch.cat([enlarge(image, (width, height)) for image in to_images(seen)]).to(self.device)
         return pack(encode(vae, enlarged)).half()
 
-    def _texts(self, shape: GridShape, task: Task, columns, blank, scenes) -> tuple[list[str], list[int]]:
+    def _texts(self, shape: GridShape, columns, blank, scenes) -> tuple[list[str], list[int]]:
         """Prompts of each row as the query, and the target columns that have one right answer."""
         rng, count = self.rng, len(scenes)
         if shape.what == "stage 2":

@@ -56,7 +56,7 @@ def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None, sh
 
     Args:
         run: folder of a transformer run, with `pipeline/` and `log.csv`.
-        vae_run: folder of the VAE run, for its `log.csv`.
+        vae_run: folder of the VAE run, for its `log.csv`; there is none where the VAE was given.
         to: where to; what was there is replaced once the new one is complete, but for `KEPT`. `evaluate` then
             makes the card's tables anew.
         mean_with: a checkpoint, such as the one the run began with; the weights written are then a mean of both.
@@ -89,7 +89,8 @@ def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None, sh
         elif kept.exists():
             shutil.copy(kept, fresh / kept.name)
     shutil.copy(run / "log.csv", fresh / "training" / "transformer.csv")
-    shutil.copy(vae_run / "log.csv", fresh / "training" / "vae.csv")
+    if (vae_run / "log.csv").is_file():  # the VAE was trained in this run
+        shutil.copy(vae_run / "log.csv", fresh / "training" / "vae.csv")
     shutil.rmtree(to, ignore_errors=True)
     fresh.rename(to)
     return sum(file.stat().st_size for file in to.rglob("*") if file.is_file())

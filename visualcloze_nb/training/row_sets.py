@@ -6,14 +6,15 @@ the transformer reads in training: what the pipeline feeds it, and the ground tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.sampling.latents import position_ids
+from visualcloze_nb.toyworld.scene_batch import SceneBatch
 
 NOISE_SHIFT = 3.0
 
@@ -34,6 +35,11 @@ class GridShape:
     cell: tuple[int, int]
     what: str = "task"
     worded: bool = True
+
+    @property
+    def row(self) -> tuple[int, tuple[int, int], str]:
+        """What one row is, whatever grid it stands in: rows are kept by this."""
+        return self.cols, self.cell, self.what
 
     @property
     def ids(self) -> torch.Tensor:
@@ -71,27 +77,44 @@ class Batch:
     begun: torch.Tensor | None = None
 
 
+class Wording(NamedTuple):
+    """What the rows of a set are told in grids of one shape: token ids of the prompts, and `Batch.determined`."""
+
+    clip_ids: torch.Tensor
+    t5_ids: torch.Tensor
+    determined: torch.Tensor
+    has_determined: bool
+
+
 @dataclass
 class RowSet:
     """`N` rows of one task: any may be the query, with its targets blank, or an example.
 
+    The same rows stand in grids of one to four rows, with words or without; what depends on that is a `Wording`.
     Attributes are those of `Batch`, for one row of the grid: `(N, L, …)`; `known` are the tokens of the row with its
     targets black, `mask` `(N, L, 256)` the mask.
+
+    Attributes:
+        columns: kinds of the row, left to right.
+        blank: the target columns.
+        scenes: of the rows.
+        wordings: those made so far.
     """
 
+    columns: tuple[str, ...]
+    blank: tuple[int, ...]
+    scenes: SceneBatch
     clean: torch.Tensor
     known: torch.Tensor
     mask: torch.Tensor
-    determined: torch.Tensor
     emphasis: torch.Tensor
-    clip_ids: torch.Tensor
-    t5_ids: torch.Tensor
-    has_determined: bool
     begun: torch.Tensor | None = None
+    wordings: dict[GridShape, Wording] = field(default_factory=dict)
 
-    def grids(self, count: int, rows: int) -> tuple[Any, ...]:
-        """Draw `count` grids of `rows` rows: clean, condition, targets, determined, emphasis, token ids, begun."""
-        chosen = torch.randint(len(self.clean), (rows, count))
+    def grids(self, count: int, shape: GridShape) -> tuple[Any, ...]:
+        """Draw `count` grids of a shape: clean, condition, targets, determined, emphasis, token ids, begun."""
+        wording = self.wordings[shape]
+        chosen = torch.randint(len(self.clean), (shape.rows, count))
         texts = chosen[-1]
         *above, query = chosen.to(self.clean.device, non_blocking=True)
         clean = torch.cat([self.clean[i] for i in (*above, query)], dim=1).float()
@@ -105,6 +128,6 @@ class RowSet:
         mask = of_query(self.mask).float()
         begun = None if self.begun is None else self.begun[query].float()
         return (
-            clean, torch.cat([known, mask], dim=-1), mask.amax(-1) > 0, of_query(self.determined),
-            of_query(self.emphasis), self.clip_ids[texts], self.t5_ids[texts], begun,
+            clean, torch.cat([known, mask], dim=-1), mask.amax(-1) > 0, of_query(wording.determined),
+            of_query(self.emphasis), wording.clip_ids[texts], wording.t5_ids[texts], begun,
         )  # fmt: skip

@@ -30,6 +30,7 @@ def train_tiny(
     width: int | None = None,
     vae: Path | None = None,
     score: Callable[[object], dict[str, float]] | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train, resume, export.
 
@@ -41,10 +42,12 @@ def train_tiny(
         width: of the transformer, a multiple of 64; unless given, 384 on a GPU or with two hours and more, else 320.
         vae: folder of a trained VAE to use in place of training one.
         score: a few scores of a pipeline, for the line a minute.
+        start: a checkpoint to train on; its VAE stays as it is.
 
     Returns:
         the folder of what was made.
     """
+    vae = vae or (start / "vae" if start else None)
     vae_run, transformer_run, tiny = out / "vae", out / "transformer", out / "tiny"
     trained = vae or vae_run / "vae"
     parts = (only,) if only else PARTS
@@ -59,7 +62,7 @@ def train_tiny(
         width = width or (WIDTH if devices.best_device().type == "cuda" or minutes >= 120 else 320)
         loaded = AutoencoderKL.from_pretrained(trained, torch_dtype=torch.float32)
         share = 1 - VAE_SHARE if both else 1.0
-        train_transformer(loaded, minutes * share, transformer_run, seed, width, say=say, score=score)
+        train_transformer(loaded, minutes * share, transformer_run, seed, width, say=say, score=score, start=start)
     if "export" in parts:
         say(f"{export(transformer_run, vae_run, tiny) / 1e6:.1f} MB in {tiny}")
         return tiny

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
 
 from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import encode_ids
@@ -27,14 +28,16 @@ from visualcloze_nb.training.row_sets import Batch
 from visualcloze_nb.training.tiny_model import WIDTH, build_pipeline
 
 LEARNING_RATE = 1e-3  # of AdamW; Muon's is twice that
-PURE_NOISE = 0.6  # share of determined grids that are trained at sigma 1; of the others a quarter of that
+START_RATE, START_DECAY = 0.2, 0.7  # of that, and for how much of the time it falls, when trained weights go on
+PURE_NOISE = 0.7  # share of determined grids that are trained at sigma 1; of the others a quarter of that
 ROLLOUTS = 0.5  # share of batches that start from a rollout, once the model leads somewhere
-ROLLOUTS_FROM = 0.35  # share of the time after which it does
+ROLLOUTS_FROM = 0.7  # share of the time after which it does
 STAGE2_START = 0.2, 0.85  # noise levels where stage 2 starts: 0.47 with a strength of 0.4
 LATE = 0.2  # on a rollout, errors count the more the lower sigma, down to this
 LEAST = 1e-3  # the lowest noise level: the error is divided by it
 KNOWN = 0.15  # weight of known cells
 ROW_SHARE = 0.1  # of the time, for making rows
+SCORE_SHARE = 0.03  # of the time, for the scores in the log: most of its lines have none
 PREFILLED = 48  # row sets made before training, or as many as fit into
 PREFILL_SHARE = 0.02  # of the time
 BATCHES = (32, 128, 256, 512, 1024)
@@ -144,6 +147,7 @@ def train_transformer(
     batch_size: int | None = None,
     say: Callable[[str], None] = print,
     score: Callable[[object], dict[str, float]] | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train within a time budget, resume after a kill; the result is `out/pipeline`, averaged weights.
 
@@ -156,6 +160,7 @@ def train_transformer(
         batch_size: grids of 2 x 2 in a batch; unless given, what the device does best.
         say: takes one line a minute.
         score: a few scores of a pipeline, for that line.
+        start: a checkpoint whose weights, tokenizers and width to begin with, in place of random weights.
 
     Returns:
         the folder of the pipeline, in diffusers' format.
@@ -165,11 +170,15 @@ def train_transformer(
     precision = devices.best_precision(device)
     torch.set_float32_matmul_precision("high")
     kept = out if (out / "tokenizer_2").is_dir() else None
-    pipe = build_pipeline(vae.requires_grad_(False), seed, kept, width).to(device)
+    vae.requires_grad_(False)
+    if start:
+        pipe = VisualClozePipeline.from_pretrained(start, vae=vae, dtype=torch.float32).to(device)
+    else:
+        pipe = build_pipeline(vae, seed, kept, width).to(device)
     for name in ("tokenizer", "tokenizer_2"):
         getattr(pipe, name).save_pretrained(out / name)
     model = Model(pipe)
-    tuned = optimisers(model)
+    tuned = optimisers(model, LEARNING_RATE * (START_RATE if start else 1))
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     step, seen, used, size = 0, 0, 0.0, batch_size or 0
     state = None
@@ -189,7 +198,7 @@ def train_transformer(
 
     def one_step(batch: Batch, factor: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with devices.precision_context(device, precision), devices.attention_context(device):
-            loss, each, sigma = loss_of(model, batch, metric, budget.share > ROLLOUTS_FROM)
+            loss, each, sigma = loss_of(model, batch, metric, bool(start) or budget.share > ROLLOUTS_FROM)
         scaler.scale(loss).backward()
         for optimiser in tuned:
             scaler.unscale_(optimiser)
@@ -231,21 +240,25 @@ def train_transformer(
         f"{refreshes:.2f} row sets a step, {budget.used:.0f} s used"
     )
     tokens, high, low = 0, [], []
+    scores, score_due = {}, 0.0
     started = noted = saved = budget.used
     counted_from, row_sets, due = seen, 0, 0.0
 
     def report(loss: float) -> None:
-        spent = budget.used - started
+        nonlocal scores, score_due
+        spent = max(budget.used - started, 1e-9)  # none, if no time was left
         row = {"seconds": budget.used, "step": step, "grids": seen, "loss": loss}
         row |= {k: float(torch.stack(v).nanmean()) if v else float("nan") for k, v in (("high", high), ("low", low))}
         row |= {"grids a second": (seen - counted_from) / spent, "rows": bank.made}
-        row |= {
-            "row share": row_sets * row_set_seconds / spent,
-            "matrix share": 6 * weights * tokens / spent / multiply,
-        }
-        if score:
+        row |= {"row share": row_sets * row_set_seconds / spent}
+        row |= {"matrix share": 6 * weights * tokens / spent / multiply}
+        scores = dict.fromkeys(scores, float("nan"))
+        if score and (spent >= score_due or budget.share >= 1):
+            began = time.perf_counter()
             with devices.precision_context(device, precision):
-                row |= _scores(pipe, model, average, score)
+                scores = _scores(pipe, model, average, score)
+            score_due = budget.used - started + (time.perf_counter() - began) / SCORE_SHARE
+        row |= scores
         log.write(**row)
         say("transformer " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
 
@@ -256,7 +269,7 @@ def train_transformer(
             bank.refresh()
             row_sets, due = row_sets + 1, due - 1
         batch = bank.batch(size)
-        loss, each, sigma = one_step(batch, learning_rate_factor(budget.share))
+        loss, each, sigma = one_step(batch, learning_rate_factor(budget.share, decay=START_DECAY if start else 0.35))
         step, seen = step + 1, seen + len(each)
         tokens += batch.clean.shape[0] * (batch.clean.shape[1] + batch.t5_ids.shape[1])
         if step % 20 == 0 and batch.begun is None:
