@@ -38,6 +38,7 @@ def annotate(photo: ImageSource, kind: str, *, seed: int = 0) -> Image.Image:
     Raises:
         ImageError: the photograph cannot be read, or has a side of over 32,766 pixels.
         UsageError: there is no such kind, it does not work here (the message says what helps), or a bad seed.
+        ModelError: the kind's weights cannot be downloaded.
     """
     annotator = find(kind)
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
