@@ -195,7 +195,7 @@ near = [min((145, 180, 215, 0), key=lambda hue: gap(hue, angle)) for angle in me
 guess.compare(str(max(near, key=near.count)))
 
 # %%
-figure = show.new_figure(3.6, 5.2)
+figure = show.new_figure(3.6, 6.4)
 axes = figure.subplots()
 for start, end in ((20, 145), (215, 340)):
     axes.axvspan(start, end, color="0.9", zorder=0, label="trained angles" if start == 20 else None)
@@ -206,7 +206,7 @@ for requested, angles in measured.items():
 axes.set(xlabel="hue of the examples, degrees", ylabel="hue of the answer, degrees", xlim=(-8, 368), ylim=(-30, 390))
 axes.set_xticks(range(0, 361, 60), range(0, 361, 60))
 axes.legend(frameon=False, loc="upper left", fontsize=9)
-axes.set_title("Hue of the examples and of the answer, four scenes each", size=11, weight="bold", loc="left")
+axes.set_title("Hue of examples and answers, four scenes at each angle", size=11, weight="bold", loc="left")
 figure.alt = (
     "Hue of the answer over that of the examples, trained ranges shaded: a scatter of four points at each of 18 angles."
 )

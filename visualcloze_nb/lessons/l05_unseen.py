@@ -28,8 +28,8 @@ def trained_answers(given: str, scenes: Sequence[int], side: int = 64) -> dict[s
         side: pixels along one side of an image.
 
     Returns:
-        by kind of answer, `(B, 3, side, side)` float16 in 0..1: every kind that stands beside `given` in a trained grid, a
-        family with each of its trained numbers.
+        by kind of answer, `(B, 3, side, side)` float16 in 0..1: every kind that stands beside `given` in a trained
+        grid, a family with each of its trained numbers.
     """
     shown = [make_scene(scene) for scene in scenes]
     images = draw("image", shown, side, side)
