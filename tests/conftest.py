@@ -7,6 +7,7 @@ weights are; what the trained model can do is measured by `visualcloze-nb evalua
 
 import copy
 import os
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -181,3 +182,21 @@ def fresh_copy(pipe):
         name: part if name.startswith("tokenizer") else copy.deepcopy(part) for name, part in pipe.components.items()
     }
     return quiet(type(pipe)(**parts, resolution=pipe.resolution))
+
+
+def pytest_configure(config):
+    """`pytest tests/test_field.py` runs the tests of all rows, which stand in several modules."""
+    paths = [path for path in config.args if path.endswith("test_field.py")]
+    if paths and len(config.args) == len(paths):
+        folder = Path(__file__).parent
+        named = [path for path in sorted(folder.glob("test_*.py")) if "def test_row_" in path.read_text()]
+        config.args += [str(path) for path in named]
+        config.only_rows = True
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what stands beside the rows' tests."""
+    if getattr(config, "only_rows", False):
+        kept = [item for item in items if "test_row_" in item.name or item.path.name == "test_field.py"]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept

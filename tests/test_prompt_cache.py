@@ -33,7 +33,7 @@ def pipe(request, random_pipe):
     return own
 
 
-def test_embeddings_are_the_callers_own(pipe):
+def test_row_13_embeddings_are_the_callers_own(pipe):
     """Issue 18, row 13."""
     before = fill(pipe)
     for tensor in pipe.embed(GRID).values():
@@ -41,7 +41,7 @@ def test_embeddings_are_the_callers_own(pipe):
     assert np.array_equal(fill(pipe), before)
 
 
-def test_a_callback_may_change_embeddings_in_place(pipe):
+def test_row_13_a_callback_may_change_embeddings_in_place(pipe):
     """Issue 18, row 13: the change lasts until the end of the run it is made in."""
 
     def scale(inner, step, timestep, tensors):
@@ -90,7 +90,7 @@ def swap_layer(pipe):
 
 
 @pytest.mark.parametrize("change", [hook, swap_encoder, untracked_write, in_place_write, lora, swap_layer])
-def test_a_change_of_the_text_encoders_takes_effect(random_pipe, change):
+def test_row_14_a_change_of_the_text_encoders_takes_effect(random_pipe, change):
     """Issue 18, row 14."""
     pipe = fresh_copy(random_pipe)
     before = fill(pipe)
@@ -109,7 +109,7 @@ def test_an_encoder_of_ones_own_takes_the_place_of_a_loaded_one(random_pipe):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not know", "ignore:.*is left out")
-def test_another_tokenizer_takes_effect(pipe):
+def test_row_14_another_tokenizer_takes_effect(pipe):
     """Issue 18, row 14: what counts are the token ids that the encoders read."""
     before = pipe.embed(GRID)["prompt_embeds"]
     pipe.tokenizer_2 = copy.deepcopy(pipe.tokenizer_2)

@@ -78,3 +78,13 @@ def shorten(value: object, limit: int = 60) -> str:
         text = text[: 2 * limit] + text[-2 * limit :]
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit + limit // 2 :]}"
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return the `repr` of any value in one line of at most `limit` characters, for a message."""
+    if isinstance(value, int) and value.bit_length() > 4000:  # Python refuses to write it
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        return shorten(repr(value), limit)
+    except Exception:  # an object's own repr may fail
+        return f"of type {shorten(type(value).__name__)}"

@@ -14,6 +14,7 @@ import numpy as np
 from visualcloze_nb.data.checks import as_list
 from visualcloze_nb.errors import GridError, shorten
 
+MOST_CHARACTERS = 50_000  # a model reads 512 tokens, some 2,500 characters
 CONTENT_LEAD = "The last image of the last row depicts:"
 
 
@@ -100,8 +101,11 @@ def check_text(name: str, text: str) -> None:
     """Refuse a text that cannot be encoded, and so reaches no tokenizer and no file.
 
     Raises:
-        GridError: if it holds half of a surrogate pair, as text that was cut inside an emoji does.
+        GridError: if it is far longer than any prompt, or holds half of a surrogate pair, as text that was cut inside
+            an emoji does.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise GridError(f"{name} has {len(text)} characters, over the limit of {MOST_CHARACTERS}: shorten it")
     try:
         text.encode()
     except UnicodeEncodeError as error:

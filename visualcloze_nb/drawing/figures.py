@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
+from visualcloze_nb.data.checks import as_list
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import FRAME, STRETCH, TARGET, TEXT, blank
 from visualcloze_nb.data.images import resize_and_crop, to_rgb
+from visualcloze_nb.data.result import Result
 from visualcloze_nb.drawing.fingerprint import check_image, signature
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from visualcloze_nb.data.grid import Grid
-    from visualcloze_nb.data.result import Result
     from visualcloze_nb.drawing.notebook_figure import NotebookFigure
 
 __all__ = ["check_image", "compare", "new_figure", "sheet", "show_grid", "show_image", "show_result", "signature"]
@@ -55,6 +56,7 @@ def show_grid(
     Raises:
         ValueError: if the number of titles is not the number of columns.
     """
+    _check("grid", grid, Grid)
     image = grid.image(cell=144, titles=titles, outline=outline)
     return show_image(image, title, grid.alt)
 
@@ -70,7 +72,8 @@ def show_image(image: Image.Image, title: str = "", alt: str = "") -> NotebookFi
     Returns:
         the figure.
     """
-    return _figure([], title=title, alt=alt, above=image)
+    _check("image", image, Image.Image)
+    return _figure([], title=title, alt=alt, above=to_rgb(image))
 
 
 def show_result(
@@ -90,6 +93,7 @@ def show_result(
     Raises:
         ValueError: if the number of ground truths is not the number of targets.
     """
+    _check("result", result, Result)
     truths = list(truth) if isinstance(truth, (list, tuple)) else [] if truth is None else [truth]
     if truths and len(truths) != len(result.images):
         raise UsageError(f"{len(truths)} truths for {len(result.images)} targets: give one for each")
@@ -122,7 +126,7 @@ def sheet(images: Sequence[Any], titles: Sequence[str] | None = None, cols: int 
     Raises:
         ValueError: if there are no images, or the numbers of titles and images differ.
     """
-    images = list(images)
+    images = as_list("images", images)
     if not images or cols < 1:
         raise UsageError("a sheet needs at least one image and one column")
     if titles is not None and len(titles) != len(images):
@@ -149,6 +153,7 @@ def compare(images: Mapping[str, Any], reference: str | None = None, title: str 
     Raises:
         ValueError: if there are fewer than two images, or none of that name.
     """
+    _check("images", images, Mapping)
     if len(images) < 2:
         raise UsageError("compare needs at least two images")
     reference = next(iter(images)) if reference is None else reference
@@ -167,6 +172,11 @@ def compare(images: Mapping[str, Any], reference: str | None = None, title: str 
     ).replace("\n", " ")
     rows, labels = [list(fitted.values()), lower], [list(fitted), texts]
     return _figure(rows, labels, title=title, alt=alt + ".")
+
+
+def _check(name: str, value: Any, wanted: type) -> None:
+    if not isinstance(value, wanted):
+        raise UsageError(f"{name} is {shown(value)}: give a {wanted.__name__}")
 
 
 def new_figure(

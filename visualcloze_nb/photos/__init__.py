@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from visualcloze_nb.data.images import to_rgb
-from visualcloze_nb.errors import ImageError
+from visualcloze_nb.errors import ImageError, shorten, shown
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def load(name: str) -> Image.Image:
     Raises:
         ImageError: no such photograph, or the package that brings it is not installed.
     """
-    if name not in PHOTOS:
-        raise ImageError(f"there is no photograph {name!r}; there are {', '.join(PHOTOS)}")
+    if not isinstance(name, str) or name not in PHOTOS:
+        raise ImageError(f"there is no photograph {shown(name, 40)}; there are {shorten(', '.join(PHOTOS), 200)}")
     photo = PHOTOS[name]
     spec = find_spec(photo.package)
     folder = Path(spec.origin).parent if spec and spec.origin else Path()

@@ -47,14 +47,15 @@ def complete(
     """
     length = pipe._text_length(max_sequence_length)
     recommended = one_grid(grid).recommended
-    steps = validation.whole("steps", first_given(steps, recommended.get("steps"), STEPS))
+    steps = validation.whole_steps("steps", first_given(steps, recommended.get("steps"), STEPS))
     strength = validation.real("strength", first_given(strength, recommended.get("strength"), STRENGTH), 0, 1)
     scale = pipe._guidance("guidance", first_given(guidance, recommended.get("guidance")))
     levels = validation.check_sigmas(sigmas)
+    joint_attention_kwargs = validation.check_attention_kwargs(joint_attention_kwargs)
     if upsampling_steps is None and levels is None:
         upsampling_steps = first_given(recommended.get("upsampling_steps"), steps)
     if upsampling_steps is not None:
-        upsampling_steps = validation.whole("upsampling_steps", upsampling_steps)
+        upsampling_steps = validation.whole_steps("upsampling_steps", upsampling_steps)
     if width is None and height is None:
         size = first_given(size, recommended.get("size"))
     large = pipe._size(grid, width, height, size)

@@ -18,7 +18,9 @@ import torch
 from diffusers.pipelines.flux.pipeline_output import FluxPipelineOutput
 from diffusers.pipelines.visualcloze import pipeline_visualcloze_combined as stock
 
+from visualcloze_nb.data.checks import type_of
 from visualcloze_nb.data.grid import Grid
+from visualcloze_nb.errors import GridError
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, StepCallback
 from visualcloze_nb.pipelines.batch_inputs import read_samples
@@ -94,6 +96,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             `prompt_embeds` (1, T, D), `pooled_prompt_embeds` (1, P), `upsampling_prompt_embeds` and
             `upsampling_pooled_prompt_embeds`, to be passed to the call in place of the texts.
         """
+        if not isinstance(grid, Grid):
+            raise GridError(f"grid is {type_of(grid)}: make a Grid of the rows first")
         length = self._text_length(max_sequence_length)
         with self._text_encoders():
             first, second = (self._encode_prompt(stage, grid, length) for stage in (1, 2))
@@ -177,15 +181,17 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             ValueError: naming the argument, before any model runs.
         """
         samples = read_samples(image, task_prompt, content_prompt, embedded=prompt_embeds is not None)
-        num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
-        num_images_per_prompt = validation.whole("num_images_per_prompt", num_images_per_prompt)
+        num_inference_steps = validation.whole_steps("num_inference_steps", num_inference_steps)
+        num_images_per_prompt = validation.images_per_prompt(num_images_per_prompt)
         upsampling_strength = validation.real("upsampling_strength", upsampling_strength, 0, 1)
         sigmas = validation.check_sigmas(sigmas)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
+        joint_attention_kwargs = validation.check_attention_kwargs(joint_attention_kwargs)
+        return_dict = validation.flag("return_dict", return_dict)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         steps = num_inference_steps if sigmas is None else len(sigmas)
-        steps_2 = steps if upsampling_steps is None else validation.whole("upsampling_steps", upsampling_steps)
+        steps_2 = steps if upsampling_steps is None else validation.whole_steps("upsampling_steps", upsampling_steps)
         if upsampling_strength > 0:
             skipped_steps(steps_2, upsampling_strength)
         embeds: Any = prompt_embeds, pooled_prompt_embeds

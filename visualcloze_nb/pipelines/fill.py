@@ -191,6 +191,7 @@ class FillMixin(PipelineBase):
             joint_attention_kwargs=joint_attention_kwargs,
         )
         validation.check_callable("on_step", on_step)
+        progress = validation.flag("progress", progress)
         timer = Timer()
         with running(self), Progress(self, settings, len(grid.targets), progress, on_step) as bar, timed(self, timer):
             output = self(

@@ -11,7 +11,7 @@ import numpy as np
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.layout import Layout
 from visualcloze_nb.data.target_size import nearest, target_size
-from visualcloze_nb.errors import SizeWarning, UsageError, VisualClozeWarning
+from visualcloze_nb.errors import SizeWarning, UsageError, VisualClozeWarning, shown
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.sampling.flow import schedule
 from visualcloze_nb.settings import PHOTOGRAPH, TOKEN_PIXELS, UPSCALING, stage2_steps
@@ -49,7 +49,7 @@ def result_size(
         raise UsageError(f"both {prefix}size and {prefix}width or {prefix}height are given: leave one out")
     if isinstance(size, str):
         if size != PHOTOGRAPH:
-            raise UsageError(f"{prefix}size is {size!r:.80}: give {PHOTOGRAPH!r}, or a factor such as {UPSCALING}")
+            raise UsageError(f"{prefix}size is {shown(size)}: give {PHOTOGRAPH!r}, or a factor such as {UPSCALING}")
     elif validation.real(f"{prefix}size", size) == 0:
         raise UsageError(f"{prefix}size is 0: give more, or strength=0 for no stage 2")
     return target_size(grid, layout, size)

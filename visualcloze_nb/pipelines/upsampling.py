@@ -15,6 +15,7 @@ from PIL import Image
 from visualcloze_nb.errors import UsageError
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
+from visualcloze_nb.pipelines.fill_inputs import check_generator, check_prompts, check_tensors, input_errors
 from visualcloze_nb.pipelines.run_lock import exclusive
 from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
 from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS, stage2_steps
@@ -30,6 +31,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
     stage = 2
     sample = 0
     target = 0
+    prepared = False  # whether all inputs of the call are encoded
 
     def encode_prompt(  # pyright: ignore[reportIncompatibleMethodOverride]  # None is allowed
         self,
@@ -73,6 +75,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         """Encode the masked image, as in diffusers."""
         prepared = super().prepare_mask_latents(*args, **kwargs)
         self._record_time("encode")
+        self.prepared = True
         return prepared
 
     @exclusive
@@ -120,15 +123,25 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         Raises:
             UsageError: naming the argument, before any model runs.
         """
-        num_inference_steps = validation.whole("num_inference_steps", num_inference_steps)
+        num_inference_steps = validation.whole_steps("num_inference_steps", num_inference_steps)
         strength = validation.real("strength", strength, 0, 1)
         sigmas = validation.check_sigmas(sigmas)
-        num_images_per_prompt = validation.whole("num_images_per_prompt", num_images_per_prompt)
+        num_images_per_prompt = validation.images_per_prompt(num_images_per_prompt)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         validation.check_callable("callback_on_step_end", callback_on_step_end)
+        joint_attention_kwargs = validation.check_attention_kwargs(joint_attention_kwargs)
+        return_dict = validation.flag("return_dict", return_dict)
         guidance_scale = self._guidance("guidance_scale", guidance_scale)
         if strength == 0:
             raise UsageError("strength is 0: there is nothing to do; give more than 0, or keep the image")
+        check_prompts(prompt=prompt, prompt_2=prompt_2)
+        check_generator(generator)
+        check_tensors(latents=latents, masked_image_latents=masked_image_latents)
+        check_tensors(prompt_embeds=prompt_embeds, pooled_prompt_embeds=pooled_prompt_embeds)
+        width, height = (
+            None if side is None else validation.whole(name, side)
+            for name, side in (("width", width), ("height", height))
+        )
         first = image[0] if isinstance(image, list) and image else image
         if isinstance(first, Image.Image):
             multiple = PATCH * self.vae_scale_factor
@@ -167,7 +180,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs or ()),
             max_sequence_length=max_sequence_length,
         )
-        with np.errstate(divide="ignore"):  # the shift of sigma 0 is 0, by way of 1 / 0
+        with np.errstate(divide="ignore"), input_errors(self):  # the shift of sigma 0 is 0, by way of 1 / 0
             output: Any = super().__call__(**call)
         self._record_time("decode")
         return output

@@ -13,22 +13,35 @@ from typing import Any
 import numpy as np
 import torch
 
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shown
 from visualcloze_nb.settings import TEXT_TOKENS
 
+MOST_STEPS = 1000  # the training timesteps of FLUX
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
-def whole(name: str, value: Any) -> int:
-    """A whole number of 1 or more; a tensor or an array of one number counts as that number.
+def whole(name: str, value: Any, most: int = 10**6) -> int:
+    """A whole number from 1 to `most`; a tensor or an array of one number counts as that number.
 
     Raises:
         UsageError: naming the argument.
     """
     value = _number(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise UsageError(f"{name} is {value!r:.80}: give a whole number, 1 or more")
+        raise UsageError(f"{name} is {shown(value)}: give a whole number, 1 or more")
+    if value > most:
+        raise UsageError(f"{name} is {shown(value)}: the most is {most}")
     return int(value)
+
+
+def whole_steps(name: str, value: Any) -> int:
+    """A number of steps; more than the noise levels that the model was trained at are of no use."""
+    return whole(name, value, MOST_STEPS)
+
+
+def images_per_prompt(value: Any) -> int:
+    """A number of images for each prompt; None counts as 1, as in diffusers."""
+    return 1 if value is None else whole("num_images_per_prompt", value, 1000)
 
 
 def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
@@ -46,7 +59,7 @@ def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) ->
     usable = isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # pyright: ignore[reportOperatorIssue]
     if not usable or not low <= float(value) <= high:
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
-        raise UsageError(f"{name} is {value!r:.80}: give a number {limits}")
+        raise UsageError(f"{name} is {shown(value)}: give a number {limits}")
     return float(value)
 
 
@@ -66,10 +79,10 @@ def check_sigmas(sigmas: Sequence[float] | None) -> list[float] | None:
     try:
         levels = [real("sigmas", sigma, 0, 1) for sigma in sigmas]
     except TypeError:
-        raise UsageError(f"sigmas is {sigmas!r:.80}: give a list of numbers") from None
+        raise UsageError(f"sigmas is {shown(sigmas)}: give a list of numbers") from None
     falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
     if not levels or not falling or levels[0] == 0:
-        raise UsageError(f"sigmas {str(levels):.80} do not fall from at most 1 to 0 or above: sort them")
+        raise UsageError(f"sigmas {shown(levels)} do not fall from at most 1 to 0 or above: sort them")
     return levels
 
 
@@ -80,7 +93,34 @@ def check_callable(name: str, value: Any) -> None:
         UsageError: naming the argument.
     """
     if value is not None and not callable(value):
-        raise UsageError(f"{name} is {value!r:.80}: give a function, or leave it out")
+        raise UsageError(f"{name} is {shown(value)}: give a function, or leave it out")
+
+
+def check_attention_kwargs(given: Any) -> dict[str, Any] | None:
+    """Arguments of the attention processors; refuses what is no dict, and a `scale` that is no number.
+
+    Raises:
+        UsageError: saying what is wrong.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise UsageError(f"joint_attention_kwargs is {shown(given)}: give a dict of names and values, or leave it out")
+    if given.get("scale") is not None:
+        real("joint_attention_kwargs['scale']", given["scale"], -1e6, 1e6)
+    return given
+
+
+def flag(name: str, value: Any) -> bool:
+    """A value that counts as true or false.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    try:
+        return bool(value)
+    except Exception as error:  # an array of several numbers is neither
+        raise UsageError(f"{name} is {shown(value)}: give True or False") from error
 
 
 def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_tensors: Sequence[str]) -> None:
@@ -94,11 +134,16 @@ def check_names(output_type: str, callback_tensors: Sequence[str] | None, known_
     Raises:
         UsageError: naming the argument.
     """
-    if output_type not in OUTPUT_TYPES:
-        raise UsageError(f"output_type is {output_type!r:.80}: give one of {', '.join(OUTPUT_TYPES)}")
-    unknown = [name for name in callback_tensors or () if name not in known_tensors]
+    if not isinstance(output_type, str) or output_type not in OUTPUT_TYPES:
+        raise UsageError(f"output_type is {shown(output_type)}: give one of {', '.join(OUTPUT_TYPES)}")
+    if callback_tensors is None:
+        return
+    choice = f"choose from {', '.join(known_tensors)}"
+    if not isinstance(callback_tensors, (list, tuple)):
+        raise UsageError(f"callback_on_step_end_tensor_inputs is {shown(callback_tensors)}: give a list, and {choice}")
+    unknown = [name for name in callback_tensors if not isinstance(name, str) or name not in known_tensors]
     if unknown:
-        raise UsageError(f"callback_on_step_end_tensor_inputs has {unknown}: choose from {', '.join(known_tensors)}")
+        raise UsageError(f"callback_on_step_end_tensor_inputs has {shown(unknown)}: {choice}")
 
 
 def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
@@ -117,10 +162,7 @@ def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
     """
     if max_sequence_length is None:
         return min(getattr(tokenizer_2, "model_max_length", TEXT_TOKENS), TEXT_TOKENS)
-    max_sequence_length = whole("max_sequence_length", max_sequence_length)
-    if max_sequence_length > TEXT_TOKENS:
-        raise UsageError(f"max_sequence_length is {max_sequence_length}: the most is {TEXT_TOKENS}")
-    return max_sequence_length
+    return whole("max_sequence_length", max_sequence_length, TEXT_TOKENS)
 
 
 def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | None, count: int) -> None:
@@ -139,6 +181,9 @@ def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | 
     if (embeds is None) != (pooled is None):
         missing = pooled_name if pooled is None else name
         raise UsageError(f"{missing} is missing: the two embeddings of one text go together")
+    for part, value in ((name, embeds), (pooled_name, pooled)):
+        if value is not None and not isinstance(value, torch.Tensor):
+            raise UsageError(f"{part} is {shown(value)}: give the tensor that `embed` or `encode_prompt` returns")
     for part, value, dims in ((name, embeds, 3), (pooled_name, pooled, 2)):
         if value is not None and (value.ndim != dims or len(value) != count):
             given = tuple(value.shape)
@@ -164,7 +209,7 @@ def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
     if isinstance(generator, torch.Generator):
         return [generator] * count
     if not isinstance(generator, (list, tuple)) or not all(isinstance(g, torch.Generator) for g in generator):
-        raise UsageError(f"generator is {generator!r:.80}: give a torch.Generator or a list of them")
+        raise UsageError(f"generator is {shown(generator)}: give a torch.Generator or a list of them")
     if len(generator) != count:
         raise UsageError(f"generator has {len(generator)} generators for {count} images: give one for each")
     return list(generator)
@@ -192,7 +237,7 @@ def seeded(seed: int | None, generator: torch.Generator | None) -> tuple[int | N
         seed = secrets.randbelow(2**32)
     seed = _number(seed)
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
-        raise UsageError(f"seed is {seed!r:.80}: give a whole number from 0 to 2**64 - 1")
+        raise UsageError(f"seed is {shown(seed)}: give a whole number from 0 to 2**64 - 1")
     return int(seed), torch.Generator("cpu").manual_seed(int(seed))
 
 
@@ -213,6 +258,9 @@ def check_latents(latents: Any, tokens: list[int], channels: int) -> list[torch.
     """
     if latents is None:
         return [None] * len(tokens)
+    usable = isinstance(latents, (list, tuple, torch.Tensor)) and len(getattr(latents, "shape", "x")) > 0
+    if not usable or not all(isinstance(part, torch.Tensor) and part.ndim >= 2 for part in latents):
+        raise UsageError(f"latents is {shown(latents)}: give a tensor, or a list of one for each image")
     parts = [part.reshape(1, *part.shape[-2:]) for part in latents] if len(latents) == len(tokens) else []
     if [tuple(part.shape[1:]) for part in parts] != [(length, channels) for length in tokens]:
         given = tuple(latents.shape) if hasattr(latents, "shape") else f"{len(latents)} tensors"

@@ -17,6 +17,7 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import blank
 from visualcloze_nb.data.prompts import layout_prompt
 from visualcloze_nb.data.result import Result
+from visualcloze_nb.errors import GridError, UsageError, shown
 from visualcloze_nb.settings import TINY_RESOLUTION
 from visualcloze_nb.widgets import gallery, photo_gallery
 from visualcloze_nb.widgets.cell_form import CellForm
@@ -56,6 +57,10 @@ class GridBuilder:
     def __init__(
         self, grid: Grid | None = None, pipe: VisualClozePipeline | str = "tiny", *, drag_and_drop: bool = True
     ):
+        if grid is not None and not isinstance(grid, Grid):
+            raise GridError(f"grid is {shown(grid)}: make a Grid of the rows first")
+        if not hasattr(pipe, "resolution") and not isinstance(pipe, (str, os.PathLike)):
+            raise UsageError(f"pipe is {shown(pipe)}: give a pipeline, or a name for load")
         self.state = state = BuilderState(grid)
         self.errors = errors = ErrorOutput()
         self.cells = (GridView if drag_and_drop else PlainGrid)(state, errors)

@@ -1,0 +1,85 @@
+"""Argument checks of stage 2 alone, whose images and texts may be anything that diffusers takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from visualcloze_nb.data.prompts import check_text
+from visualcloze_nb.errors import UsageError, VisualClozeError, shorten, shown
+
+
+def check_prompts(**prompts: Any) -> int:
+    """Refuse prompts that are neither a text nor a list of texts; None is allowed.
+
+    Args:
+        **prompts: by the argument's name.
+
+    Returns:
+        the number of prompts, 1 unless lists are given.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    counts = set()
+    for name, value in prompts.items():
+        if value is None:
+            continue
+        texts = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise UsageError(f"{name} is {shown(value)}: give a text, or a list of texts")
+        for text in texts:
+            check_text(name, text)
+        counts.add(len(texts))
+    if len(counts) > 1:
+        raise UsageError(f"{' and '.join(prompts)} have different numbers of texts: give one of each for each image")
+    return counts.pop() if counts else 1
+
+
+def check_generator(generator: Any) -> None:
+    """Refuse what is neither a generator nor a list of them; None is allowed.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    one_each = generator if isinstance(generator, (list, tuple)) else [generator]
+    if generator is not None and not (one_each and all(isinstance(one, torch.Generator) for one in one_each)):
+        raise UsageError(f"generator is {shown(generator)}: give a torch.Generator or a list of them")
+
+
+def check_tensors(**tensors: Any) -> None:
+    """Refuse what is no tensor; None is allowed.
+
+    Args:
+        **tensors: by the argument's name.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    for name, value in tensors.items():
+        if value is not None and not isinstance(value, torch.Tensor):
+            raise UsageError(f"{name} is {shown(value)}: give a tensor, or leave it out")
+
+
+@contextmanager
+def input_errors(pipe: Any) -> Iterator[None]:
+    """Turn what diffusers raises about its inputs, before the first step, into one error of the package.
+
+    Args:
+        pipe: whose `prepared` says that the steps have begun.
+
+    Raises:
+        UsageError: with diffusers' own words.
+    """
+    pipe.prepared = False
+    try:
+        yield
+    except VisualClozeError:
+        raise
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
+        if pipe.prepared or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise UsageError(f"these arguments of stage 2 do not fit together: {shorten(error, 200)}") from error
