@@ -362,3 +362,26 @@ def test_a_slider_over_the_steps(notebook, model):
     nb.until_text("change of the prediction:")
     assert nb.page.locator(".vcnb figure img").count() == 3
     nb.shot("explorer")
+
+
+def test_a_real_task_and_a_condition_made_from_a_photograph(notebook):
+    """For a model of photographs, which is not loaded: the catalogue's tasks, annotators, and the panel's settings."""
+    pytest.importorskip("skimage")
+    pytest.importorskip("cv2")
+    name = "test_a_real_task_and_a_condition_made_from_a_photograph_drop.ipynb"
+    nb = notebook("drop", BUILDER.format(model="384", drag=True, file=f"{name}.json"))
+    page = nb.page
+    page.locator(".vcnb select").first.select_option(label="dense prediction: image > canny")
+    press(nb, "Open task")
+    nb.until("problem", "")
+    assert nb.state["notes"][0][1].startswith("canny, astronaut") and nb.state["targets"] == [1]
+    nb.until_text("The released models were trained on it")
+    page.locator('[role="gridcell"]').nth(1).click()
+    nb.until("selected", [0, 1])
+    press(nb, "Make this condition")
+    nb.until("notes", lambda notes: notes[0][1].startswith("canny of row 1, column 1"))
+    assert page.get_by_label("Size").input_value() == "as large as my photograph"
+    page.get_by_label("No stage 2", exact=True).check()
+    until(page.get_by_label("Size").is_disabled, "stage 2's size to be switched off")
+    nb.shot("photographs")
+    assert page.evaluate(FAINT) == []
