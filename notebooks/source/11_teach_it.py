@@ -290,7 +290,8 @@ show.sheet(shown, names, cols=4, title="After 60 steps the answers are heat maps
 # to the rest: with one example, with the task text and without. At scale 0 the adapters are off.
 
 # %%
-guess = predict("One example of a depth map, no text. What will the model paint?", ..., ["a depth map", "a heat map"])
+choices = ["a depth map", "a heat map", "both in one"]
+guess = predict("One example of a depth map, no text. What will the model paint?", ..., choices)
 
 
 # %%
@@ -313,13 +314,17 @@ for text in (True, False):
 # %%
 shown, truth = (draw("depth", [make_scene(seed) for seed in seeds]) for seeds in (range(1000, 1008), range(8)))
 painted = fill((examples[0], shown), (queries[0], truth))
-guess.compare("a heat map" if rmse(painted, queries[1]) < rmse(painted, truth) else "a depth map")
+kinds = dict(zip(choices, (truth, queries[1], heat_map(truth)), strict=True))
+guess.compare(min(kinds, key=lambda kind: rmse(painted, kinds[kind])))
 shown = [to_image(image) for images in (truth, painted) for image in images[1:5]]
 names = ["ground truth"] * 4 + ["answer"] * 4
 show.sheet(shown, names, cols=4, title="After training, one example of a depth map and no text")
 
 # %% [markdown]
-# TODO forgotten
+# Hue rotation is gone: its score falls from 0.8 below the baseline, with the task text and without. Depth maps keep
+# most of their score where the text names them, and lose most of it without. The figure shows why: the model still
+# follows the example, and then paints brightness as colour. It did not learn one more task, it learned a change that it
+# now makes to all of them. This is *forgetting*, and a loss on heat maps alone cannot show it.
 #
 # ### Off, half on, too much
 #
@@ -358,7 +363,8 @@ axes.legend()
 panel
 
 # %% [markdown]
-# TODO ranks
+# After 30 steps the score grows with the rank: -0.1, 0.5 and 0.7. All three were trained with one learning rate: this
+# does not tell what rank 1 could reach with more steps. Rank 32 has 1.3 million weights, a sixth of the transformer.
 #
 # ## How do you keep it?
 #
@@ -469,6 +475,13 @@ show.sheet(drawn, names, cols=len(test[0]) // 2, title="Photographs that no mode
 # %% [markdown]
 # ## What we saw
 #
-# TODO
+# - One example was not enough for a kind of image that the model was never trained on: the score was -0.4.
+# - The flow-matching loss is a square error of the velocity. 60 steps on 96 pairs, with a twentieth of the weights,
+#   raised the score to 0.8. The colours came first.
+# - An adapter whose `up` is zero changes no bit of the output. Scale 0 restores the old model, merging makes an
+#   ordinary one, and stock diffusers loads the saved file.
+# - Fine-tuning changed what was not trained: hue rotations were forgotten, and depth maps took on the new colours.
+# - 52 pairs of photographs taught it cyanotypes: on photographs that it never saw the error fell from 0.21 to 0.09. The
+#   tone is right, the details are not: they are beyond a model and a VAE of this size.
 #
-# An open question: how would you teach a new task so that nothing is forgotten?
+# An open question: how would you teach a new task so that nothing is forgotten? (What else could a batch contain?)

@@ -18,6 +18,7 @@ from visualcloze_nb.sampling.latents import BLACK, cell_mask, encode, pack, pack
 from visualcloze_nb.sampling.text import Text, encode_text
 
 LENGTH = 24  # text tokens in training: a prompt without a task has 17
+AT_ONCE = 16  # rows that the VAE encodes together: more need much memory
 
 
 class PairRows:
@@ -46,7 +47,10 @@ class PairRows:
         row = torch.cat([before, after], dim=3) * 2 - 1
         query = torch.cat([before * 2 - 1, torch.full_like(after, BLACK)], dim=3)
         generator = torch.Generator().manual_seed(0)
-        self.whole, self.blank = (pack(encode(pipe.vae, images, generator)) for images in (row, query))
+        self.whole, self.blank = (
+            torch.cat([pack(encode(pipe.vae, few, generator)) for few in images.split(AT_ONCE)])
+            for images in (row, query)
+        )
         masks = [pack_mask(cell_mask([False, last], (width, height))) for last in (False, True)]
         self.masks = torch.cat(masks, dim=1)
         self.targets = self.masks[0].amax(1) > 0
