@@ -322,14 +322,16 @@ same = moved()
 print("a mask that forbids nothing changes nothing:", all(abs(same[k] - free_run[k]) < 0.01 for k in same))
 
 # %%
-guess = predict("With attention between the blanks blocked, new noise under the image moves the grey cell by", ...)
-
-# %%
 looks_at, seen = owner[:, None], owner[None, :]
 masks = {
     "blanks do not see each other": (looks_at == 0) | (seen == 0) | (looks_at == seen),
     "nothing else sees them either": checks.keep_apart.answer(owner),
 }
+
+# %%
+guess = predict("With attention between the blanks blocked, new noise under the image moves the grey cell by", ...)
+
+# %%
 for name, allowed in masks.items():
     pipe.transformer.set_attn_processor(Masked(allowed))
     apart = moved()
@@ -349,10 +351,8 @@ pipe.transformer.set_attn_processor(Masked(checks.keep_apart.answer(owner)))
 blocked = predict_task(pipe, Task.parse(GREY[0]), scenes=8, steps=6, seed=0, targets=GREY[1])
 pipe.transformer.set_attn_processor(FluxAttnProcessor())
 apart = implies("grey")(*blocked.outputs.unbind(1))
-means = {"as in one run": free["grey"][0].mean(), "as in two runs": free["grey"][1].mean()}
-print(
-    f"one run {means['as in one run']:.0f}, two runs {means['as in two runs']:.0f}, one run blocked {apart.mean():.0f}"
-)
+means = dict(zip(("as in one run", "as in two runs"), (values.mean() for values in free["grey"]), strict=True))
+print("one run {:.0f}, two runs {:.0f}, one run blocked {:.0f}".format(*means.values(), apart.mean().item()))
 guess.compare(min(means, key=lambda name: abs(means[name] - apart.mean().item())))
 
 # %%
