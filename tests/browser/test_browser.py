@@ -132,7 +132,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
         page.locator('[role="gridcell"]').nth(0).drag_to(page.locator('[role="gridcell"]').nth(2))
         nb.until("notes", [before[1][:1] + before[0][1:], before[0][:1] + before[1][1:], before[2]])
 
-    page.get_by_role("spinbutton", name="Steps").fill("12")
+    page.get_by_role("spinbutton", name="Steps", exact=True).fill("12")
     page.keyboard.press("Tab")
     press(nb, "Run")
     nb.until_text("step")
@@ -140,7 +140,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     nb.until_text("Done in")
     nb.shot(f"mouse-{form}-2-run")
 
-    page.get_by_role("spinbutton", name="Steps").fill("100")
+    page.get_by_role("spinbutton", name="Steps", exact=True).fill("100")
     page.keyboard.press("Tab")
     press(nb, "Run")
     nb.until_text("preview", ".vcnb figure")
