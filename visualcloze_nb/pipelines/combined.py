@@ -196,10 +196,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             skipped_steps(steps_2, upsampling_strength)
         embeds: Any = prompt_embeds, pooled_prompt_embeds
         upsampling_embeds: Any = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
-        validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
-        validation.check_embeds(
-            "upsampling_prompt_embeds", upsampling_prompt_embeds, upsampling_pooled_prompt_embeds, len(samples)
-        )
+        validation.check_embeds("prompt_embeds", *embeds, len(samples))
+        validation.check_embeds("upsampling_prompt_embeds", *upsampling_embeds, len(samples))
         length = self._text_length(max_sequence_length)
         generators = validation.one_generator_each(generator, len(samples) * num_images_per_prompt)
         self.generation_pipe.check_latents(latents, [grid for grid in samples for _ in range(num_images_per_prompt)])
@@ -239,8 +237,7 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
                 output_type="pil" if upsampling_strength else output_type,
                 **both,
             )
-            images: Any = output.images
-            stage1 = images
+            stage1 = images = output.images
             if upsampling_strength > 0 and not self.generation_pipe.interrupt:
                 images = list(stage1)
                 both |= {"strength": upsampling_strength, "output_type": output_type, "num_inference_steps": steps_2}
@@ -287,12 +284,11 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         larger = list(targets)
         for number, target in enumerate(targets):
             self.upsampling_pipe.target = number
-            width, height = size
             prompt_embeds, pooled = (part.clone() for part in embeds)  # a callback may change them in place
             output: Any = self.upsampling_pipe(
                 image=target,
-                width=width,
-                height=height,
+                width=size[0],
+                height=size[1],
                 prompt_embeds=prompt_embeds,
                 pooled_prompt_embeds=pooled,
                 generator=generator,
