@@ -413,7 +413,7 @@ with torch.no_grad():
 print("stock diffusers predicts what the merged model predicts:", torch.allclose(ours, theirs, atol=1e-3))
 
 # %% [markdown]
-# ## How do you teach it your own pairs?
+# ### Your own pairs
 #
 # Put pairs of images into a folder: in `before/` and in `after/`, under the same names. Drawings and their colourings,
 # photographs and what your favourite filter makes of them. Here the folder is made of photographs, and `after/` of
