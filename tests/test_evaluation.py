@@ -603,6 +603,8 @@ def test_evaluate_passes_a_good_model_and_writes_how_it_was_measured(evaluated, 
     assert text.index(benchmark["means"]) < text.index("| edge > image |")
     card = (tmp_path / "made" / "README.md").read_text()
     assert "old" not in card and "| checkpoint on disk, MB |" in card and card.endswith("<!-- /evaluation -->\nend\n")
+    with Image.open(tmp_path / "sheets" / "contact.png") as sheet:  # whatever was measured
+        assert sheet.height > 1000
     with Image.open(tmp_path / "sheets" / "control.png") as sheet:
         assert sheet.height == 3 * (21 + 3 * 68)  # three bands: a title, then condition, prediction, ground truth
         page = np.asarray(sheet)

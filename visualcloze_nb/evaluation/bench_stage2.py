@@ -99,8 +99,8 @@ def sdedit(predictor: CachedPredictor) -> Benchmark:
             half, plain = rows["strength 0.4"], rows["bicubic"]
             lost = plain.raw["PSNR"] - half.raw["PSNR"]
             benchmark.floors += [
-                Floor("SDEdit .4 at 3x: rise width over bicubic's", half.value / 100, 0.7, 0.4, at_most=True),
-                Floor("SDEdit .4 at 3x: dB of PSNR below bicubic", lost, 1.0, 1.0, at_most=True),
+                Floor("SDEdit .4 at 3x: rise width over bicubic's", half.value / 100, 0.5, 0.35, at_most=True),
+                Floor("SDEdit .4 at 3x: dB of PSNR below bicubic", lost, 0.0, -1.0, at_most=True),
             ]
     return benchmark
 
