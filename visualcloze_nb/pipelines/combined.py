@@ -194,8 +194,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
         steps_2 = steps if upsampling_steps is None else validation.whole_steps("upsampling_steps", upsampling_steps)
         if upsampling_strength > 0:
             skipped_steps(steps_2, upsampling_strength)
-        embeds: Any = prompt_embeds, pooled_prompt_embeds
-        upsampling_embeds: Any = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
+        embeds: tuple[Any, Any] = prompt_embeds, pooled_prompt_embeds
+        upsampling_embeds: tuple[Any, Any] = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
         validation.check_embeds("prompt_embeds", *embeds, len(samples))
         validation.check_embeds("upsampling_prompt_embeds", *upsampling_embeds, len(samples))
         length = self._text_length(max_sequence_length)

@@ -29,8 +29,8 @@ def whole(name: str, value: Any, most: int = 10**6) -> int:
     value = _number(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise UsageError(f"{name} is {shown(value)}: give a whole number, 1 or more")
-    if value > most:
-        raise UsageError(f"{name} is {shown(value)}: the most is {most}")
+    if int(value) > most:
+        raise UsageError(f"{name} is {shown(value)}: give {most} at most")
     return int(value)
 
 
@@ -263,7 +263,7 @@ def check_latents(latents: Any, tokens: list[int], channels: int) -> list[torch.
         raise UsageError(f"latents is {shown(latents)}: give a tensor, or a list of one for each image")
     parts = [part.reshape(1, *part.shape[-2:]) for part in latents] if len(latents) == len(tokens) else []
     if [tuple(part.shape[1:]) for part in parts] != [(length, channels) for length in tokens]:
-        given = tuple(latents.shape) if hasattr(latents, "shape") else f"{len(latents)} tensors"
+        given = tuple(latents.shape) if isinstance(latents, torch.Tensor) else f"{len(latents)} tensors"
         wanted = ", ".join(f"({length}, {channels})" for length in tokens)
         raise UsageError(f"latents has shape {given}: stage 1 needs {wanted}, one for each image")
     return parts
