@@ -2,13 +2,14 @@
 # # 01 Grids
 # **How does a task become one image?**
 #
-# VisualCloze gets images in rows and columns. Its transformer reads one long list of *tokens*, each a short list of
-# numbers. This lesson goes from one to the other. At the end you will be able to
+# [VisualCloze](https://arxiv.org/abs/2504.07960) gets images in rows and columns. Its transformer reads one long
+# list of *tokens*, each a short list of numbers. This lesson goes from one to the other. At the end you will be able to
 #
 # - compute at what size the model sees each image,
 # - count the tokens of any grid,
 # - give each token its position ids: row, y and x,
-# - measure what a larger grid costs.
+# - measure what a larger grid costs,
+# - write the first three pieces of your own pipeline: `cover`, `pack` and `position_ids`.
 #
 # 30 minutes, on a CPU.
 
@@ -19,11 +20,10 @@ import numpy as np
 import torch
 from PIL import Image
 from diffusers import VisualClozeGenerationPipeline
-from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.visualcloze.visualcloze_utils import VisualClozeProcessor
 from einops import rearrange
 
-from visualcloze_nb import Grid, Layout, load, show
+from visualcloze_nb import Grid, GridBuilder, Layout, load, photos, show
 from visualcloze_nb.data import images, prompts
 from visualcloze_nb.sampling import latents
 from visualcloze_nb.sampling.flow import velocity
@@ -35,14 +35,22 @@ from visualcloze_nb.toyworld import sample
 pipe = load("tiny")
 
 # %% [markdown]
-# Here is a task: one example, one query. To make it interesting, the example is wide and the query is tall. The
-# example shows what to do. (A sentence says so too, see below.)
+# Here is a task, made from two photographs: one example, one query. To make it interesting, the example is wide and the
+# query is tall. The example shows what to do: take away the colour. (A sentence says so too, see below.)
 
 # %%
-wide = sample("image > depth", seed=15, examples=1, width=200, height=120).grid
-tall = sample("image > depth", seed=4, examples=1, width=120, height=160).grid
-grid = Grid([wide.examples[0], tall.query], task=wide.task)
-show.show_grid(grid, "A task: fill the empty cell", titles=["image", "depth map"])
+temple, cat = photos.load("temple").crop((0, 43, 640, 427)), photos.load("cat").crop((113, 0, 338, 300))
+grey = temple.convert("L").convert("RGB")
+grid = Grid([[temple, grey], [cat, None]], task=sample("image > grey", seed=0).grid.task)
+show.show_grid(grid, "A task: fill the empty cell", titles=["photograph", "grey version"])
+
+# %% [markdown]
+# The tiny model was trained on drawings, not on photographs, so do not expect it to fill this grid well. All that comes
+# *before* the model is the same for any image, and that is what this lesson is about. In a running notebook the builder
+# below changes the grid: add a row, drop in an image of your own, and watch the number of tokens.
+
+# %%
+GridBuilder(grid, pipe)
 
 # %% [markdown]
 # ## How large does each cell become?
@@ -73,6 +81,9 @@ guess = predict("Squares of a 1600 x 900 photo at resolution 384?", ...)
 # %%
 width, height = cell_size(1600, 900, 384)
 guess.compare(width // 16 * (height // 16))
+sizes = [(w, h) for w in range(40, 2000, 97) for h in range(40, 2000, 97)]
+same = all(cell_size(*size, 384) == images.fit_size(*size, 384) for size in sizes)
+print(f"the package computes the same sizes for {len(sizes)} shapes:", same)
 
 # %% [markdown]
 # The shape changes, the area hardly does. So a cell costs about the same whatever its shape, and no image is
@@ -81,11 +92,16 @@ guess.compare(width // 16 * (height // 16))
 #
 # All cells of one row must have the same size, because they will be joined side by side. The first image of the row
 # determines it. The others are scaled until they *cover* that size, then cropped equally on both sides.
+#
+# **Exercise.** Write `cover`. If the size to cover is wider than the image (compare width / height), the new width is
+# `width` and the new height `image.height * width // image.width`; else the other way round. Scale with
+# `image.resize(scaled, Image.Resampling.LANCZOS)`. The crop begins at half the new width minus half of `width`.
 
 
-# %%
+# %% tags=["exercise"]
 def cover(image, width, height):
-    """Scale to cover width x height, then crop the middle."""
+    """Scale an image until it covers width x height, then crop the middle."""
+    ### BEGIN SOLUTION
     if width / height > image.width / image.height:
         scaled = width, image.height * width // image.width
     else:
@@ -93,27 +109,24 @@ def cover(image, width, height):
     left, top = scaled[0] // 2 - width // 2, scaled[1] // 2 - height // 2
     image = image.resize(scaled, Image.Resampling.LANCZOS)
     return image.crop((left, top, left + width, top + height))
+    ### END SOLUTION
 
 
 # %%
-tall_image = tall.examples[0][0]
-cropped = cover(tall_image, 80, 48)
-show.sheet([tall_image, cropped], ["original, 120 x 160", "in a row of 80 x 48"], title="A tall image in a wide row")
-
-# %% [markdown]
-# The package and diffusers do the same, pixel for pixel. In diffusers it is
-# `VisualClozeProcessor.preprocess_image`, which calls `VaeImageProcessor._resize_and_crop`.
-
-# %%
-sizes = [(w, h) for w in range(40, 2000, 97) for h in range(40, 2000, 97)]
-print(all(cell_size(*size, 384) == images.fit_size(*size, 384) for size in sizes), len(sizes), "sizes")
-for image, size in [(tall_image, (80, 48)), (wide.query[0], (48, 64))]:
-    mine, ours = cover(image, *size), images.resize_and_crop(image, *size)
-    stock = VaeImageProcessor()._resize_and_crop(image, *size)
-    print(f"{image.size} in a row of {size}:", np.array_equal(mine, ours), np.array_equal(mine, stock))
+checks.cover.check(cover)
+covered = checks.cover.or_answer(cover)  # yours if it is right
+cropped = covered(cat, 80, 48)
+show.sheet(
+    [cat, cropped],
+    [f"original, {cat.width} x {cat.height}", "in a row of 80 x 48"],
+    title="A tall photograph in a wide row",
+)
 
 # %% [markdown]
 # ## How do the cells become tokens?
+# In the package the two functions are `images.fit_size` and `images.resize_and_crop`; in diffusers
+# `VisualClozeProcessor.preprocess_image`, which calls `VaeImageProcessor._resize_and_crop`.
+#
 # Now the cells of each row are joined side by side: one *strip* for each row. The empty cell becomes black. The two
 # strips are not joined to each other: they differ in width.
 
@@ -125,7 +138,7 @@ def strips_of(grid, resolution):
     for row in grid.rows:
         first = next(cell for cell in row if cell is not None)
         size = cell_size(*first.size, resolution)
-        cells = [Image.new("RGB", size) if cell is None else cover(cell, *size) for cell in row]
+        cells = [Image.new("RGB", size) if cell is None else covered(cell, *size) for cell in row]
         strips.append(np.concatenate([np.asarray(cell) for cell in cells], axis=1))
     return strips
 
@@ -138,26 +151,29 @@ print([strip.shape for strip in strips])
 # makes the strip 8 times smaller along each side, with 16 numbers (*channels*) at each position: the **latents**. FLUX,
 # the model on which VisualCloze is based, then *packs* 2 x 2 neighbouring latents. Those 4 x 16 = 64 numbers are one
 # **token**. A token therefore stands for 16 x 16 pixels.
+#
+# **Exercise.** Write `pack`. `rearrange(z, "b c (h p) (w q) -> …", p=2, q=2)` reads as follows: the height is `h` pairs
+# of `p` latents, the width `w` pairs of `q`. After the arrow comes the new order: tokens line by line, `(h w)`, and in
+# each the channels first, `(c p q)`.
+
+
+# %% tags=["exercise"]
+def pack(z):
+    """Latents (B, 16, H, W) to tokens (B, H/2 * W/2, 64)."""
+    ### BEGIN SOLUTION
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
+    ### END SOLUTION
 
 
 # %%
-def pack(z):
-    """Latents (B, 16, H, W) to tokens (B, H/2 * W/2, 64)."""
-    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
-
-
+checks.pack.check(pack)
+packed = checks.pack.or_answer(pack)
 with torch.no_grad():
     z = [pipe.vae.encode(latents.pixels(strip)).latent_dist.mean for strip in strips]
 for number, one in enumerate(z):
-    print(strips[number].shape, "->", tuple(one.shape), "->", tuple(pack(one).shape))
-
-# %% [markdown]
-# `latents.pack` in the package and `VisualClozeGenerationPipeline._pack_latents` in diffusers agree:
-
-# %%
+    print(strips[number].shape, "->", tuple(one.shape), "->", tuple(packed(one).shape))
 stock_pack = VisualClozeGenerationPipeline._pack_latents
-print(all(torch.equal(pack(one), latents.pack(one)) for one in z))
-print(all(torch.equal(pack(one), stock_pack(one, *one.shape)) for one in z))
+print("packed as in diffusers:", all(torch.equal(packed(one), stock_pack(one, *one.shape)) for one in z))
 
 # %% [markdown]
 # **Predict.** The tokens of the second strip follow those of the first, in one list. How many are there in all?
@@ -167,15 +183,15 @@ print(all(torch.equal(pack(one), stock_pack(one, *one.shape)) for one in z))
 guess = predict("Tokens of this grid?", ...)
 
 # %%
-tokens = torch.cat([pack(one) for one in z], dim=1)
+tokens = torch.cat([packed(one) for one in z], dim=1)
 guess.compare(tokens.shape[1])
 numbers = range(tokens.shape[1])
 words = "Two strips, black where the blank is, cut into squares that are numbered line by line from 0."
 checks.draw_tokens(strips, numbers, f"What the model gets of the grid: {len(numbers)} tokens, in this order", words)
 
 # %% [markdown]
-# Follow the numbers. Token 4 belongs to the image and token 5 to its depth map: a line runs through *all* cells of
-# a row. From here on there are no cells any more, only tokens. Their positions tell which cell they belong to.
+# Follow the numbers. Token 4 belongs to the photograph and token 5 to its grey version: a line runs through *all* cells
+# of a row. From here on there are no cells any more, only tokens. Their positions tell which cell they belong to.
 #
 # ## How does the model know where a token lies?
 # Attention, the central operation of a transformer, works on a *set*: shuffle the tokens and it returns the same
@@ -243,7 +259,7 @@ checks.draw_tokens(checks.heat(similarity, layout), labels, "Bright: near, even 
 # %% [markdown]
 # The same y and x in *another row* is near. That should make in-context learning easier: "look at the same position in
 # the example" is a small rotation. But there is a trap. Rows of different shape share x, not cells: token 2,2,3 lies in
-# the blank depth map and 1,2,3 in the example's *image*. If you can, give all rows the same aspect ratio.
+# the blank cell and 1,2,3 in the example's *photograph*. If you can, give all rows the same aspect ratio.
 #
 # ## What does the text add?
 # The model reads text through **text encoders**, networks that turn it into vectors. The text also describes the
@@ -320,8 +336,19 @@ growth = (best[-1] / best[0]) / (counts[-1] / counts[0])
 guess.compare(choices[1] if growth > 1.15 else choices[0])
 
 # %%
-names = [f"{rows} x {cols}" for rows, cols in shapes]
-checks.draw_cost(counts, best, names, "Above the dashed line, time grows faster than tokens")
+times = best / best[0]
+figure = show.new_figure(3.4, 6.4)
+axes = figure.subplots()
+axes.plot(counts, [count / counts[0] for count in counts], "--", color=show.BLUE, label="if proportional to tokens")
+axes.plot(counts, times, "o-", color=show.ORANGE, label="measured here")
+for x, y, shape in zip(counts, times, shapes, strict=True):
+    axes.annotate("{} x {}".format(*shape), (x, y), xytext=(0, 8), textcoords="offset points", ha="center")
+axes.set(xlabel="tokens (image and text)", ylabel="time of one step, 1 x 2 = 1", xlim=(0, counts[-1] * 1.08))
+axes.set_ylim(0, max(*times, counts[-1] / counts[0]) * 1.15)
+axes.legend(loc="upper left", frameon=False)
+axes.set_title("Time of one step against the number of tokens", size=11, weight="bold", loc="left")
+figure.alt = "Time of one step against tokens, measured, beside the dashed line of a time proportional to tokens."
+figure
 
 # %% [markdown]
 # So an example is not free. It slows down every step in two ways: it adds tokens, and all others attend to them. That

@@ -1,4 +1,4 @@
-"""Lesson 01: the exercise, and figures of tokens and of cost."""
+"""Lesson 01: the exercises, and a figure of tokens."""
 
 from __future__ import annotations
 
@@ -7,15 +7,116 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from visualcloze_nb.data.grid_image import TARGET, TEXT
+from visualcloze_nb.data.grid_image import TARGET
+from visualcloze_nb.data.images import resize_and_crop
 from visualcloze_nb.data.layout import Layout
-from visualcloze_nb.drawing.figures import BLUE, new_figure, show_image
+from visualcloze_nb.drawing.figures import show_image
 from visualcloze_nb.lessons.exercise import exercise
 from visualcloze_nb.settings import TOKEN_PIXELS
 
 WIDE = 750  # pixels: the width of a figure in a notebook
 
-# The exercise -----------------------------------------------------------------------------------------------
+# cover ------------------------------------------------------------------------------------------------------
+
+
+def _images():
+    """A scene of drawings in three shapes, each with a size to cover."""
+    from visualcloze_nb.toyworld import sample
+
+    shapes = (((120, 160), (80, 48)), ((200, 120), (48, 64)), ((64, 64), (64, 64)))
+    images = [sample("image > depth", seed=4, width=w, height=h).grid.query[0] for (w, h), _ in shapes]
+    return [(image, *size) for image, (_, size) in zip(images, shapes, strict=True)]
+
+
+@exercise(cases=_images, tolerance=1.5 / 255)
+def cover(image, width, height):
+    return resize_and_crop(image, width, height)
+
+
+@cover.mistake("The image is distorted. Scale both sides by the same factor, then crop.")
+def stretched(image, width, height):
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+@cover.mistake("The image is scaled to fit inside, and the rest is black. Scale it until it covers the whole size.")
+def fitted_inside(image, width, height):
+    wide = width / height > image.width / image.height
+    size = (image.width * height // image.height, height) if wide else (width, image.height * width // image.width)
+    page = Image.new("RGB", (width, height))
+    page.paste(image.resize(size, Image.Resampling.LANCZOS), (width // 2 - size[0] // 2, height // 2 - size[1] // 2))
+    return page
+
+
+def _scaled(image, width, height) -> Image.Image:
+    wide = width / height > image.width / image.height
+    size = (width, image.height * width // image.width) if wide else (image.width * height // image.height, height)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+@cover.mistake("It is cropped at the top and at the left. Crop equally on both sides.")
+def cropped_at_the_corner(image, width, height):
+    return _scaled(image, width, height).crop((0, 0, width, height))
+
+
+@cover.mistake("It is scaled and not yet cropped to width x height.")
+def not_cropped(image, width, height):
+    return _scaled(image, width, height)
+
+
+@cover.mistake("It is cropped and not scaled: most of the image is lost. Scale first.")
+def not_scaled(image, width, height):
+    left, top = image.width // 2 - width // 2, image.height // 2 - height // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+# pack -------------------------------------------------------------------------------------------------------
+
+
+def _latents():
+    import torch
+
+    return [(torch.arange(count * 16.0).reshape(1, 16, *shape),) for shape, count in (((4, 6), 24), ((2, 8), 16))]
+
+
+@exercise(cases=_latents)
+def pack(z):
+    from visualcloze_nb.sampling import latents
+
+    return latents.pack(z)
+
+
+def _arranged(z, pattern: str):
+    from einops import rearrange
+
+    return rearrange(z, pattern, p=2, q=2)
+
+
+@pack.mistake("The 2 x 2 positions come before the channels. FLUX puts the channels first: (c p q).")
+def positions_first(z):
+    return _arranged(z, "b c (h p) (w q) -> b (h w) (p q c)")
+
+
+@pack.mistake("The tokens come column by column. They are read line by line: (h w).")
+def packed_by_columns(z):
+    return _arranged(z, "b c (h p) (w q) -> b (w h) (c p q)")
+
+
+@pack.mistake("Down and across are exchanged inside a token: p goes down and q across, so (c p q).")
+def packed_across(z):
+    return _arranged(z, "b c (h p) (w q) -> b (h w) (c q p)")
+
+
+@pack.mistake("One token for each latent: 16 numbers. Four neighbouring latents become one token of 64.")
+def one_latent_each(z):
+    return z.flatten(2).transpose(1, 2)
+
+
+@pack.mistake("The four latents are apart, not neighbours: in (h p) the place inside the square, p, comes last.")
+def packed_far_apart(z):
+    return _arranged(z, "b c (p h) (q w) -> b (h w) (c p q)")
+
+
+# position_ids -----------------------------------------------------------------------------------------------
 
 
 @exercise(cases=[(((80, 48), (48, 64)), 2), (((64, 64),), 3), (((48, 80), (48, 80), (64, 48)), 1)])
@@ -134,32 +235,3 @@ def heat(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
     colours = (colormaps["cividis"]((values - low) / ((high - low) or 1))[:, :3] * 255).astype(np.uint8)
     strips = [colours[part].reshape(*shape, 3) for part, shape in zip(layout.row_slices, layout.shapes, strict=True)]
     return [strip.repeat(TOKEN_PIXELS, 0).repeat(TOKEN_PIXELS, 1) for strip in strips]
-
-
-def draw_cost(tokens: Sequence[int], seconds: Sequence[float], names: Sequence[str], title: str = ""):
-    """Draw measured times against tokens, beside the line of a cost proportional to the tokens.
-
-    Args:
-        tokens: image and text tokens of each grid, ascending.
-        seconds: time of one call for each grid.
-        names: of the grids.
-        title: what to see.
-
-    Returns:
-        the figure; times are drawn as multiples of the first.
-    """
-    counts, times = np.asarray(tokens), np.asarray(seconds) / seconds[0]
-    figure = new_figure(3.4, width=6.4)
-    axes = figure.add_subplot()
-    axes.plot(counts, counts / counts[0], "--", color=BLUE, label="if proportional to tokens")
-    axes.plot(counts, times, "o-", color=TARGET, label="measured here")
-    for x, y, name in zip(counts, times, names, strict=True):
-        axes.annotate(name, (x, y), xytext=(0, 8), textcoords="offset points", ha="center", color=TEXT)
-    axes.set(xlabel="tokens (image and text)", ylabel=f"time of one step, {names[0]} = 1")
-    axes.set_xlim(0, counts[-1] * 1.08)
-    axes.set_ylim(0, max(times.max(), counts[-1] / counts[0]) * 1.15)
-    axes.legend(loc="upper left", frameon=False, bbox_to_anchor=(0, 0.98))
-    axes.set_title(title, loc="left", weight="bold", size=11, color=TEXT)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.alt = f"{title}. Curve of the time of one step against tokens, above a straight dashed line."
-    return figure

@@ -1,4 +1,4 @@
-"""Lesson 02: the exercise, and figures of masks and of tokens as numbers."""
+"""Lesson 02: the exercises, and figures of masks and of tokens as numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,61 @@ if TYPE_CHECKING:
 
 WIDE = 750  # pixels: the width of a figure in a notebook
 
-# The exercise -----------------------------------------------------------------------------------------------
+# strip ------------------------------------------------------------------------------------------------------
+
+
+def _rows():
+    """Rows of cells with the blank at the right, in the middle, and nowhere."""
+    from visualcloze_nb.toyworld import sample
+
+    wide = sample("image > depth", seed=4, width=48, height=32, examples=1).grid
+    query = sample("image > edge", seed=15, examples=1).grid.query
+    image, depth = wide.examples[0]
+    return [(list(query), (64, 64)), ([image, None, depth], (48, 32)), ([image, depth], (48, 32))]
+
+
+@exercise(cases=_rows)
+def strip(cells, size):
+    from visualcloze_nb.sampling import latents
+
+    return latents.strip(cells, size)
+
+
+def _joined(cells, size, blank=-1.0, dim=3, low=-1.0):
+    import torch
+
+    width, height = size
+    images = [np.full((height, width, 3), np.nan) if cell is None else np.asarray(cell) / 255 for cell in cells]
+    row = torch.cat([torch.from_numpy(one.astype(np.float32)).permute(2, 0, 1)[None] for one in images], dim=dim)
+    return torch.where(row.isnan(), torch.tensor(blank), row * (1 - low) + low)
+
+
+@strip.mistake("The blank is grey, 0. In stage 1 it is black, and black is -1.")
+def strip_with_grey(cells, size):
+    return _joined(cells, size, blank=0.0)
+
+
+@strip.mistake("The numbers run from 0 to 1. The VAE reads -1 (black) to 1 (white).")
+def strip_from_zero(cells, size):
+    return _joined(cells, size, blank=0.0, low=0.0)
+
+
+@strip.mistake("The cells lie under each other. Join them side by side, along the width: dim=3.")
+def stacked(cells, size):
+    return _joined(cells, size, dim=2)
+
+
+@strip.mistake("The blank is white. In stage 1 it is black, -1.")
+def strip_with_white(cells, size):
+    return _joined(cells, size, blank=1.0)
+
+
+@strip.mistake("The blank is left out. It keeps its place, as black pixels.")
+def without_the_blank(cells, size):
+    return _joined([cell for cell in cells if cell is not None], size)
+
+
+# mask_tokens ------------------------------------------------------------------------------------------------
 
 
 def masks():
@@ -83,6 +137,60 @@ def column_by_column(mask):
 def latents_first(mask):
     squares = _rearranged(mask, "b 1 (h p) (w q) -> b (p q) h w", p=8, q=8)
     return _rearranged(squares, "b c (h p) (w q) -> b (h w) (p q c)", p=2, q=2)
+
+
+# channels ---------------------------------------------------------------------------------------------------
+
+
+def _parts():
+    """Noise, latents and mask of two rows: 32 x 64 pixels, and 16 x 48."""
+    import torch
+
+    generator, parts = torch.Generator().manual_seed(0), []
+    for height, width in ((32, 64), (16, 48)):
+        noise = torch.randn(1, height * width // 256, 64, generator=generator)
+        z = torch.randn(1, 16, height // 8, width // 8, generator=generator)
+        parts.append((noise, z, (torch.rand(1, 1, height, width, generator=generator) < 0.4).float()))
+    return parts
+
+
+@exercise(cases=_parts)
+def channels(noise, z, mask):
+    import torch
+
+    from visualcloze_nb.sampling.latents import pack, pack_mask
+
+    return torch.cat([noise, pack(z), pack_mask(mask)], dim=-1)
+
+
+@channels.mistake("The mask comes before the image. The order is noise, image, mask.")
+def mask_before_image(noise, z, mask):
+    both = channels.answer(noise, z, mask)
+    return both[..., [*range(64), *range(128, 384), *range(64, 128)]]
+
+
+@channels.mistake("The image comes before the noise. The order is noise, image, mask.")
+def image_before_noise(noise, z, mask):
+    both = channels.answer(noise, z, mask)
+    return both[..., [*range(64, 128), *range(64), *range(128, 384)]]
+
+
+@channels.mistake("One part follows the other in the list of tokens. They belong side by side in each token: dim=-1.")
+def one_after_the_other(noise, z, mask):
+    import torch
+
+    both = channels.answer(noise, z, mask)
+    return torch.cat([both[..., i : i + 64] for i in range(0, 384, 64)], dim=1)
+
+
+@channels.mistake("The noise is missing: without it there is nothing to denoise. 384 channels, not 320.")
+def without_noise(noise, z, mask):
+    return channels.answer(noise, z, mask)[..., 64:]
+
+
+@channels.mistake("The mask is inverted: 1 marks the pixels to fill.")
+def channels_inverted(noise, z, mask):
+    return channels.answer(noise, z, 1 - mask)
 
 
 # Figures ----------------------------------------------------------------------------------------------------
