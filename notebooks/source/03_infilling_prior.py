@@ -3,92 +3,105 @@
 #
 # **Why does an infilling model already know how?**
 #
-# VisualCloze took FLUX.1-Fill, a model that fills holes in images, and trained it further: same
-# architecture, same training objective, only grids instead of single images. Here you build its sampler from
-# scratch, and meet a perfect infiller that fits in five lines. It solves tasks that were never specified.
-# Then you follow the tiny model through every step of sampling.
+# VisualCloze took FLUX.1-Fill, a model that fills holes in images, and trained it further: same architecture, same
+# objective, only grids instead of single images ([VisualCloze, section 4](https://arxiv.org/abs/2504.07960)). The
+# objective is *flow matching* ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747)). Here you write its loss and
+# its sampler, train a network in seconds, meet a perfect infiller that fits in five lines, and look into the tiny
+# model.
 #
 # You will be able to
 #
-# - draw the line between noise and an image, and say what velocity means on it;
-# - write an Euler sampler, from noise to an image, and read the x0 prediction at any step;
-# - say what guidance does, and do it with two forward passes.
+# - add noise to an image, and say what velocity means on the line between the two;
+# - write the training loss, and say what it makes a network predict;
+# - write an Euler sampler, and say what more steps are good for;
+# - see where a token looks, and what guidance does.
 #
 # About 30 minutes. A CPU is enough.
 
 # %% tags=["setup"]
-import torch
+from functools import partial
 
-from visualcloze_nb.sampling import flow, latents
-from visualcloze_nb import load, show
+import torch
+from diffusers.models.embeddings import apply_rotary_emb
+from matplotlib.patches import Rectangle
+from torch import nn
+
+from visualcloze_nb import load, photos, show
 from visualcloze_nb.lessons import ablation_curves, predict
 from visualcloze_nb.lessons import l03_infilling_prior as checks
+from visualcloze_nb.sampling import flow, latents
 from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import sample
+from visualcloze_nb.widgets.explorers import StepExplorer
 
 # %% [markdown]
 # ## A line between noise and an image
 #
-# Take an image `x` and noise `n` of the same shape. Every number of `n` is drawn from the normal distribution, a
-# bell curve around 0 with standard deviation 1. Draw a straight line from one to the other. **Sigma**, the noise
-# level, says where on the line we are: 0 is the image, 1 is noise.
-
-# %%
-image = sample("image > depth", seed=7).grid.query[0]
-x = latents.pixels(image)
-n = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-
-
-def add_noise(x, n, sigma):
-    return (1 - sigma) * x + sigma * n
-
-
-print(tuple(x.shape), "the same as flow.add_noise:", torch.equal(add_noise(x, n, 0.3), flow.add_noise(x, n, 0.3)))
-levels = [0, 0.25, 0.5, 0.75, 1]
-show.sheet(
-    [latents.to_images(add_noise(x, n, sigma))[0] for sigma in levels],
-    [f"sigma {sigma}" for sigma in levels],
-    cols=5,
-    title="The image fades and the noise grows, both evenly",
-)
-
-# %% [markdown]
-# How fast does a point move when sigma grows? From sigma 0.5 to 0.6 it moves by a tenth of something. That
-# something is the **velocity**, and on a straight line it is the same everywhere: `n - x`.
-
-# %%
-moved = (add_noise(x, n, 0.6) - add_noise(x, n, 0.5)) / 0.1
-print("velocity is n - x:", torch.allclose(moved, n - x, atol=1e-4))
-
-# %% [markdown]
-# Going back from noise to the image is called **denoising**. One **Euler step** follows the velocity from one noise
-# level to the next: `z + (sigma_next - sigma) * v`. Sigma decreases, so the bracket is negative.
+# Take an image `x` and noise `n` of the same shape. Every number of `n` is drawn from the normal distribution, a bell
+# curve around 0 with standard deviation 1. Draw a straight line from one to the other. **Sigma**, the noise level,
+# says where on the line we are: 0 is the image, 1 is noise.
 #
-# Suppose you know the true velocity `n - x`, and start at pure noise.
+# $$z = (1 - \sigma)\,x + \sigma\,n$$
+#
+# **Exercise.** Write it down. (In lesson 08 you put this and the next functions together to your own `my_fill(grid)`.)
+
+
+# %% tags=["exercise"]
+def add_noise(clean, noise, sigma):
+    """The point at noise level sigma, of clean's shape."""
+    ### BEGIN SOLUTION
+    return (1 - sigma) * clean + sigma * noise
+    ### END SOLUTION
+
 
 # %%
-guess = predict("How many Euler steps from sigma 1 to the image, if the velocity is the true one?", ...)
+checks.add_noise.check(add_noise)
+noisy = checks.add_noise.or_answer(add_noise)  # yours if it is right
+photo = latents.pixels(photos.load("coffee").resize((192, 128)))  # 0..255 becomes -1..1
+noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
+levels = [0, 0.25, 0.5, 0.75, 1]
+shown = [latents.to_images(noisy(photo, noise, sigma))[0] for sigma in levels]
+show.sheet(shown, [f"sigma {sigma}" for sigma in levels], cols=5, title="The photograph fades and the noise grows")
+
+# %% [markdown]
+# How fast does a point move when sigma grows? That is the **velocity**, and on a straight line it is the same
+# everywhere: `n - x`. Going back from noise to the image is called **denoising**. An **Euler step** follows the
+# velocity from one noise level to the next one below.
+#
+# **Exercise.** Write one Euler step: `z` plus the velocity times the change of sigma.
+
+
+# %% tags=["exercise"]
+def euler_step(z, velocity, sigma, sigma_next):
+    """The point at noise level sigma_next, seen from z at sigma."""
+    ### BEGIN SOLUTION
+    return z + (sigma_next - sigma) * velocity
+    ### END SOLUTION
+
 
 # %%
-z = flow.euler_step(n, n - x, 1.0, 0.0)
-arrived = torch.allclose(z, x, atol=1e-5)
-print("one step reaches the image:", arrived)
+checks.euler_step.check(euler_step)
+step = checks.euler_step.or_answer(euler_step)
+guess = predict("How many Euler steps from noise to the photograph, if the velocity is the true one?", ...)
+
+# %%
+z = step(noise, noise - photo, 1.0, 0.0)
+arrived = torch.allclose(z, photo, atol=1e-5)
+print("one step reaches the photograph:", arrived)
 guess.compare(1 if arrived else 2)
 
 # %% [markdown]
-# One step, because the line is straight. There is only one problem: to know `n - x` you must know `x`.
-# A model has to predict it. In diffusers the line is `FlowMatchEulerDiscreteScheduler.scale_noise` and the
-# step is `FlowMatchEulerDiscreteScheduler.step`.
+# One step, because the line is straight. But to know `n - x` you must know `x`. A model has to predict it. In
+# diffusers the line is `FlowMatchEulerDiscreteScheduler.scale_noise` and the step is its `step`.
 #
-# ## What is the best prediction?
+# ## Where does the velocity come from?
 #
-# Let an image be a single pixel, so that we can compute everything. It is -1 (black) or +1 (white) with equal
-# probability. We see `z`, somewhere between pixel and noise. What is the best prediction of the pixel?
+# Let an image be a single pixel, so that we can compute everything: -1 (black) or +1 (white), equally probable. We see
+# `z`, somewhere between pixel and noise. What is the best prediction of the pixel?
 #
-# If the pixel were `x`, the noise must have been `(z - (1 - sigma) * x) / sigma`. Noise far from 0 is
-# unlikely: `exp(-noise**2 / 2)`. So weight each possible answer by that (`softmax` takes `exp` and makes the
-# weights sum to 1), and take the mean. No other prediction has a smaller mean square error, and a mean square
-# error is all that a flow model is trained on.
+# If the pixel were `x`, the noise must have been `(z - (1 - sigma) * x) / sigma`. Noise far from 0 is unlikely:
+# `exp(-noise**2 / 2)`. So weight each possible answer by that (`softmax`: `exp`, then weights that sum to 1), and take
+# the mean. No other prediction has a smaller mean square error.
 
 
 # %%
@@ -100,8 +113,6 @@ def best_x0(z, sigma, answers):
 
 
 black_or_white = torch.tensor([-1.0, 1.0])
-
-# %%
 guess = predict("z is pure noise, 0.8, at sigma 1. What is the best prediction, between -1 and 1?", ...)
 
 # %%
@@ -110,16 +121,95 @@ for sigma in (1.0, 0.8, 0.5):
 guess.compare(round(best_x0(torch.tensor([0.8]), 1.0, black_or_white).item()))
 
 # %% [markdown]
-# Pure noise contains no information, so the best prediction is the mean of all answers: grey, which is none of them.
-# As the noise decreases, the prediction approaches one of them.
+# Pure noise contains no information: the best prediction is grey, the mean of both answers. As the noise decreases, it
+# approaches one of them.
 #
-# A prediction of the image without noise is called the **x0 prediction**. It and the velocity determine each other:
-# the line through `z` that ends in `x0` has the velocity `(z - x0) / sigma`, so the x0 prediction is always
-# `z - sigma * v`.
+# A prediction of the image without noise is called the **x0 prediction**. The line through `z` that ends in `x0` has
+# the velocity `(z - x0) / sigma`, so the x0 prediction is `z - sigma * v`: one determines the other.
 #
-# **Exercise.** Write the **sampler**: the loop that turns noise into an image. `velocity(z, sigma)` is a function;
-# `sigmas` are noise levels, descending and not always even. Take one Euler step from each level to the next, and
-# compute the velocity anew each time. Return the last `z`.
+# For photographs nobody can write `best_x0`. A network *learns* it. Draw images, noise and noise levels, let the
+# network predict the velocity, and take the mean square error:
+#
+# $$\mathcal L = \mathbb E\,\bigl\|\,v_\theta(z, \sigma) - (n - x)\,\bigr\|^2$$
+#
+# **Exercise.** Write this loss for a batch of pixels. `velocity(z, sigma)` is the network; `clean`, `noise` and
+# `sigma` are `(B,)`. (Lesson 11 needs it again, for the tokens of grids.)
+
+
+# %% tags=["exercise"]
+def flow_loss(velocity, clean, noise, sigma):
+    """Mean square error of the velocity, a single number."""
+    ### BEGIN SOLUTION
+    z = (1 - sigma) * clean + sigma * noise
+    return (velocity(z, sigma) - (noise - clean)).square().mean()
+    ### END SOLUTION
+
+
+# %%
+checks.flow_loss.check(flow_loss)
+loss_of = checks.flow_loss.or_answer(flow_loss)
+
+# %% [markdown]
+# Now train: two inputs, `z` and sigma, one output, two hidden layers. The network never sees `best_x0`.
+
+# %%
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+
+
+def learned(z, sigma):
+    return net(torch.stack([z, torch.as_tensor(sigma).expand_as(z)], dim=-1))[..., 0]
+
+
+def analytic(z, sigma, answers=black_or_white):
+    return (z - best_x0(z, torch.as_tensor(sigma).reshape(-1, 1), answers)) / sigma
+
+
+def batch(size):
+    return black_or_white[torch.randint(2, (size,))], torch.randn(size), 1 - torch.rand(size)  # x, n, sigma
+
+
+# %%
+test = batch(20_000)
+best = loss_of(analytic, *test).item()
+print(f"loss before training {loss_of(learned, *test).item():.1f}, of the analytic velocity {best:.1f}")
+optimizer = torch.optim.Adam(net.parameters())
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=1500)
+for _ in range(1500):
+    loss = loss_of(learned, *batch(256))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
+torch.set_grad_enabled(False)
+reached = loss_of(learned, *test).item()
+print(f"loss after training {reached:.1f}, within a tenth of the best:", reached < 1.1 * best)
+
+# %%
+sigma, z = (
+    axis.flatten() for axis in torch.meshgrid(torch.linspace(1, 0.1, 60), torch.linspace(-2, 2, 80), indexing="ij")
+)
+figure = show.new_figure(2.7)
+fields = {"velocity, by the formula": analytic(z, sigma), "velocity, learned": learned(z, sigma)}
+for axes, (name, field) in zip(figure.subplots(1, 2, sharey=True), fields.items(), strict=True):
+    values = field.reshape(60, 80).T
+    drawn = axes.imshow(values, cmap="RdBu", vmin=-3, vmax=3, extent=(1, 0.1, -2, 2), origin="lower", aspect="auto")
+    axes.set(title=name, xlabel="sigma", ylabel="value z of the pixel")
+figure.colorbar(drawn, ax=figure.axes)
+title = "Learned from samples alone: nearly the velocity of the formula"
+figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
+figure.alt = f"{title}. Two fields over sigma and z; they differ at small sigma, around 0 and beyond -1 and 1."
+figure
+
+# %% [markdown]
+# Nobody told the network about means. The targets `n - x` contradict each other wherever lines cross; the mean square
+# error is smallest at their mean, so that is what it learns. The loss does not go to 0: what remains is the spread of
+# the targets. The two fields differ only where there are hardly any samples: at small sigma, away from black and
+# white.
+#
+# **Exercise.** Write the **sampler**: the loop that turns noise into an image. `sigmas` are noise levels, descending
+# and not always even. Take one Euler step from each level to the next, compute the velocity anew each time, and return
+# the last `z`.
 
 
 # %% tags=["exercise"]
@@ -134,43 +224,42 @@ def euler_sample(velocity, z, sigmas):
 
 # %%
 checks.euler_sample.check(euler_sample)
+sampler = checks.euler_sample.or_answer(euler_sample)
 
 # %% [markdown]
-# Now sample twelve pixels, each from different noise. `checks.sample_states` is the same sampler, with
-# `flow.euler_step`, and keeps each state for the figure.
+# Sample twelve pixels from different noise with the network, and with the formula (dotted). All states are kept for
+# the figure: a run to level k is a run with the first k + 1 levels.
 
 
 # %%
-def sample_all(answers, steps):
-    """Sampling paths of twelve pixels, with the best x0 prediction at each step: (steps + 1, 12)."""
-
-    def velocity(z, sigma):
-        return (z - best_x0(z, sigma, answers)) / sigma
-
-    return checks.sample_states(velocity, torch.linspace(-2.2, 2.2, 12), torch.linspace(1, 0, steps + 1))
+def states(velocity, steps):
+    sigmas, start = torch.linspace(1, 0, steps + 1), torch.linspace(-2.2, 2.2, 12)
+    return torch.stack([sampler(velocity, start, sigmas[: k + 1]) for k in range(steps + 1)])
 
 
-for steps in (1, 2, 4, 32):
-    ends = sample_all(black_or_white, steps)[-1]
-    print(f"{steps:2d} steps: {(ends.abs() > 0.95).sum().item():2d} of 12 samples end at black or white")
-checks.draw_paths(
-    {f"{steps} step{'s' * (steps > 1)}": sample_all(black_or_white, steps) for steps in (1, 4, 32)},
-    title="One step lands on the mean, many steps choose",
-)
-
-# %% [markdown]
-# That is why sampling takes many steps. Every true line is straight, but the mean of many lines is not: it bends
-# towards one answer as the noise decreases. Which answer that is depends on the noise at the start, that is, on the
-# seed.
+figure = show.new_figure(2.7)
+for axes, steps in zip(figure.subplots(1, 4, sharey=True), (1, 2, 4, 12), strict=True):
+    paths, exact = states(learned, steps), states(analytic, steps)
+    axes.plot(torch.linspace(1, 0, steps + 1), paths, color="tab:blue", linewidth=1)
+    axes.plot(torch.linspace(1, 0, steps + 1), exact, "k:", linewidth=1)
+    axes.set(title=f"{steps} step{'s' * (steps > 1)}", xlim=(1, 0), xlabel="sigma", xticks=[1, 0.5, 0])
+    print(f"{steps:2d} steps: {(exact[-1].abs() > 0.95).sum():2d} of 12 analytic samples end at black or white")
+figure.axes[0].set_ylabel("value of the pixel")
+title = "One step lands on the mean, more steps choose"
+figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
+figure.alt = f"{title}. Paths of twelve pixels over sigma, with 1, 2, 4 and 12 steps, learned and by the formula."
+figure
 
 # %% [markdown]
+# With 12 steps both agree; with 4 the network misses where the velocity changes abruptly. That is why sampling takes
+# many steps. Every true line is straight, but the mean of many lines is not: it bends towards one answer as the noise
+# decreases. Which one depends on the noise at the start, that is, on the seed.
+#
 # ## A perfect infiller in a world of grids
 #
-# Now let an image be a grid of four pixels. In this world there are two kinds of grids. In one, the right
-# pixel of each row is the *same* as the left one. In the other it is the *opposite*.
-#
-# An infiller knows which images exist. It is given some pixels and fills in the missing one. The perfect
-# infiller keeps all grids that agree with what it sees, and samples with the mean of them as its prediction.
+# Now let an image be a grid of four pixels, of one of two kinds. In one, the right pixel of each row is the *same* as
+# the left one. In the other it is the *opposite*. An infiller knows which images exist. It is given some pixels and
+# fills in the missing one. The perfect infiller keeps all grids that agree with what it sees.
 
 # %%
 values = [-1.0, -0.5, 0.0, 0.5, 1.0]
@@ -183,247 +272,216 @@ def answers(*known):
     return torch.tensor([grid[3] for grid in agree])
 
 
-print(len(world), "grids;", len(answers(None, None, 1.0)), "of them have a white pixel bottom left")
+guess = predict("The example is 0 beside 0. Bottom left is 1. How many different answers are possible?", ...)
 
 # %%
-guess = predict("Above, an example: 0 beside 0. Bottom left is 1. How many different answers are possible?", ...)
-
-# %%
-possible = sorted(set(answers(0.0, 0.0, 1.0).tolist()))
-print("possible answers:", possible)
-guess.compare(len(possible))
-
-# %%
-cases = {
-    "no example\n[?  ?]\n[1  _]": answers(None, None, 1.0),
-    "an example\n[0.5  -0.5]\n[1  _]": answers(0.5, -0.5, 1.0),
-    "an example that fits both\n[0  0]\n[1  _]": answers(0.0, 0.0, 1.0),
-}
-paths = {name: sample_all(possible, 32) for name, possible in cases.items()}
-ends = torch.stack([states[-1] for states in paths.values()])
-print("samples that end at -1:", (ends < -0.95).sum(1).tolist(), "of 12")
-checks.draw_paths(paths, title="An example decides, if it can be read in one way only")
+cases = {"no example": (None, None), "example 0.5, -0.5": (0.5, -0.5), "example 0, 0": (0.0, 0.0)}
+for name, example in cases.items():
+    possible = answers(*example, 1.0)
+    field = partial(analytic, answers=possible)
+    ends = sampler(field, torch.linspace(-2.2, 2.2, 12), torch.linspace(1, 0, 33))
+    print(f"{name:18} possible {sorted(set(possible.tolist()))}, {(ends < -0.95).sum():2d} of 12 samples end at -1")
+guess.compare(len(set(possible.tolist())))
 
 # %% [markdown]
-# The infiller does not know that there are tasks. There is no code for *same* or *opposite* in it, and none for
-# *example*. It only fills a hole so that the whole grid is one that exists. The task is in the image.
+# The infiller has no code for *same*, *opposite* or *example*. It only fills a hole so that the whole grid is one that
+# exists. An example decides, if it can be read in one way only. That is the idea of VisualCloze: a grid of images is
+# an image, and a model that fills holes well enough must use the other cells.
 #
-# That is the idea of VisualCloze. A grid of images is an image. A model that fills holes well enough must use the
-# other cells.
-#
-# ### What is the prior worth?
-#
-# FLUX.1-Fill is far from perfect, and hardly any of the images it was made for are grids. So VisualCloze
-# trains it further, on grids of about 130 tasks. (With LoRA, small additions to the weights: lesson 10.) What
-# does the infilling prior, the training on single images before, contribute? The paper trains the same recipe on
-# FLUX.1-dev, which was never an infiller. For depth to image the error (RMSE, on the paper's scale) is 25.06 on dev,
-# and between 9.68 and 10.31 on Fill.
-#
-# The bundled model cannot tell: it was trained on grids from the start. So here are our own curves, of models a
-# third of its size. Two of them first learned to fill holes in single images, without any grid. Then all four
-# learned grids of two columns, without any text: two trained all their weights, two only LoRA weights, as
-# VisualCloze does. The error is that of the velocity near pure noise, on **held-out** scenes (not used in
-# training), where only the other cells can help: 1 is the error of an uninformed model, and untrained weights are
-# worse. `visualcloze-nb train ablations` makes the curves again.
+# What is the prior worth? The paper trains the same recipe on FLUX.1-dev, which was never an infiller: for depth to
+# image the error (RMSE, on the paper's scale) is 25.06, on Fill between 9.68 and 10.31. The bundled model cannot tell,
+# since it was trained on grids from the start. So here are four smaller ones. Two first learned to fill holes in
+# single images. Then all learned grids, by training all weights, or only LoRA weights (lesson 11) as VisualCloze does.
+# The error is that of the velocity near pure noise, on scenes **held out** from training; 1 is an uninformed model.
 
 # %%
-learned = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}
-for name, curve in learned["trained"].items():
+curves = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}
+with_prior, without = (curves["trained"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
+for name, curve in curves["trained"].items():
     print(f"{name:30s} error {curve.error[0]:.2f} at first, at the end {curve}")
-with_prior, without = (learned["trained"][f"{start}, LoRA"] for start in ("infilling prior", "from nothing"))
 print("with LoRA, the prior ends lower, intervals apart:", ablation_curves.lower(with_prior, without))
-print("with LoRA from nothing, it is still worse than uninformed:", without.low[-1] > 1)
-ablation_curves.draw(learned, title="Errors on trained and on held-out tasks, with and without an infilling prior")
+ablation_curves.draw(curves, title="Errors on trained and on held-out tasks, with and without an infilling prior")
 
 # %% [markdown]
-# At first the infiller is hardly better than uninformed: holes in single images have not taught it to use other
-# cells. But it learns that quickly, even with LoRA. LoRA weights are few: they adapt what is there and add little. On
-# an infiller that is enough, since grids are images with holes. On random weights it is not. The two that train all
-# weights end alike. So in a world this small the prior is not needed for a good result. It makes LoRA possible, and
-# saves training on grids if you have an infiller already; training this one took twice as many steps as the curves
-# show. (The held-out tasks are different and easier: compare within a panel.)
+# At first the infiller is hardly better than uninformed: holes in single images have not taught it to use other cells.
+# But it learns that quickly, even with LoRA. LoRA weights adapt what is there and add little: from nothing they stay
+# worse than uninformed. Models that train all weights end alike. So in a world this small the prior is not needed for
+# a good result; it makes LoRA possible. (The held-out tasks are different ones: compare within a panel.)
 #
 # ## The same sampler in the tiny model
 #
-# In the tiny model nothing new happens. A pixel becomes a token: 64 numbers that stand for 16 x 16 pixels
-# (lesson 01). A transformer makes the prediction. It sees the known cells through its `condition` (lesson 02) and
-# the task as encoded text. The **schedule**, the list of noise levels, is not even: it stays longer at high noise,
-# where the large shapes are decided (lesson 08).
-#
-# First prepare the grid. Then compute the velocity with the transformer, and sample.
+# A pixel becomes a token: 64 numbers for 16 x 16 pixels (lesson 01). The network is a transformer. `flow.velocity`
+# gives it `z` and, beside it, the `condition`, 320 numbers a token (lesson 02): the known cells, and where the blank
+# is. The task comes as encoded text. The **schedule**, the list of noise levels, stays longer at high noise, where the
+# large shapes are decided (lesson 08).
 
 # %%
 pipe = load("tiny")
-task = sample("image > depth", seed=3)
-torch.set_grad_enabled(False)
+task = sample("edge > image", seed=5)
 ready = latents.prepare(task.grid, pipe.vae, pipe.resolution, torch.Generator().manual_seed(0))
 text = encode_text(pipe, task.grid.prompt, 64)
-sigmas = flow.schedule(12, ready.layout.total, pipe.scheduler.config)
+sigmas = flow.schedule(4, ready.layout.total, pipe.scheduler.config)
 print("noise", tuple(ready.noise.shape), "condition", tuple(ready.condition.shape), "levels", len(sigmas))
-show.show_grid(task.grid, titles=["image", "depth map"], title="The last cell is for the model to fill")
+show.show_grid(task.grid, "Outlines to image: many colours would be right", ["outlines", "image"])
 
 
 # %%
 def velocity(z, sigma):
-    return pipe.transformer(
-        hidden_states=torch.cat([z, ready.condition], dim=2),  # 64 + 320 numbers a token
-        timestep=sigma.expand(1) * 1000 / 1000,  # diffusers counts to 1000 and back; the last bit depends on it
-        pooled_projections=text.pooled,
-        encoder_hidden_states=text.states,
-        txt_ids=text.ids,
-        img_ids=ready.ids,
-        return_dict=False,
-    )[0]
+    return flow.velocity(pipe.transformer, z, ready.condition, sigma, text, ready.ids)
 
 
-z = ready.noise
-for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
-    z = z + (sigma_next - sigma) * velocity(z, sigma)
-
-# %%
-steps = list(pipe.steps(task.grid, seed=0, steps=12, strength=0))
-result = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False)
-print("equal to the package's last step, bit for bit:", torch.equal(z, steps[-1].after))
-print("equal to the image diffusers makes:", pipe.read(steps[-1])[0].tobytes() == result.image.tobytes())
-
-# %% [markdown]
-# `pipe.steps` yields every step of the run, and `pipe.read(step, tokens)` decodes its tokens into images.
-# `step.before` is the state before the step, `step.x0` the x0 prediction, `before - sigma * velocity`. A normal run
-# does not show these predictions, but computes all of them.
-
-# %%
-same = [torch.equal(step.x0, step.before - step.sigma * step.velocity) for step in steps]
-print("step.x0 is z - sigma * v in all steps:", all(same))
-some = [steps[i] for i in (0, 2, 4, 6, 8, 11)]
-states = [pipe.read(step, step.before)[0] for step in some]
-predictions = [pipe.read(step, step.x0)[0] for step in some]
-titles = [f"step {step.index + 1}\nsigma {step.sigma:.2f}" for step in some]
-show.sheet(
-    [*states, *predictions],
-    [*titles, *["x0 prediction"] * 6],
-    cols=6,
-    title="Above the noisy state, below the x0 prediction",
-)
-
-# %%
-show.sheet(
-    [predictions[0], result.image, task.truth[0]],
-    ["first x0 prediction", "answer", "ground truth"],
-    cols=3,
-    title="The prediction from pure noise, the sampled answer, and the ground truth",
-)
-
-# %% [markdown]
-# In theory the first x0 prediction is the mean of all answers that the model considers possible, as in our world of
-# one pixel. A mean is smooth, and never very wrong. Sampling then chooses: the answer gets its edges, and if the
-# choice is wrong, a larger error. Does the tiny model do so?
-#
-# Measure two quantities over eight grids. The error is the root mean square error against the exact depth map,
-# black 0 to white 1. The sharpness is the root mean square difference of neighbouring pixels, divided by that
-# of the true image: 1 is as sharp as the truth.
+z = sampler(velocity, ready.noise, sigmas)
+image = latents.decode_targets(z, pipe.vae, ready.layout)[0]
+filled = pipe.fill(task.grid, seed=0, steps=4, strength=0, progress=False)
+print("equal to the image that the pipeline makes:", image.tobytes() == filled.image.tobytes())
+guess = predict("Two seeds, one step each. The two images will be", ..., ["much alike", "quite different"])
 
 
 # %%
+def answer(seed, steps):
+    return pipe.fill(task.grid, seed=seed, steps=steps, strength=0, progress=False).image
+
+
+runs = {seed: [answer(seed, steps) for steps in (1, 2, 4, 12)] for seed in (0, 1)}
+
+
 def error(a, b):
+    """Root mean square error of two images; black is 0, white 1."""
     return (latents.pixels(a) - latents.pixels(b)).square().mean().sqrt().item() / 2
 
 
-def sharpness(image, truth):
-    a, b = (latents.pixels(p).diff(dim=3).square().mean().sqrt().item() for p in (image, truth))
-    return a / b
-
-
-guess = predict("Which x0 prediction will be the sharpest?", ..., ["the first", "the middle one", "the last"])
-
 # %%
-errors, sharp = torch.zeros(2, 8, 12)
-for seed in range(8):
-    task = sample("image > depth", seed=seed)
-    for step in pipe.steps(task.grid, seed=seed, steps=12, strength=0):
-        answer = pipe.read(step, step.x0)[0]
-        errors[seed, step.index] = error(answer, task.truth[0])
-        sharp[seed, step.index] = sharpness(answer, task.truth[0])
-three = dict(zip((0, 6, 11), ("the first", "the middle one", "the last"), strict=True))
-guess.compare(three[max(three, key=lambda i: sharp.mean(0)[i])])
-for i, name in three.items():
-    print(f"{name:15s} error {errors.mean(0)[i]:.2f}   sharpness {sharp.mean(0)[i]:.2f}")
-
-# %%
-checks.draw_curves(
-    sigmas[:12].tolist(),
-    {"error": errors.mean(0).tolist(), "sharpness": sharp.mean(0).tolist()},
-    title="Mean of eight grids: does sharpness rise, and the error with it?",
-    levels={"sharpness": 1.0},
-)
+apart = [error(*pair) for pair in zip(*runs.values(), strict=True)]
+print("difference of the two seeds with 1, 2, 4, 12 steps:", *(f"{value:.2f}" for value in apart))
+guess.compare("much alike" if apart[0] < 0.7 * apart[-1] else "quite different")
+shown = [cell for seed in runs for cell in (task.grid.query[0], *runs[seed])]
+names = [name for seed in runs for name in ("given", *(f"seed {seed}, steps {n}" for n in (1, 2, 4, 12)))]
+show.sheet(shown, names, cols=5, title="One step gives a pale mean, more steps choose colours")
 
 # %% [markdown]
-# Read both curves from left to right. Where sharpness and error rise together, sampling chooses, and pays for it: a
-# sharp edge in the wrong place costs more than a soft one. Where sharpness rises and the error stays, sampling
-# improves what is there; where both stay flat, it does neither. A depth map follows from its image, so there is
-# nothing to choose, and the tiny model was trained to correct its answer of such tasks during sampling, not to pick
-# one of several (its card). Sharpness that stays below 1 is beyond this model.
+# As with one pixel: first a greyish mean with hints of colour, then a choice, and another one from other noise. What
+# the outlines decide, the places of the shapes, is there from the start. Here are all steps of one run; in a running
+# notebook there is a slider. `pipe.steps` yields these steps, and `pipe.read(step, step.x0)` decodes them.
+
+# %%
+*_, last = pipe.steps(task.grid, seed=0, steps=4, strength=0)
+print("the last of four steps is the pipeline's answer:", pipe.read(last)[0].tobytes() == runs[0][2].tobytes())
+print("and so is its x0 prediction:", error(pipe.read(last, last.x0)[0], runs[0][2]) < 0.01)
+StepExplorer.of(pipe, task.grid, seed=0, steps=12, strength=0)
+
+# %% [markdown]
+# ### Where does a token look?
+#
+# In each block of a transformer, tokens meet in one place only, **attention**: a token sends a *query*, all tokens
+# offer a *key*, and the better they match, the more the token takes over from that other one.
+#
+# $$\text{attention} = \text{softmax}\bigl(q\,k^\top / \sqrt{d}\bigr)$$
+#
+# The positions enter by rotating `q` and `k` (lesson 01). Each block does this three times in parallel, in three
+# *heads*. The tiny model has one block with separate weights for the text, and ten without: these are opened here. A
+# hook notes what the blocks are given during one step; the rest is the formula.
+
+
+# %%
+def weights(attn, hidden_states, image_rotary_emb, **_):
+    """Attention of one block, (heads, tokens that look, tokens that are seen)."""
+    q = attn.norm_q(attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)))
+    k = attn.norm_k(attn.to_k(hidden_states).unflatten(-1, (attn.heads, -1)))
+    q, k = (apply_rotary_emb(vectors, image_rotary_emb, sequence_dim=1) for vectors in (q, k))
+    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / q.shape[-1] ** 0.5
+    return scores.softmax(-1)[0]
+
+
+noted = []
+blocks = [block.attn for block in pipe.transformer.single_transformer_blocks]
+hooks = [b.register_forward_pre_hook(lambda _, a, given: noted.append(given), with_kwargs=True) for b in blocks]
+velocity(ready.noise, sigmas[0])
+for hook in hooks:
+    hook.remove()
+attention = torch.stack([weights(attn, **given) for attn, given in zip(blocks, noted, strict=True)])
+print("blocks, heads, looking, seen:", tuple(attention.shape))
+
+# %% [markdown]
+# The first 64 tokens are text. Then come 12 rows of 8 tokens: three rows of the grid, each 4 tokens high, with two
+# cells of 4 side by side. Follow one token of the ring in the target. Of the ten blocks, take the one whose head looks
+# most at the *given outlines* beside it.
+
+# %%
+y, x = 11, 5  # of the token, in tokens of the whole grid
+seen = attention[:, :, 64 + y * 8 + x, 64:].reshape(-1, 3, 12, 8)  # by block and head
+block = int(seen[:, :, 8:, :4].sum((2, 3)).amax(1).argmax())
+figure, picture = show.new_figure(3.6), pipe.fill(task.grid, seed=0, steps=4, strength=0, progress=False).filled
+cells = torch.cat([torch.cat([latents.pixels(cell) for cell in row], dim=3) for row in picture.fitted(64)], dim=2)
+for head, axes in enumerate(figure.subplots(1, 3)):
+    axes.imshow(latents.to_images(cells)[0].convert("L"), cmap="gray", extent=(0, 8, 12, 0))
+    alpha = seen[block, head] / seen[block, head].max()
+    axes.imshow(seen[block, head], cmap="autumn", extent=(0, 8, 12, 0), alpha=0.8 * alpha)
+    axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="cyan", linewidth=2))
+    axes.set(title=f"head {head + 1}", xticks=[0, 4, 8], yticks=[0, 4, 8, 12])
+    given, own, examples = (
+        part.sum() for part in (seen[block, head, 8:, :4], seen[block, head, 8:, 4:], seen[block, head, :8])
+    )
+    print(f"head {head + 1}: given outlines {given:.1f}, its own cell {own:.1f}, examples {examples:.1f}")
+title = f"Where one target token (outlined) looks, in block {block + 1} of {len(blocks)}"
+figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
+figure.alt = f"{title}: the attention of three heads, laid over the filled grid."
+figure
+
+# %% [markdown]
+# In the committed run each head asks something else. Head 1 looks at nothing but the same place in the given outlines.
+# Head 2 looks mostly at the examples, at images and not at outlines. Head 3 looks at its neighbours in the blank cell.
+# So a token learns what is drawn here, what such images look like, and what the tokens beside it are going to be. It
+# is the infilling prior at work: nothing in the architecture says *grid*, except the row in the position ids. (In
+# other blocks the heads share the work in other ways. A high weight says where a token looks, not what it makes of
+# it.)
 #
 # ## Guidance by two forward passes
 #
-# Can we make a model follow its text more strongly? Compute the velocity twice, once *with* the text and once
-# *without*. The difference of the two is the effect of the text. Go further in that direction:
-#
-# `without + scale * (with - without)`
-#
-# This is **classifier-free guidance**. Scale 1 is the plain model, scale 0 ignores the text. First in the world of
-# one pixel: with the example the answer is -1, without it -1 or 1.
-
-# %%
-noise = torch.zeros(1)
-with_it, without = (best_x0(noise, 1.0, possible).item() for possible in (answers(0.5, -0.5, 1.0), black_or_white))
-for scale in (0, 1, 3):
-    print(f"scale {scale}: the first x0 prediction is {without + scale * (with_it - without) + 0:.0f}")
-
-# %% [markdown]
-# At scale 3 the prediction is -3, darker than any image. That is guidance: it exaggerates. Now the tiny model turns
-# outlines into an image, and only the text says in which colours.
+# Can we make a model follow its text more strongly? Compute the velocity twice, *with* the text and *without*. The
+# difference is the effect of the text. Go further in that direction: `without + scale * (with - without)`. This is
+# **classifier-free guidance** ([Ho and Salimans 2022](https://arxiv.org/abs/2207.12598)). Scale 1 is the plain model,
+# scale 0 ignores the text. Here only the text says in which colours.
 
 
 # %%
-def guided(grid, scale, seed, steps=12):
+def guided(grid, scale, seed=0, steps=6):
     """Fill a grid with two forward passes a step, with and without its text."""
     ready = latents.prepare(grid, pipe.vae, pipe.resolution, torch.Generator().manual_seed(seed))
     texts = [encode_text(pipe, g.prompt, 64) for g in (grid, grid.replace(task="", content=None))]
-    sigmas = flow.schedule(steps, ready.layout.total, pipe.scheduler.config)
-    z = ready.noise
-    for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
+
+    def velocity(z, sigma):
         v, v0 = (flow.velocity(pipe.transformer, z, ready.condition, sigma, text, ready.ids) for text in texts)
-        z = flow.euler_step(z, v0 + scale * (v - v0), sigma, sigma_next)
+        return v0 + scale * (v - v0)
+
+    z = sampler(velocity, ready.noise, flow.schedule(steps, ready.layout.total, pipe.scheduler.config))
     return latents.decode_targets(z, pipe.vae, ready.layout)[0]
 
 
-task = sample("edge > image", seed=5, caption=True)
-print(task.grid.content)
-plain = pipe.fill(task.grid, seed=0, steps=12, strength=0, progress=False).image
-print("scale 1 is the plain model:", error(guided(task.grid, 1, seed=0), plain) < 0.01)
+def colour(image):
+    """Mean distance of the largest from the smallest of red, green and blue, 0 to 1."""
+    return (latents.pixels(image).amax(1) - latents.pixels(image).amin(1)).mean().item() / 2
+
+
+guess = predict("Which scale comes nearest to the ground truth: 0, 1, 3 or 6?", ...)
 
 # %%
-scales = (0, 1, 3)
-show.sheet(
-    [task.grid.query[0], *(guided(task.grid, scale, seed=0) for scale in scales), task.truth[0]],
-    ["given", *(f"scale {scale}" for scale in scales), "ground truth"],
-    cols=5,
-    title="Scale 0 leaves the text out, scale 3 exaggerates it",
-)
-
-# %%
-tasks = [sample("edge > image", seed=seed, caption=True) for seed in range(5)]
-means = {s: sum(error(guided(t.grid, s, seed=0), t.truth[0]) for t in tasks) / len(tasks) for s in scales}
-for scale, mean in means.items():
-    print(f"scale {scale}: error {mean:.2f} over {len(tasks)} grids")
-near = [scale for scale in scales if means[scale] < min(means.values()) + 0.005]
-print("best, or within 0.005 of it: scale", *near)
-print("the tiny model takes guidance as a number:", pipe.transformer.config.guidance_embeds)
+tasks = [sample("edge > image", seed=seed, caption=True) for seed in range(1, 5)]
+made = {scale: [guided(task.grid, scale) for task in tasks] for scale in (0, 1, 3, 6)}
+means = {s: sum(error(a, t.truth[0]) for a, t in zip(made[s], tasks, strict=True)) / len(tasks) for s in made}
+for scale, images in made.items():
+    strength = sum(map(colour, images)) / len(images)
+    print(f"scale {scale}: error {means[scale]:.2f}, strength of colour {strength:.2f}")
+guess.compare(min(means, key=lambda scale: means[scale]))
+two = (1, 2)  # the second and third grid
+print(*(tasks[i].grid.content for i in two), sep="\n")
+shown = [cell for i in two for cell in (tasks[i].grid.query[0], *(made[s][i] for s in made), tasks[i].truth[0])]
+names = ["given", *(f"scale {s}" for s in made), "ground truth"] * 2
+show.sheet(shown, names, cols=6, title="Scale 0 leaves the text out; higher scales strengthen its colours")
 
 # %% [markdown]
-# Compare the images with the caption. Does a higher scale bring the colours that it names? Guidance can
-# only exaggerate the effect that the text already has. If scale 0 and scale 1 hardly differ, in the images and in the
-# errors, then this model makes little use of its text, and there is little to exaggerate.
+# In the committed run the text itself helps most: the error falls by half from scale 0 to 1. Beyond that the colours
+# get stronger and the error grows a little: guidance exaggerates. It can only strengthen an effect that the text
+# already has: the circle should be green and is not, at any scale.
 #
 # Two passes cost twice the time. In diffusers `FluxPipeline` calls the scale `true_cfg_scale`. The released
 # FLUX.1-Fill was *distilled*: it takes the scale as an input, `guidance_scale=30`, and one pass is trained to match
@@ -431,12 +489,12 @@ print("the tiny model takes guidance as a number:", pipe.transformer.config.guid
 #
 # ## What we saw
 #
-# - Between noise and an image runs a straight line. Its velocity is `n - x`, the model predicts it, and
-#   `z - sigma * v` is the x0 prediction.
-# - The best x0 prediction is a mean of all answers. With small steps, sampling chooses one.
+# - Between noise and an image runs a straight line. Its velocity is `n - x`, and `z - sigma * v` is the x0 prediction.
+# - Trained with the mean square error, a network learns the mean of all velocities that lead through a point.
+# - So one step lands on a mean of all answers, and many steps choose one.
 # - A perfect infiller of grids does the task that the examples show, without knowing what a task is.
-# - The tiny model is sampled in the same way: your loop, `pipe.steps` and diffusers agree bit for bit.
+# - The tiny model is sampled by your loop, and in attention its tokens look at the cells that help them.
 # - Guidance computes the velocity twice and exaggerates the difference.
 #
-# An open question: the perfect infiller knew every grid of its world. How can a model that has seen only
-# some tasks fill a grid of a task it has never seen?
+# An open question: the perfect infiller knew every grid of its world. How can a model that has seen only some tasks
+# fill a grid of a task it has never seen?

@@ -1,4 +1,4 @@
-"""Lesson 03: the exercise, an Euler sampler, and figures of sampling paths and curves."""
+"""Lesson 03: the exercises, from the straight line between image and noise to the training loss and the sampler."""
 
 from __future__ import annotations
 
@@ -6,28 +6,138 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from visualcloze_nb.drawing.figures import BLUE, ORANGE, new_figure
+from visualcloze_nb.drawing.figures import BLUE, new_figure
 from visualcloze_nb.lessons.exercise import exercise
-from visualcloze_nb.sampling.flow import euler_step
-
-# The exercise -----------------------------------------------------------------------------------------------
+from visualcloze_nb.sampling import flow
 
 
-def sample_states(velocity: Callable, z: torch.Tensor, sigmas: Sequence[float] | torch.Tensor) -> torch.Tensor:
-    """Sample with Euler steps and keep every state.
+def _drawn(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
-    Args:
-        velocity: `velocity(z, sigma)` returns dz/dsigma, of z's shape.
-        z: the start, at noise level `sigmas[0]`.
-        sigmas: descending noise levels, one more than there are steps.
 
-    Returns:
-        `(len(sigmas), *z.shape)`; the first state is `z`.
-    """
-    states = [z]
-    for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
-        states.append(euler_step(states[-1], velocity(states[-1], sigma), sigma, sigma_next))
-    return torch.stack(states)
+# Noise ------------------------------------------------------------------------------------------------------
+
+NOISE_CASES = [
+    (_drawn(2, 3, seed=0), _drawn(2, 3, seed=1), 0.3),
+    (_drawn(4, seed=2), _drawn(4, seed=3), torch.tensor([0.0, 0.2, 0.6, 1.0])),
+]
+
+
+@exercise(cases=NOISE_CASES)
+def add_noise(clean, noise, sigma):
+    return flow.add_noise(clean, noise, sigma)
+
+
+@add_noise.mistake("The ends are exchanged: at sigma 0 there is the image alone, at sigma 1 the noise alone.")
+def ends_exchanged(clean, noise, sigma):
+    return sigma * clean + (1 - sigma) * noise
+
+
+@add_noise.mistake("The image does not fade. Its share is 1 - sigma, so that at sigma 1 nothing of it is left.")
+def image_stays(clean, noise, sigma):
+    return clean + sigma * noise
+
+
+@add_noise.mistake("The shares add up to 1 on this line. Square roots of them belong to another process (DDPM).")
+def square_roots(clean, noise, sigma):
+    sigma = torch.as_tensor(sigma)
+    return (1 - sigma).sqrt() * clean + sigma.sqrt() * noise
+
+
+@add_noise.mistake("That is the velocity times sigma. Add it to the image.")
+def only_the_change(clean, noise, sigma):
+    return sigma * (noise - clean)
+
+
+# One step ---------------------------------------------------------------------------------------------------
+
+
+@exercise(
+    cases=[(_drawn(3, seed=4), _drawn(3, seed=5), 0.8, 0.5), (_drawn(2, 2, seed=6), _drawn(2, 2, seed=7), 0.2, 0.0)]
+)
+def euler_step(z, velocity, sigma, sigma_next):
+    return flow.euler_step(z, velocity, sigma, sigma_next)
+
+
+@euler_step.mistake("The step adds noise. The change of sigma is sigma_next - sigma, which is negative.")
+def one_step_adds_noise(z, velocity, sigma, sigma_next):
+    return z + (sigma - sigma_next) * velocity
+
+
+@euler_step.mistake("The step goes all the way to sigma 0. It ends at sigma_next.")
+def all_the_way(z, velocity, sigma, sigma_next):
+    return z - sigma * velocity
+
+
+@euler_step.mistake("The step moves by the whole velocity. Multiply it by the change of sigma.")
+def whole_velocity(z, velocity, sigma, sigma_next):
+    return z - velocity
+
+
+@euler_step.mistake("That is the change alone. Add it to z.")
+def change_alone(z, velocity, sigma, sigma_next):
+    return (sigma_next - sigma) * velocity
+
+
+# The flow-matching loss -------------------------------------------------------------------------------------
+
+
+def _bent(z: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """A stand-in for the network: it bends, so that no other input gives the same output."""
+    return torch.sin(2 * z) + z * sigma
+
+
+def _errors(velocity: Callable, clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Error of the velocity of each sample: Lipman et al. 2023 (arXiv 2210.02747), equation 14."""
+    return velocity(flow.add_noise(clean, noise, sigma), sigma) - (noise - clean)
+
+
+@exercise(
+    cases=[
+        (_bent, torch.tensor([-1.0, 1.0, 1.0]), _drawn(3, seed=8), torch.tensor([0.9, 0.3, 0.6])),
+        (_bent, _drawn(5, seed=9), _drawn(5, seed=10), torch.linspace(0.1, 1, 5)),
+    ]
+)
+def flow_loss(velocity, clean, noise, sigma):
+    return _errors(velocity, clean, noise, sigma).square().mean()
+
+
+@flow_loss.mistake("The velocity points from the image to the noise, `noise - clean`; yours points the other way.")
+def towards_the_image(velocity, clean, noise, sigma):
+    return (velocity(flow.add_noise(clean, noise, sigma), sigma) - (clean - noise)).square().mean()
+
+
+@flow_loss.mistake("The network sees the image without noise. Give it `add_noise(clean, noise, sigma)`.")
+def without_noise(velocity, clean, noise, sigma):
+    return (velocity(clean, sigma) - (noise - clean)).square().mean()
+
+
+@flow_loss.mistake("You compare with the image. The network predicts the velocity, `noise - clean`.")
+def compared_with_the_image(velocity, clean, noise, sigma):
+    return (velocity(flow.add_noise(clean, noise, sigma), sigma) - clean).square().mean()
+
+
+@flow_loss.mistake("You compare with the noise. The network predicts the velocity, `noise - clean`.")
+def compared_with_the_noise(velocity, clean, noise, sigma):
+    return (velocity(flow.add_noise(clean, noise, sigma), sigma) - noise).square().mean()
+
+
+@flow_loss.mistake("That is the absolute error. Its best prediction is a median, not the mean: square it.")
+def absolute_error(velocity, clean, noise, sigma):
+    return _errors(velocity, clean, noise, sigma).abs().mean()
+
+
+@flow_loss.mistake("That is the error of every sample. A loss is one number: take the mean.")
+def one_per_sample(velocity, clean, noise, sigma):
+    return _errors(velocity, clean, noise, sigma).square()
+
+
+@flow_loss.mistake("That is the sum, which grows with the batch. Take the mean.")
+def summed(velocity, clean, noise, sigma):
+    return _errors(velocity, clean, noise, sigma).square().sum()
+
+
+# The sampler ------------------------------------------------------------------------------------------------
 
 
 def _towards_an_image(z, sigma):
@@ -38,15 +148,17 @@ def _turning(z, sigma):
     return torch.sin(3 * z) + 2 * sigma
 
 
-CASES = [
+SAMPLE_CASES = [
     (_towards_an_image, torch.tensor([1.2, -0.7, 0.1]), [1.0, 0.7, 0.2, 0.0]),
     (_turning, torch.tensor([0.4, -1.1]), [0.8, 0.5, 0.1]),
 ]
 
 
-@exercise(cases=CASES)
+@exercise(cases=SAMPLE_CASES)
 def euler_sample(velocity, z, sigmas):
-    return sample_states(velocity, z, sigmas)[-1]
+    for sigma, sigma_next in zip(sigmas, sigmas[1:], strict=False):
+        z = flow.euler_step(z, velocity(z, sigma), sigma, sigma_next)
+    return z
 
 
 @euler_sample.mistake("The step adds noise. The change of sigma is sigma_next - sigma, which is negative.")
@@ -72,7 +184,7 @@ def velocity_once(velocity, z, sigmas):
     "Sampling ends one step early: n + 1 noise levels have n steps between them, the last one to sigmas[-1]."
 )
 def ends_early(velocity, z, sigmas):
-    return sample_states(velocity, z, sigmas[:-1])[-1]
+    return euler_sample.answer(velocity, z, sigmas[:-1])
 
 
 @euler_sample.mistake(
@@ -94,33 +206,7 @@ def velocity_ahead(velocity, z, sigmas):
     return z
 
 
-# Figures ---------------------------------------------------------------------------------------------------
-
-
-def draw_paths(panels: Mapping[str, torch.Tensor], title: str):
-    """Draw sampling paths of one pixel from noise (left) to a sample (right), panels side by side.
-
-    Args:
-        panels: names, and for each the states `(steps + 1, paths)`, at even noise levels from 1 to 0.
-        title: what to see.
-    """
-    figure = new_figure(2.9)
-    figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
-    words = []
-    for axes, (name, states) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
-        sigmas = torch.linspace(1, 0, len(states))
-        for path in states.T:
-            axes.plot(sigmas, path, color=BLUE if path[-1] >= 0 else ORANGE, linewidth=1, alpha=0.8)
-            axes.plot(0, path[-1], "o", color="black", markersize=3, clip_on=False)
-        axes.set(xlim=(1, 0), ylim=(-2.6, 2.6), xticks=[1, 0.5, 0], yticks=[-2, -1, 0, 1, 2], xlabel="sigma")
-        axes.set_title(name, size=9.5)
-        axes.grid(alpha=0.3)
-        ends = sorted({round(float(end), 1) + 0.0 for end in states[-1]})
-        name = name.replace("\n", " ")
-        words.append(f"{name}: {states.shape[1]} paths end at {', '.join(f'{end:g}' for end in ends)}")
-    figure.axes[0].set_ylabel("value of the pixel")
-    figure.alt = f"{title}. {'; '.join(words)}."
-    return figure
+# A figure of lesson 07 ---------------------------------------------------------------------------------------
 
 
 def draw_curves(
