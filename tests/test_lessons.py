@@ -54,6 +54,31 @@ def test_wrong_answer_is_refused_with_its_own_hint(exercise, wrong, hint):
         exercise.grade(wrong)
 
 
+# Lesson 03 --------------------------------------------------------------------------------------------------
+
+
+def test_attention_as_drawn_in_lesson_03_is_what_a_block_computes_with():
+    torch = pytest.importorskip("torch")
+    from diffusers.models.embeddings import apply_rotary_emb
+
+    from visualcloze_nb import load
+
+    source = (Path(__file__).parents[1] / "notebooks" / "source" / "03_infilling_prior.py").read_text()
+    lesson = {"torch": torch, "apply_rotary_emb": apply_rotary_emb}
+    exec(re.search(r"^def weights\(.+?(?=^\S)", source[source.index("def weights(") :], re.M | re.S)[0], lesson)
+    transformer = load("tiny").transformer
+    attn = transformer.single_transformer_blocks[2].attn
+    hidden = torch.randn(1, 12, transformer.inner_dim, generator=torch.Generator().manual_seed(0))
+    ids = torch.stack([torch.ones(12), torch.arange(12) // 4, torch.arange(12) % 4], dim=1)
+    given = {"hidden_states": hidden, "image_rotary_emb": transformer.pos_embed(ids)}
+    with torch.no_grad():
+        seen = lesson["weights"](attn, **given)
+        values = attn.to_v(hidden).unflatten(-1, (attn.heads, -1))
+        taken = torch.einsum("hqk,bkhd->bqhd", seen, values).flatten(2)
+        assert torch.allclose(taken, attn(**given), atol=1e-4)
+    assert torch.allclose(seen.sum(-1), torch.ones(attn.heads, 12))
+
+
 # Lesson 10 --------------------------------------------------------------------------------------------------
 
 

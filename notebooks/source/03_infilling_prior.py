@@ -410,17 +410,15 @@ print("blocks, heads, looking, seen:", tuple(attention.shape))
 y, x = 11, 5  # of the token, in tokens of the whole grid
 seen = attention[:, :, 64 + y * 8 + x, 64:].reshape(-1, 3, 12, 8)  # by block and head
 block = int(seen[:, :, 8:, :4].sum((2, 3)).amax(1).argmax())
-figure, picture = show.new_figure(3.6), pipe.fill(task.grid, seed=0, steps=4, strength=0, progress=False).filled
-cells = torch.cat([torch.cat([latents.pixels(cell) for cell in row], dim=3) for row in picture.fitted(64)], dim=2)
+figure, rows = show.new_figure(3.6), filled.filled.fitted(64)
+cells = torch.cat([torch.cat([latents.pixels(cell) for cell in row], dim=3) for row in rows], dim=2)
 for head, axes in enumerate(figure.subplots(1, 3)):
+    here = seen[block, head]
     axes.imshow(latents.to_images(cells)[0].convert("L"), cmap="gray", extent=(0, 8, 12, 0))
-    alpha = seen[block, head] / seen[block, head].max()
-    axes.imshow(seen[block, head], cmap="autumn", extent=(0, 8, 12, 0), alpha=0.8 * alpha)
+    axes.imshow(here, cmap="autumn", extent=(0, 8, 12, 0), alpha=0.8 * here / here.max())
     axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="cyan", linewidth=2))
     axes.set(title=f"head {head + 1}", xticks=[0, 4, 8], yticks=[0, 4, 8, 12])
-    given, own, examples = (
-        part.sum() for part in (seen[block, head, 8:, :4], seen[block, head, 8:, 4:], seen[block, head, :8])
-    )
+    given, own, examples = here[8:, :4].sum(), here[8:, 4:].sum(), here[:8].sum()
     print(f"head {head + 1}: given outlines {given:.1f}, its own cell {own:.1f}, examples {examples:.1f}")
 title = f"Where one target token (outlined) looks, in block {block + 1} of {len(blocks)}"
 figure.suptitle(title, size=11, weight="bold", x=0.01, ha="left")
@@ -428,12 +426,11 @@ figure.alt = f"{title}: the attention of three heads, laid over the filled grid.
 figure
 
 # %% [markdown]
-# In the committed run each head asks something else. Head 1 looks at nothing but the same place in the given outlines.
-# Head 2 looks mostly at the examples, at images and not at outlines. Head 3 looks at its neighbours in the blank cell.
-# So a token learns what is drawn here, what such images look like, and what the tokens beside it are going to be. It
-# is the infilling prior at work: nothing in the architecture says *grid*, except the row in the position ids. (In
-# other blocks the heads share the work in other ways. A high weight says where a token looks, not what it makes of
-# it.)
+# In the committed run each head asks something else. Head 1 looks at little but the same place in the given outlines.
+# Head 2 looks mostly at the examples, at their images and not at their outlines. Head 3 looks at its neighbours in the
+# blank cell. So a token hears what is drawn here, what such images look like, and what the tokens beside it hold.
+# Nothing in the architecture says *given* or *example*: where to look was learned. (Other blocks share the work
+# differently. And a weight says where a token looks, not what it makes of it.)
 #
 # ## Guidance by two forward passes
 #
