@@ -195,8 +195,8 @@ guess = predict("Numbers for each token?", ...)
 guess.compare(pipe.transformer.config.in_channels)
 
 # %% [markdown]
-# **Exercise.** Put them together for one row. The order is noise, image, mask. Use `pack`, and `mask_tokens`
-# or `to_tokens`, which is yours if it is right.
+# **Exercise.** Put them together for one row. The order is noise, image, mask. Use `pack`, and `to_tokens` for the
+# mask: your `mask_tokens`, if it is right.
 
 
 # %% tags=["exercise"]
@@ -206,7 +206,7 @@ def channels(noise, z, mask):
     noise: (B, L, 64). z: latents of the masked image, (B, 16, H/8, W/8). mask: (B, 1, H, W).
     """
     ### BEGIN SOLUTION
-    return torch.cat([noise, pack(z), mask_tokens(mask)], dim=-1)
+    return torch.cat([noise, pack(z), to_tokens(mask)], dim=-1)
     ### END SOLUTION
 
 
