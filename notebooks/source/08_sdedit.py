@@ -305,11 +305,12 @@ for strength, image in made.items():
 StrengthExplorer(made, small)
 
 # %% [markdown]
-# The paper's promise is that moderate noise keeps the large shapes. The bundled model keeps that promise badly. At 0.2
-# the objects are whole, their outlines uneven. At 0.4, in the committed run, a ring opens and dots merge, although the
-# waves that draw the ring are stronger than the noise. From 0.6 on whole shapes dissolve. The noise does not hide them:
-# the model, a thousand times smaller than FLUX, does not recognise them. The sheet of x0 predictions above shows when
-# it happens: the first prediction has the gap already, and no later step closes it.
+# The promise of SDEdit is that moderate noise keeps the large shapes. The bundled model keeps it badly. In the
+# committed run, at 0.2 the large ring is whole with an uneven outline, and the small ring has opened. At 0.4 the large
+# ring opens too and dots merge, although the waves that draw a ring are stronger than the noise. From 0.6 on whole
+# shapes dissolve. The noise does not hide them: the model, a thousand times smaller than FLUX, does not recognise them.
+# The sheet of x0 predictions above shows when it happens: the first prediction has the gap already, and no later step
+# closes it.
 #
 # At strength 1 the first sigma is 1: the start is `0 * clean + 1 * noise`. Take two different small images,
 # the same noise and the same text.
@@ -379,7 +380,7 @@ titles = [f"{name}\nerror {error(image, cup):.2f}" for name, image in shown.item
 show.sheet([*shown.values(), cup], [*titles, "photograph"], cols=5, title="A photograph, three times enlarged")
 
 # %% [markdown]
-# Even the VAE loses the grain of the table, and stage 2 paints patches over the rest: it has never seen wood.
+# Read the errors. The VAE bounds what stage 2 can reach here; bicubic is what it has to beat.
 #
 # ### Other sizes
 #
