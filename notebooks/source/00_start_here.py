@@ -268,7 +268,7 @@ print("better than half of them in both tasks:", [n for n, good in zip(QUERIES, 
 given = [s.grid.query[0] for s in samples]
 images = [*given, *made["image > edge"], *(s.truth[0] for s in samples)]
 titles = [f"scene {n}" for n in QUERIES] + [f"error {e:.2f}" for e in errors["image > edge"]] + ["truth"] * len(QUERIES)
-show.sheet(images, titles, cols=8, title="Eight queries and their outlines: one object works, several often fail")
+show.sheet(images, titles, cols=8, title="Eight queries and their outlines: the crowded ones fail")
 
 # %% [markdown]
 # ## How do I keep the answer?
@@ -319,7 +319,7 @@ show.show_result(result, mine.truth[0], "The builder's grid, filled: the colour 
 # - A task is shown, not described: finished rows, and one row with a gap.
 # - With other examples the same query got another answer, each nearest to its own ground truth.
 # - The toy world draws the ground truth exactly, so each answer has a number, and a baseline to compare it with.
-# - Scenes with one object were filled well, scenes with several often not; a photograph was not recognised at all.
+# - Simple scenes were filled well, crowded ones badly; of a photograph nothing was left.
 # - An answer is saved together with how it was made.
 #
 # How can a grid of images be *one* input of a model that generates one image? Lesson 01 joins the cells.

@@ -13,7 +13,8 @@
 # - find out what the model follows when text and examples disagree;
 # - find out on which cells of a grid an answer depends.
 #
-# About 30 minutes. A CPU is enough.
+# About 30 minutes. A CPU is enough. The paper calls it visual in-context learning, and measures it with 0, 1 and 2
+# examples: [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
 
 # %% tags=["setup"]
 from functools import cache
@@ -28,7 +29,7 @@ from visualcloze_nb.lessons import l04_in_context as checks
 from visualcloze_nb.lessons import predict
 from visualcloze_nb.sampling.text import Text, encode_text
 from visualcloze_nb.toyworld import sample
-from visualcloze_nb.evaluation import scores
+from visualcloze_nb.widgets.explorers import GreyOutExplorer
 
 torch.set_grad_enabled(False)
 pipe = load("tiny")
@@ -82,29 +83,31 @@ def rmse(one, other):
     return float(((latents.pixels(one) - latents.pixels(other)) / 2).square().mean().sqrt()) * 100
 
 
-# %%
-first, second = (build("image > depth", query, 2) for query in (0, 1))
-single = pipe.fill(first.grid, seed=0, steps=6, strength=0, progress=False).image
-print("one grid, equal to diffusers byte for byte:", fill_all([first.grid])[0].tobytes() == single.tobytes())
-print("in a batch with others, equal up to rounding:", rmse(fill_all([first.grid, second.grid])[0], single) < 0.5)
-a, b = ((latents.pixels(image) + 1) / 2 for image in (single, first.truth[0]))
-print("rmse is scores.rmse, times 100:", np.isclose(rmse(single, first.truth[0]), 100 * scores.rmse(a, b).item()))
-
 # %% [markdown]
 # Now a mean over all scenes. Its **standard error** says how much the mean would vary with other scenes: the standard
 # deviation of the single values, divided by the square root of their number.
 #
 # A second way needs no formula. Draw eight of the eight scenes at random, with replacement, take the mean, repeat this
 # a thousand times, and take the standard deviation of the means. That is the **bootstrap**.
+#
+# **Exercise.** Write the first way, mean and standard error. `ddof=1` in `std` divides by n - 1, as it should where the
+# mean is estimated too.
+
+
+# %% tags=["exercise"]
+def mean_and_error(values):
+    """Mean and standard error of independent measurements."""
+    ### BEGIN SOLUTION
+    values = np.asarray(values, dtype=float)
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+    ### END SOLUTION
 
 
 # %%
-def mean_and_error(values):
-    """Mean and standard error of independent measurements."""
-    values = np.asarray(values, dtype=float)
-    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+checks.mean_and_error.check(mean_and_error)
+mean_and_error = checks.mean_and_error.or_answer(mean_and_error)  # yours if it is right
 
-
+# %%
 samples = [build("image > depth", query, 2) for query in QUERIES]
 values = [rmse(a, s.truth[0]) for a, s in zip(fill_all([s.grid for s in samples]), samples, strict=True)]
 drawn = np.random.default_rng(0).choice(values, (1000, len(values)))
@@ -294,7 +297,6 @@ for n in (0, 1, 2):
     verdict = "better than random" if share - 2 * error > 1 / 6 else "not better than random"
     print(f"examples: {n}   the two answers differ by {apart:4.1f}   right {share:4.0%} ± {error:.0%}: {verdict}")
 
-# %%
 images, titles = [rotated[0]], ["query"]
 for angle in (120, 240):
     images += [hues[angle, n][middle] for n in (0, 1, 2)] + [rotated[ANGLES.index(angle)]]
@@ -337,6 +339,8 @@ show.show_grid(grey_out(grid, 0, 1), "The first example without its depth map", 
 # |---|---|
 # | `len(grid.examples)`, `grid.n_cols` | how many rows and columns of examples there are |
 # | `grey_out(grid, row, column)` | a new grid; the old one is unchanged |
+#
+# The lesson continues with `checks.influence.answer`, which is the same function.
 
 
 # %% tags=["exercise"]
@@ -354,9 +358,6 @@ def influence(fill, grid):
 
 # %%
 checks.influence.check(influence)
-
-# %% [markdown]
-# `checks.influence.answer` is the same function, in case you skipped the exercise. The model, no text, one example:
 
 # %%
 guess = predict("One example, no text. Which of its two cells matters more?", ..., ["image", "depth map"])
@@ -386,8 +387,12 @@ checks.draw_influence(grid.completed([answer]), changes, "Each cell's place on t
 # %% [markdown]
 # Look for shapes in the right half. Without the query, what becomes of the objects? Without an example cell, does the
 # answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so that small changes are
-# visible.
-#
+# visible. Here are the answers themselves; in a running notebook, select the cell to grey out.
+
+# %%
+GreyOutExplorer.of(pipe, grid, seed=0, steps=6)
+
+# %% [markdown]
 # This is one scene again. So, over all scenes: one example, two, and two with the text.
 
 

@@ -5,46 +5,41 @@
 #
 # A model that turns outlines and a depth map into an image is usually one network, and a model that turns an
 # image into a depth map another. Here one model does both: you only move the blanks. This lesson shows which inputs
-# change, measures both directions, and finds what cannot be recovered.
+# change and why the model can follow, measures both directions, and finds what cannot be recovered. The paper shows it
+# as *reverse generation*: [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
 #
 # You will be able to
 #
 # - run a task in reverse, for one condition or for all at once;
-# - name the inputs that change when the blanks move, and show that diffusers prepares the same;
+# - name the inputs that change when the blanks move, and say why the model can follow;
 # - measure a round trip, from an image to its conditions and back, without leaking the ground truth;
 # - tell a wrong answer from another right one.
 #
 # About 30 minutes. A CPU is enough. Lessons 01 and 02 explain tokens and masks, lesson 03 sampling.
 
 # %% tags=["setup"]
-import hashlib
+import random
+from collections import Counter
 from dataclasses import replace
 
-import diffusers
+import numpy as np
 import torch
 
 from visualcloze_nb.sampling import flow, latents
 from visualcloze_nb import load, show
 from visualcloze_nb.lessons import predict
 from visualcloze_nb.lessons import l07_reverse as checks
-from visualcloze_nb.lessons.l02_cloze_masks import draw_strips
-from visualcloze_nb.lessons.l03_infilling_prior import draw_curves
-from visualcloze_nb.data.prompts import column_prompt, layout_prompt
+from visualcloze_nb.data.prompts import column_prompt
 from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import draw, make_scene, sample, to_image, phrase
+from visualcloze_nb.toyworld import Task
 from visualcloze_nb.toyworld.scenes import COLOURS, GROUNDS, TEXTURES
+from visualcloze_nb.training.batches import draw_targets
+from visualcloze_nb.widgets.explorers import StepExplorer
 
-pipe = load("tiny")
 torch.set_grad_enabled(False)
+pipe = load("tiny")
 
-
-def fingerprint():
-    """A short text that changes if any weight of the model does."""
-    weights = [part.numpy().tobytes() for part in pipe.transformer.state_dict().values()]
-    return hashlib.sha256(b"".join(weights)).hexdigest()[:8]
-
-
-at_first = fingerprint()
 
 # %% [markdown]
 # ## Which inputs change when the blanks move?
@@ -60,8 +55,26 @@ NAMES = ["outlines", "depth", "image"]
 checks.draw_grids({"there": there.grid, "back": back.grid}, NAMES, "Same examples, same scene: only the blanks differ")
 
 # %% [markdown]
-# `sample` builds the toy world's grids. With your own images you move the blanks by hand: give the query's full
-# row and name the target columns. The text should change as well, since it names the targets.
+# `sample` builds the toy world's grids. With your own images you move the blanks by hand.
+#
+# **Exercise.** `row` is a full row of images, `targets` are columns, counted from 0. Return the row as a list, with
+# `None` in these columns.
+
+
+# %% tags=["exercise"]
+def move_blanks(row, targets):
+    """The row as a list, `None` in the columns to generate."""
+    ### BEGIN SOLUTION
+    return [None if col in targets else image for col, image in enumerate(row)]
+    ### END SOLUTION
+
+
+# %%
+checks.move_blanks.check(move_blanks)
+
+# %% [markdown]
+# `grid.with_blanks(*columns, query=row)` does this for a whole grid. The text should change as well, since it names the
+# targets.
 #
 # **Predict.** Each of the nine cells is 16 tokens, and each token carries 256 mask values. The blanks move from the
 # image to the two others. How many of the 144 tokens get another mask?
@@ -81,11 +94,6 @@ flipped = (a.condition[..., 64:] != b.condition[..., 64:]).all(-1)[0]
 guess.compare(int(flipped.sum()))
 print("those of the query, and no other:", flipped.nonzero().flatten().tolist() == list(range(96, 144)))
 
-# %% [markdown]
-# All three cells of the query: the image's mask changes from 1 to 0, the two others from 0 to 1. Here are all other
-# inputs of the model, compared number by number.
-
-# %%
 texts = [encode_text(pipe, one.grid.prompt, 64) for one in (there, back)]
 parts = {
     "noise": (a.noise, b.noise),
@@ -98,28 +106,34 @@ parts = {
 for name, pair in parts.items():
     print(f"{name:28s} {'the same' if torch.equal(*pair) else 'CHANGES'}")
 
-# %%
-rows = {name: list(one.grid.query) for name, one in {"there": there, "back": back}.items()}
-strips = {f"{name}: known": latents.strip(row, (64, 64)) for name, row in rows.items()}
-masks = {f"{name}: mask": latents.cell_mask([cell is None for cell in row], (64, 64)) for name, row in rows.items()}
-alt = "The query row forwards and in reverse: the known image is black where the mask is white, and vice versa."
-draw_strips(strips | masks, "What is known forwards is blank in reverse", alt)
-
 # %% [markdown]
 # Three inputs change: the known images, the mask, and the text. The weights, the settings and the noise stay the same.
-# Does diffusers agree? Let the stock pipeline prepare the reverse grid, then run it. (Its layout prompt is a tuple by
-# mistake, lesson 01; we give it the sentence.)
+# (So the mask changes in all 48 tokens of the query: from 1 to 0 in the image, from 0 to 1 in the two others.)
+#
+# In diffusers you run a task in reverse by putting `None` elsewhere in the last row of `image=`, and by changing
+# `task_prompt` to match. There is no other switch. (Where several cells are blank and the query is not square, stock
+# diffusers swaps width and height; `pipe.fill` does not.)
+#
+# **Why does it work?** The network has no input and no output column: it gets a grid and a mask. In training the mask
+# is drawn at random for every batch, so that *any* cell of the query may be blank, not just the last. The loss is the
+# same each time: denoise what is blank, given what is not. Forwards and backwards are two draws of one training task.
+# `draw_targets` is the function that draws them. Here are 1000 draws.
 
 # %%
-stock = diffusers.VisualClozePipeline(**pipe.components, resolution=pipe.resolution).generation_pipe
-stock.image_processor.get_layout_prompt = lambda shape: layout_prompt(*shape)
-stock.set_progress_bar_config(disable=True)
-prepared = stock.image_processor.preprocess("", None, back.grid.to_lists(), vae_scale_factor=8)
-images, blanks = prepared["init_image"][0], prepared["mask"][0]
-random = torch.Generator().manual_seed(0)
-_, known, mask, ids = stock._prepare_latents(images, blanks, random, 8, "cpu", torch.float32)
-print("condition as in diffusers:", torch.equal(b.condition, torch.cat([known, mask], dim=-1)))
-print("ids as in diffusers:", torch.equal(b.ids, ids))
+rng, columns = random.Random(0), Task.parse(TASK).columns
+drawn = Counter(draw_targets(Task.parse(TASK), columns, rng) for _ in range(1000))
+for blanks, times in drawn.most_common():
+    print(f"{times / 10:4.1f} %  blank: {' and '.join(NAMES[col] for col in blanks)}")
+
+# %% [markdown]
+# The last column is blank most often, but each of the three is at times. So the network has learned to denoise each
+# kind from the others. Outlines and depth map are never blank *together*: this pair was held out on purpose. The
+# reverse of this lesson combines two reverses that were trained apart.
+#
+# ## Image to conditions: how good?
+#
+# Generate the outlines alone, the depth map alone, and both at once. A known depth map would help with the outlines,
+# so for this comparison the tasks with one target have only two columns.
 
 # %%
 STEPS = 10
@@ -130,22 +144,7 @@ def fill(grid, seed=0):
     return pipe.fill(grid, seed=seed, steps=STEPS, strength=0, progress=False).images
 
 
-call = {"num_inference_steps": STEPS, "max_sequence_length": 64, "generator": torch.Generator().manual_seed(0)}
-theirs = stock(back.grid.task, None, back.grid.to_lists(), **call).images[0]
 ours = fill(back.grid)
-print("images as in diffusers:", [x.tobytes() == y.tobytes() for x, y in zip(ours, theirs, strict=True)])
-
-# %% [markdown]
-# So in diffusers you run a task in reverse by putting `None` elsewhere in the last row of `image=`, and by changing
-# `task_prompt` to match. There is no other switch. (Where several cells are blank and the query is not square, stock
-# diffusers swaps width and height; `pipe.fill` does not.)
-#
-# ## Image to conditions: how good?
-#
-# Generate the outlines alone, the depth map alone, and both at once. A known depth map would help with the outlines,
-# so for this comparison the tasks with one target have only two columns.
-
-# %%
 one_at_a_time = [fill(sample(f"{kind} > image", scenes=SCENES, targets=(0,)).grid)[0] for kind in ("edge", "depth")]
 sheet = [pair for row in zip(one_at_a_time, ours, back.truth, strict=True) for pair in (full[2], *row)]
 titles = ["given", "{}, alone", "{}, both at once", "true {}"]
@@ -197,7 +196,6 @@ for seed in SEEDS:
         errors[kind, "both at once"].append(error(both[col], rows[seed][col]))
 errors["image", "from both"] = [error(fill(one.grid, i)[0], one.truth[0]) for i, one in enumerate(samples)]
 
-# %%
 for kind, way in errors:
     col = KINDS.index(kind)
     mean = row_of([error(mean_of[kind], row[col]) for row in rows])
@@ -206,10 +204,10 @@ for kind, way in errors:
 guess.compare(verdict(errors["depth", "both at once"], errors["depth", "alone"]))
 
 # %% [markdown]
-# Read each line: the model has learned something about a direction where its error is below both baselines. Where it
-# is not, either the model has learned nothing (it has less than a thousandth of the real one's size), or there is more
-# than one right answer and this error cannot tell. The last line is the forward direction. It starts from two exact
-# conditions, and yet it is the hardest task. Which of the two reasons is it?
+# In the committed run the four lines of the reverse direction are far below both baselines, and both at once is as good
+# as each alone, although this pair was never trained. The last line is the forward direction. It starts from two exact
+# conditions, and yet its error is *above* that of the mean image. Either the model has learned nothing here, or there
+# is more than one right answer and this error cannot tell. Which is it?
 #
 # ## What cannot be recovered?
 #
@@ -258,23 +256,34 @@ for caption, wish in zip(captions, [None, *wanted], strict=True):
     titles += ["given", "seed 0", "seed 1", "seed 2", "one right answer" if wish is None else "caption's scene"]
 show.sheet(sheet, titles, cols=5, title="No caption (above), and the same seeds with two captions")
 
+# %% [markdown]
+# **Exercise.** How far apart are several answers? `images` is an array `(n, height, width, 3)` of n of them. Take the
+# standard deviation of each value over the n images (`ddof=1`, since the mean is estimated too), then the mean of all.
+
+
+# %% tags=["exercise"]
+def spread(images):
+    """Mean standard deviation over the images."""
+    ### BEGIN SOLUTION
+    return images.std(axis=0, ddof=1).mean()
+    ### END SOLUTION
+
 
 # %%
-def spread(images):
-    """Mean standard deviation of each pixel over the images, black 0 to white 1."""
-    return torch.cat([latents.pixels(one) for one in images]).std(0).mean().item() / 2
+checks.spread.check(spread)
 
-
+# %%
 for caption, images in made.items():
     to = [sum(error(one, wish) for one in images) / 3 for wish in wanted]
     nearer = ("red on pale", "blue on dark")[to[0] > to[1]]
     text = (caption or "no caption").rstrip(".")
-    print(f"{text}: spread {spread(images):.2f}, errors {to[0]:.2f}, {to[1]:.2f}, nearer: {nearer}")
+    apart = checks.spread.answer(np.stack([np.asarray(one) / 255 for one in images]))
+    print(f"{text}: spread {apart:.2f}, errors {to[0]:.2f}, {to[1]:.2f}, nearer: {nearer}")
 
 # %% [markdown]
-# Compare each caption's line with the one without caption: with the first caption the error to red on pale should fall,
-# with the second that to blue on dark, and the last words of the line should match. Where they do, the caption has
-# selected one of the right answers. How reliably depends on training.
+# In the committed run each caption brings the answers nearer to the scene that it describes, and nearer to each other:
+# the spread falls to a third or less. The caption has selected one of the right answers, and the noise has little left
+# to decide.
 #
 # This matters for metrics as well. An error against *the* ground truth penalises other right answers. Compare the
 # answers without caption with the ground truth, and with the nearest of the right answers that we have just counted.
@@ -362,10 +371,11 @@ guess.compare(max(list(lost)[:3], key=lost.get))
 print("with a caption the image is", verdict(after["the image, with a caption"], after["the image"]))
 
 # %% [markdown]
-# These ratios have two causes. The model makes mistakes, twice. And outlines and depth maps contain no colours, so even
-# a perfect model could not recover them; it could recover outlines and depth. The second cause remains, however long
-# one trains. Only another input with the colours can help: a caption, which was given both ways, or one more condition,
-# such as a grey image.
+# In the committed run outlines and depth map survive the trip, and the image does not: a ratio above 1 is worse than
+# the mean image. With a caption it survives as well. These ratios have two causes. The model makes mistakes, twice. And
+# outlines and depth maps contain no colours, so even a perfect model could not recover them; it could recover outlines
+# and depth. The second cause remains, however long one trains. Only another input with the colours can help: a caption,
+# which was given both ways, or one more condition, such as a grey image.
 #
 # ## How are two cells generated at once?
 #
@@ -374,26 +384,22 @@ print("with a caption the image is", verdict(after["the image, with a caption"],
 
 # %%
 run = list(pipe.steps(back.grid, seed=0, steps=12, strength=0))
-some = [run[i] for i in (0, 2, 4, 6, 8, 11)]
-predictions = [pipe.read(step, step.x0) for step in some]
-sheet = [one[cell] if cell < 2 else one for cell in range(2) for one in (*predictions, back.truth)]
-titles = [f"{name}\n{when}" for name in NAMES[:2] for when in (*(f"sigma {one.sigma:.2f}" for one in some), "true")]
-show.sheet(sheet, titles, cols=7, title="Two cells from one noise: the x0 prediction at each step")
-
-# %%
-errors = torch.zeros(2, 4, 12)
-for seed in range(4):
-    task = sample(TASK, seed, targets=(0, 1))
-    for step in pipe.steps(task.grid, seed=seed, steps=12, strength=0):
-        cells = pipe.read(step, step.x0)
-        errors[:, seed, step.index] = torch.tensor([error(*pair) for pair in zip(cells, task.truth, strict=True)])
-curves = {f"{name}: error": one.tolist() for name, one in zip(NAMES, errors.mean(1), strict=False)}
-draw_curves([step.sigma for step in run], curves, "Error of the x0 prediction of each cell, mean of four grids")
+first, last = (pipe.read(step, step.x0) for step in (run[0], run[-1]))
+sheet = [cell for one in zip([full[2]] * 2, first, last, back.truth, strict=True) for cell in one]
+titles = [title for name in NAMES[:2] for title in ("given", f"{name}\nstep 1", f"{name}\nstep 12", f"{name}\ntrue")]
+for name, one, other in zip(NAMES, first, last, strict=False):
+    print(f"{name}: the x0 prediction of step 1 is {error(one, other):.2f} from that of step 12")
+show.sheet(sheet, titles, cols=4, title="Both cells are nearly complete after the first step")
 
 # %% [markdown]
-# Where a line rises, remember lesson 03: the first x0 prediction is a mean, which is never very wrong. Sampling then
-# chooses, and a sharp edge in the wrong place costs more than a soft mean.
-#
+# The first step has found the objects already; the other eleven change little, since the given image decides the
+# answer. (Compare lesson 06: an image *from* outlines forms slowly, because its colours are free.) Here are all steps
+# of the depth map, with the noisy latents. In a running notebook there is a slider.
+
+# %%
+StepExplorer.of(pipe, back.grid, target=1, seed=0, steps=12, strength=0)
+
+# %% [markdown]
 # Are the two cells sampled independently, or jointly? Give new noise to one cell only, and see whether the other
 # cell's answer changes. We compare tokens, before the VAE mixes neighbours.
 
@@ -413,14 +419,12 @@ def sample_with_new_noise(place=None):
     return last.after
 
 
-# %%
 plain = sample_with_new_noise()
 for name, place in places.items():
     moved = (sample_with_new_noise(place) - plain).square()
     by = {other: moved[:, tokens].mean().sqrt().item() for other, tokens in places.items()}
     print(f"new noise in the {name:9s}", *(f"{other} changes by {far:.2f}" for other, far in by.items()), sep="   ")
     print("   the other cell changed:", min(by.values()) > 0)
-print("in the whole lesson no weight has changed:", fingerprint() == at_first)
 
 # %% [markdown]
 # The other cell changes too, but far less. At every step each blank sees the other's noisy state, so they can agree.
@@ -429,8 +433,8 @@ print("in the whole lesson no weight has changed:", fingerprint() == at_first)
 #
 # ## What we saw
 #
-# - Reverse is the same grid with its blanks elsewhere. Only the mask, the known images and the text change;
-#   `latents.py` and diffusers prepare the same numbers.
+# - Reverse is the same grid with its blanks elsewhere. Only the mask, the known images and the text change.
+# - It works because training blanks any cell of the query: each direction is one draw of the same training task.
 # - One call can generate all conditions, and generates them jointly, each seeing the other.
 # - Conditions to image has many right answers. The seed selects one, or the caption does.
 # - A round trip is only valid if the way back starts from what was generated.

@@ -1,4 +1,4 @@
-"""Lesson 04: the exercise, the influence of each example cell, and figures of means and of influence."""
+"""Lesson 04: the exercises, a mean with its standard error and the influence of each example cell, and figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,41 @@ from visualcloze_nb.data.grid_image import TARGET
 from visualcloze_nb.drawing.figures import LINES, new_figure
 from visualcloze_nb.lessons.exercise import exercise
 
-# The exercise -----------------------------------------------------------------------------------------------
+# Mean and standard error ------------------------------------------------------------------------------------
+
+
+@exercise(cases=[([7.0, 9.0, 4.0, 12.0, 8.0, 6.5],), (np.array([0.0, 1.0, 1.0, 0.0]),)])
+def mean_and_error(values):
+    values = np.asarray(values, dtype=float)
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+
+
+@mean_and_error.mistake("This is the standard deviation of single values. Divide it by the root of their number.")
+def deviation(values):
+    return np.mean(values), np.std(values, ddof=1)
+
+
+@mean_and_error.mistake("You divide by the number of values. Divide by its square root.")
+def divided_by_the_number(values):
+    return np.mean(values), np.std(values, ddof=1) / len(values)
+
+
+@mean_and_error.mistake("`std` divides by n here. Give it `ddof=1`: it then divides by n - 1.")
+def divided_by_n(values):
+    return np.mean(values), np.std(values) / np.sqrt(len(values))
+
+
+@mean_and_error.mistake("The second number is there, the mean is missing. Return both.")
+def error_alone(values):
+    return mean_and_error.answer(values)[1]
+
+
+@mean_and_error.mistake("First the mean, then the standard error.")
+def exchanged_results(values):
+    return mean_and_error.answer(values)[::-1]
+
+
+# Influence --------------------------------------------------------------------------------------------------
 
 
 def rmse(one: Image.Image, other: Image.Image) -> float:
