@@ -161,8 +161,10 @@ def learned(z, sigma):
     return net(torch.stack([z, torch.as_tensor(sigma).expand_as(z)], dim=-1))[..., 0]
 
 
-def analytic(z, sigma, answers=black_or_white):
-    return (z - best_x0(z, torch.as_tensor(sigma).reshape(-1, 1), answers)) / sigma
+def analytic(z, sigma, answers=None):
+    return (
+        z - best_x0(z, torch.as_tensor(sigma).reshape(-1, 1), black_or_white if answers is None else answers)
+    ) / sigma
 
 
 def batch(size):
