@@ -344,3 +344,22 @@ def test_row_1_embed_and_read_wait_for_no_other_run(random_pipe):
     go_on.set()
     thread.join(20)
     assert found and random_pipe.embed(grid) and random_pipe.read(step) and not run_lock._in_use
+
+
+def test_an_error_of_a_hook_or_of_the_package_is_not_taken_for_wrong_input(random_pipe, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ValueError("not about the input")
+
+    pipe, call = random_pipe.upsampling_pipe, {"prompt": "a circle", "num_inference_steps": 4}
+    with pytest.raises(UsageError, match="do not fit together") as caught:
+        pipe(image=torch.zeros(1, 5, 32, 32), mask_image=torch.ones(1, 1, 32, 32), **call)
+    assert caught.value.__cause__ is not None
+    hook = pipe.text_encoder_2.register_forward_hook(fails)
+    try:
+        with pytest.raises(ValueError, match="^not about the input$"):
+            pipe(image=Image.new("RGB", (32, 32)), **call)
+    finally:
+        hook.remove()
+    monkeypatch.setattr(pipe, "_record_time", None)  # a line of the package then fails
+    with pytest.raises(TypeError, match="not callable"):
+        pipe(image=Image.new("RGB", (32, 32)), **call)

@@ -407,7 +407,7 @@ def test_prediction_asks_for_a_guess_and_knows_its_choices(capsys):
     predict("Sharper or softer?", choices=["sharper", "softer"])
     printed = capsys.readouterr().out
     assert "Write your guess in place of the dots ('sharper', 'softer')" in printed
-    with pytest.raises(ValueError, match="'darker' is not among the choices: 'sharper', 'softer'"):
+    with pytest.raises(ValueError, match="'darker' is not among the choices: give one of 'sharper', 'softer'"):
         predict("Sharper or softer?", "darker", choices=["sharper", "softer"])
 
 

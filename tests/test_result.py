@@ -119,7 +119,7 @@ def recorded(text):
         ("text.png", b"not an image", ProvenanceError, "'.*text.png' is not a PNG file"),
         ("empty.png", b"", ProvenanceError, "is not a PNG file"),
         ("photo.jpg", jpeg(RED), ProvenanceError, "is not a PNG file"),
-        ("plain.png", png_bytes(RED), ProvenanceError, "holds no provenance: it was not written by Result.save"),
+        ("plain.png", png_bytes(RED), ProvenanceError, "holds no provenance: give a PNG that Result.save wrote"),
         ("cut.png", recorded("{}")[:-30], ProvenanceError, "is damaged"),
         ("json.png", recorded('{"model": '), ProvenanceError, "its provenance is damaged"),
         ("deep.png", recorded("[" * 100_000), ProvenanceError, "its provenance is damaged"),

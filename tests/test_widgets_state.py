@@ -162,7 +162,7 @@ def test_targets_move_along_the_query_row_but_not_out_of_it():
     assert state.draft.targets == {1} and state.draft.rows[1][2] is moved and state.selected == (1, 1)
     with pytest.raises(GridError, match="row 2, column 2 is a target: only the last row has targets"):
         state.move(1, 1, "up")
-    with pytest.raises(GridError, match="row 1, column 1 is at the edge: there is no cell left of it"):
+    with pytest.raises(GridError, match="row 1, column 1 is at the edge, with no cell left of it"):
         state.move(0, 0, "left")
 
 
@@ -174,7 +174,7 @@ def test_rows_are_added_above_the_query_and_taken_from_there():
     assert {(1, 0), (0, 2), (2, 2)} <= set(state.problems)
     state.resize(2, 2)
     assert state.draft.rows[-1] == query and not state.problems
-    with pytest.raises(GridError, match="6 rows: a grid here has 1 to 5"):
+    with pytest.raises(GridError, match="6 rows: give 1 to 5"):
         state.resize(6, 2)
 
 

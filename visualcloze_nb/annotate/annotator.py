@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shown
 
 LIBRARIES = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}  # where pip's name is another one
 INSTALL = "python -m pip install 'visualcloze_nb[annotate]'"
@@ -59,4 +59,4 @@ class Annotator:
         """Raise a `UsageError` unless this annotator works here."""
         found = self.availability()
         if not found.works:
-            raise UsageError(f"kind {kind!r} {found.note}")
+            raise UsageError(f"kind {shown(kind)} {found.note}")

@@ -14,7 +14,7 @@ from visualcloze_nb.annotate import annotate, annotators, find, kinds
 from visualcloze_nb.cli.arguments import new_file, whole
 from visualcloze_nb.data.images import to_rgb
 from visualcloze_nb.drawing.contact_sheet import contact_sheet
-from visualcloze_nb.errors import ImageError, UsageError, VisualClozeError
+from visualcloze_nb.errors import ImageError, UsageError, VisualClozeError, shorten
 
 SHEET = "annotate.png"
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.photo is None:
         return _sheet(options)
     if options.kind is None:
-        raise UsageError("a photograph needs a kind: visualcloze-nb annotate PHOTO KIND; --list prints the kinds")
+        raise UsageError("a photograph needs a kind: visualcloze-nb annotate PHOTO KIND; give one of those of --list")
     if options.kinds or options.photos:
         raise UsageError("--kinds and --photos choose what is in the sheet: give them without PHOTO and KIND")
     find(options.kind)  # a wrong kind is said before the photograph is read
@@ -75,7 +75,7 @@ def _sheet(options: argparse.Namespace) -> int:
         if not works and not options.kinds:
             print(f"{kind:20}left out: {note}")
     if len(rows) == 1:
-        raise UsageError("no kind of image works here; see visualcloze-nb annotate --list")
+        raise UsageError("no kind of image works here: run visualcloze-nb annotate --list, which says why")
     out = options.out or Path(SHEET)
     _save(contact_sheet(rows, titles, gap=4, margin=4), out)
     print(f"{len(rows) - 1} of {len(annotators())} kinds, {len(images)} photographs: {out.resolve()}")
@@ -94,7 +94,7 @@ def _read(name: str) -> Image.Image:
     except ImageError as error:
         if Path(name).exists():
             raise
-        raise ImageError(f"{error}, or one of {', '.join(photos.PHOTOS)}") from error
+        raise ImageError(f"{shorten(error, 150)}, or give one of {', '.join(photos.PHOTOS)}") from error
 
 
 def _cell(image: Image.Image, side: int) -> Image.Image:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from visualcloze_nb.cli.arguments import folder, positive, whole
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shorten
 from visualcloze_nb.lessons.grading import Score, exercises, grade_cells, lesson_of, read_cells
 
 HEADER = ("student", "lesson", "exercise", "state", "points", "hint")
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("grading needs fork, which Windows lacks: use Linux, macOS or WSL")
     paths = sorted(p for p in options.folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
     if not paths:
-        raise UsageError(f"there is no notebook in {str(options.folder)!r}")
+        raise UsageError(f"there is no notebook in {shorten(options.folder)}: name another folder")
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(HEADER)
     for done, (path, lesson, scores) in enumerate(

@@ -10,7 +10,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from visualcloze_nb.errors import FileError, UsageError
+from visualcloze_nb.errors import FileError, UsageError, shorten
 
 PACKAGE = Path(__file__).parents[1]
 PLACES = (PACKAGE / "notebooks", PACKAGE.parent / "notebooks")  # in an installed wheel; in the repository
@@ -82,7 +82,7 @@ def copy_missing(found: list[Path], folder: Path) -> None:
         for notebook in missing:
             shutil.copy(notebook, folder)
     except OSError as error:
-        raise FileError(f"cannot write to {str(folder)!r}: {error.strerror}; name another folder") from error
+        raise FileError(f"cannot write to {shorten(folder)!r}: {error.strerror}; name another folder") from error
     kept = len(found) - len(missing)
     print(f"notebooks copied to {folder}: {len(missing)}" + (f"; kept, since they were there: {kept}" if kept else ""))
 

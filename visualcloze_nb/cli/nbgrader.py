@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from visualcloze_nb.cli.lessons import solution_notebooks
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shorten
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,4 +38,4 @@ def check_new(folder: Path) -> None:
         UsageError: it does.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{str(folder)!r} is there already: name a new or empty folder")
+        raise UsageError(f"{shorten(folder)!r} is there already: name a new or empty folder")

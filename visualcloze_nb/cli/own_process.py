@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-from visualcloze_nb.errors import ModelError
+from visualcloze_nb.errors import ModelError, shorten
 
 
 def in_own_process(arguments: list[str], options: argparse.Namespace) -> dict:
@@ -21,5 +21,6 @@ def in_own_process(arguments: list[str], options: argparse.Namespace) -> dict:
     command += ["--repeat", str(options.repeat), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ModelError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-2000:]}")
+        last = done.stderr.strip().splitlines()[-1:]
+        raise ModelError(f"{shorten(' '.join(arguments))} failed ({shorten(last, 150)}): run it alone to see more")
     return json.loads(done.stdout.splitlines()[-1])

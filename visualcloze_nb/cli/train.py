@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from visualcloze_nb.cli.arguments import folder, fraction, positive, whole
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shorten
 from visualcloze_nb.settings import TINY
 
 RUN = Path("runs/tiny")
@@ -80,7 +80,7 @@ def write_checkpoint(options: argparse.Namespace) -> None:
 
     for run in (options.run / "pipeline", options.vae_run):
         if not run.is_dir():
-            raise UsageError(f"there is no folder {str(run)!r}: train first")
+            raise UsageError(f"there is no folder {shorten(run)!r}: train first")
     size = export(options.run, options.vae_run, options.to, options.mean_with, options.share)
     print(f"{size / 1e6:.1f} MB in {options.to}")
 

@@ -283,7 +283,7 @@ def grey_out(grid: Grid, row: int, column: int, colour: tuple[int, int, int] = (
         raise GridError(f"there is no {place}: the grid is {grid.n_rows} x {grid.n_cols}")
     image = grid.rows[row][column]
     if image is None:
-        raise GridError(f"{place} is a target: there is nothing to grey out")
+        raise GridError(f"{place} is a target, with nothing to grey out: name a cell that has an image")
     rows = grid.to_lists()
     try:
         rows[row][column] = Image.new("RGB", image.size, colour)

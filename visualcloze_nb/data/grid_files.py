@@ -157,7 +157,8 @@ def save_grid(grid: Grid, folder: str | os.PathLike[str], truth: Sequence[Image.
         os.replace(partial_folder, folder)
     except OSError as error:
         shutil.rmtree(partial_folder, ignore_errors=True)
-        raise FileError(f"{shorten(folder, 120)!r} cannot be written ({shorten(error.strerror or error)})") from error
+        reason = shorten(error.strerror or error)
+        raise FileError(f"{shorten(folder, 120)!r} cannot be written ({reason}): choose another folder") from error
     return folder
 
 
@@ -186,7 +187,7 @@ def _case(
     if not places:
         raise GridError("there is no cell: name images by row and column, such as 1-2.png")
     if any(0 in place for place in places.values()):
-        raise GridError("rows and columns count from 1: the first cell is 1-1")
+        raise GridError("rows and columns count from 1: name the first cell 1-1")
     n_rows, n_cols = (max(place[axis] for place in places.values()) for axis in (0, 1))
     given = {places[key]: file for key, file in cells.items() if not key.endswith(".truth") and file != TARGET}
     rows = [[given.get((row + 1, col + 1)) for col in range(n_cols)] for row in range(n_rows)]
@@ -251,7 +252,7 @@ def _lines(path: Path) -> dict[str, Callable[[], GridCase]]:
 
 def _read_line(name: str, line: Mapping[Any, Any], folder: Path) -> GridCase:
     if None in line or None in line.values():
-        raise GridError("its line has not as many values as the CSV has columns")
+        raise GridError("its line has not as many values as the CSV has columns: write one for each")
     cells: dict[str, Path | str] = {}
     for key, value in line.items():
         if CELL.fullmatch(key) and value.strip():

@@ -37,7 +37,7 @@ def flatten(image: Image.Image, notes: list[str]) -> Image.Image:
         grey.info.update(icc_profile=image.info.get("icc_profile"))
         image = grey
     elif image.mode == "LAB":
-        raise ImageError("has Lab colours: convert it to RGB first")
+        raise ImageError("has Lab colours: save it as RGB first")
     elif image.has_transparency_data:
         profile = image.info.get("icc_profile")
         image = image.convert("RGBA")

@@ -21,7 +21,7 @@ from visualcloze_nb import __version__
 from visualcloze_nb.data.checks import type_of
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import mimebundle, png_bytes
-from visualcloze_nb.errors import FileError, GridError, MissingFileError, ProvenanceError, UsageError, shorten
+from visualcloze_nb.errors import FileError, GridError, MissingFileError, ProvenanceError, UsageError, shorten, shown
 from visualcloze_nb.settings import CallSettings
 
 PROVENANCE = "visualcloze_nb"  # key of the PNG text chunk
@@ -116,12 +116,12 @@ class Result:
         try:
             path = Path(path).expanduser()
         except (TypeError, RuntimeError) as error:  # no path at all, or the home of an unknown user
-            raise UsageError(f"path {shorten(repr(path))} cannot be used ({shorten(error)})") from error
+            raise UsageError(f"path {shown(path)} cannot be used ({shorten(error)}): give a str or a Path") from error
         name = repr(shorten(path, 120))
         if path.name.lower() == ".png":
             raise UsageError(f"{name} has no name before .png: give one, such as result.png")
         if path.suffix.lower() != ".png":
-            raise UsageError(f"{shorten(path.name)!r} does not end in .png: only PNG keeps the provenance")
+            raise UsageError(f"{shorten(path.name)!r} does not end in .png: name a .png, only PNG keeps the provenance")
         if not isinstance(target, (int, np.integer)) or not 0 <= target < len(self.images):
             raise UsageError(f"there is no target {shorten(repr(target))}: targets are 0 to {len(self.images) - 1}")
         record = json.dumps({**self.provenance(), "target": int(target)}, ensure_ascii=False)
@@ -179,26 +179,26 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise MissingFileError(f"{name} does not exist: give the path of a PNG that Result.save wrote") from error
     except OSError as error:
-        raise FileError(f"{name} cannot be read ({shorten(error.strerror or error)})") from error
+        raise FileError(f"{name} cannot be read ({shorten(error.strerror or error)}): give another path") from error
     except (TypeError, ValueError, RuntimeError) as error:  # a null character, or the home of an unknown user
-        raise ProvenanceError(f"{shorten(repr(path))} is not a path ({shorten(error)})") from error
+        raise ProvenanceError(f"{shown(path)} is not a path ({shorten(error)}): give a str or Path") from error
     with file:
         try:
             with Image.open(file, formats=["PNG"]) as image:
                 image.load()  # text chunks may follow the pixels
                 text = getattr(image, "text", {}).get(PROVENANCE)
         except UnidentifiedImageError as error:
-            raise ProvenanceError(f"{name} is not a PNG file: only PNG keeps the provenance") from error
+            raise ProvenanceError(f"{name} is not a PNG file: give one, only PNG keeps the provenance") from error
         except Exception as error:  # Pillow raises many types for a damaged file
-            raise ProvenanceError(f"{name} is damaged ({shorten(error)})") from error
+            raise ProvenanceError(f"{name} is damaged ({shorten(error)}): copy it again") from error
     if text is None:
-        raise ProvenanceError(f"{name} holds no provenance: it was not written by Result.save")
+        raise ProvenanceError(f"{name} holds no provenance: give a PNG that Result.save wrote")
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ProvenanceError(f"{name}: its provenance is damaged ({shorten(error)})") from error
+        raise ProvenanceError(f"{name}: its provenance is damaged ({shorten(error)}): save the result again") from error
     if not isinstance(record, dict):
-        raise ProvenanceError(f"{name}: its provenance is damaged (a {type(record).__name__}, not an object)")
+        raise ProvenanceError(f"{name}: its provenance is damaged (no object): save the result again")
     return record
 
 

@@ -32,7 +32,7 @@ def contact_sheet(
         ValueError: if there are no images, or the titles do not fit them.
     """
     if not rows or not all(rows):
-        raise UsageError("a contact sheet needs at least one row, and one image in each")
+        raise UsageError("there are no images: give a contact sheet at least one row, and one image in each")
     if titles is not None and [len(row) for row in titles] != [len(row) for row in rows]:
         raise UsageError("titles and images differ in number: give one title for each image")
     texts = titles or [[""] * len(row) for row in rows]

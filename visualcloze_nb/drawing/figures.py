@@ -128,7 +128,7 @@ def sheet(images: Sequence[Any], titles: Sequence[str] | None = None, cols: int 
     """
     images = as_list("images", images)
     if not images or cols < 1:
-        raise UsageError("a sheet needs at least one image and one column")
+        raise UsageError("a sheet cannot be empty: give at least one image and one column")
     if titles is not None and len(titles) != len(images):
         raise UsageError(f"{len(titles)} titles for {len(images)} images: give one for each")
     cols = min(cols, len(images))
@@ -155,7 +155,7 @@ def compare(images: Mapping[str, Any], reference: str | None = None, title: str 
     """
     _check("images", images, Mapping)
     if len(images) < 2:
-        raise UsageError("compare needs at least two images")
+        raise UsageError("nothing to compare: give at least two images")
     reference = next(iter(images)) if reference is None else reference
     if reference not in images:
         raise UsageError(f"there is no image {reference!r}: the names are {', '.join(images)}")

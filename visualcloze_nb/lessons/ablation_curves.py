@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visualcloze_nb.drawing.figures import LINES, new_figure
-from visualcloze_nb.errors import UsageError
+from visualcloze_nb.errors import UsageError, shown
 
 EXPERIMENTS = Path(__file__).parents[1] / "tiny" / "experiments"
 
@@ -51,7 +51,8 @@ def read(experiment: str, tasks: str) -> dict[str, Curve]:
     with (EXPERIMENTS / f"{experiment}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     if tasks not in {row["tasks"] for row in rows}:
-        raise UsageError(f"{experiment} was measured on {sorted({row['tasks'] for row in rows})}, not {tasks!r}")
+        there = " or ".join(sorted({row["tasks"] for row in rows}))
+        raise UsageError(f"{experiment} was not measured on {shown(tasks)}: give {there}")
     curves: dict[str, Curve] = {}
     for row in rows:
         if row["tasks"] == tasks:

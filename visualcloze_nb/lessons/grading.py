@@ -47,7 +47,7 @@ def read_cells(path: Path) -> list[str]:
         cells = nbformat.read(path, as_version=4).cells
         return [cell.source for cell in cells if cell.cell_type == "code"]
     except Exception as error:  # nbformat raises errors of many kinds for what is no notebook
-        raise UsageError(f"{path.name} is not a notebook ({type(error).__name__})") from error
+        raise UsageError(f"{path.name} is not a notebook ({type(error).__name__}): give a saved .ipynb") from error
 
 
 def lesson_of(cells: Iterable[str], name: str = "the notebook") -> str:

@@ -51,7 +51,7 @@ def predict(question: str, guess: Any = ..., choices: Sequence[str] | None = Non
         ValueError: if the guess is not among the choices.
     """
     if choices is not None and guess is not ... and guess not in choices:
-        raise UsageError(f"{guess!r} is not among the choices: {', '.join(map(repr, choices))}")
+        raise UsageError(f"{guess!r} is not among the choices: give one of {', '.join(map(repr, choices))}")
     if guess is ...:
         offer = f" ({', '.join(map(repr, choices))})" if choices else ""
         print(f"{question} Write your guess in place of the dots{offer}.")

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from visualcloze_nb.errors import ModelError
+from visualcloze_nb.errors import ModelError, shorten
 
 COMPONENTS = ("transformer", "text_encoder_2", "text_encoder", "vae", "tokenizer", "tokenizer_2", "scheduler")
 WEIGHTS = COMPONENTS[:4]
@@ -156,7 +156,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     resolution = index.get("resolution")
     if resolution is not None and not (type(resolution) is int and resolution > 0):
         raise ModelError(
-            f"{shown(folder / 'model_index.json')}: resolution is {shown(resolution)!r}, not a whole number"
+            f"{shown(folder / 'model_index.json')}: resolution is {shown(resolution)!r}: write a whole number"
         )
     return index
 
@@ -210,10 +210,11 @@ def _check_tokenizer(folder: Path, kind: str, vocabulary: int | None) -> None:
         raise ModelError(f"{shown(folder / 'tokenizer.json')} holds no vocabulary: copy it again")
     expected = TOKENIZER_MODEL.get(kind.removesuffix("Fast"))
     if expected and model.get("type", expected) != expected:
-        raise ModelError(f"{shown(folder)} holds another tokenizer than {kind} ({model['type']}, not {expected})")
+        raise ModelError(f"{shown(folder)} holds a {shorten(model['type'])}, not {expected}: copy it again")
     ids = [*model["vocab"].values()] if isinstance(model["vocab"], dict) else [len(model["vocab"]) - 1]
     if vocabulary is not None and max(ids) >= vocabulary:
-        raise ModelError(f"{shown(folder)} has {max(ids) + 1} tokens, its text encoder {vocabulary}: they do not fit")
+        known = f"{max(ids) + 1} tokens, its text encoder {vocabulary}"
+        raise ModelError(f"{shown(folder)} has {known}: copy both from one checkpoint")
 
 
 def _installed(module: str) -> bool:
@@ -255,7 +256,8 @@ def _compare(folder: Path, entry: list[str], given: Shapes) -> None:
             else:
                 model = model_class(model_class.config_class.from_pretrained(folder))
     except Exception as error:  # whatever a constructor makes of a wrong config
-        raise ModelError(f"{shown(folder / 'config.json')} describes no {entry[1]}: {str(error)[:100]}") from error
+        reason = f"describes no {entry[1]} ({shorten(error, 80)}): copy it again"
+        raise ModelError(f"{shown(folder / 'config.json')} {reason}") from error
     wanted: Shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     tied = getattr(model, "_tied_weights_keys", None) or ()
     if hasattr(model, "_fix_state_dict_keys_on_load"):
@@ -271,7 +273,7 @@ def _compare(folder: Path, entry: list[str], given: Shapes) -> None:
     for problem, keys in (("lack", missing), ("have a foreign", foreign), ("have another shape of", wrong)):
         if keys:
             raise ModelError(
-                f"{shown(folder)}: the weights {problem} {shown(min(keys))} (and {len(keys) - 1} more). They are not "
+                f"{shown(folder)}: the weights {problem} {shorten(min(keys))} (and {len(keys) - 1} more). They are not "
                 f"those of config.json's {entry[1]}: copy both from one checkpoint"
             )
 

@@ -127,7 +127,7 @@ def check_packages(name: str) -> None:
         ModelError: naming the package and the command that installs it.
     """
     if name in LORAS and importlib.util.find_spec("peft") is None:
-        raise ModelError(f"{name} needs peft, which is not installed: {EXTRA}")
+        raise ModelError(f"{name} needs peft, which is not installed: run {EXTRA}")
 
 
 def resolution_of(name: str, **options: object) -> tuple[int, bool]:

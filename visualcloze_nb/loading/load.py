@@ -90,7 +90,7 @@ def load(
     if chosen.missing:
         message = f"{name} does not fit this machine as {chosen.name}: it lacks {'; '.join(chosen.missing)}"
         if plan == "auto" or {memory_plan.NO_GPU, memory_plan.BITSANDBYTES} & set(chosen.missing) and device is None:
-            raise ModelError(f"{message}. `visualcloze-nb doctor` says more")
+            raise ModelError(f"{message}. Run `visualcloze-nb doctor`, which says more")
         warnings.warn(f"{message}. It is tried all the same", VisualClozeWarning, stacklevel=2)
     dtypes = dtype or dtypes_of(chosen.precision)
     options: dict[str, Any] = {"dtype": dtypes, "use_safetensors": True, "resolution": model.resolution, **hub}

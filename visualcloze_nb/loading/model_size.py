@@ -122,7 +122,7 @@ def folder_model(folder: Path, name: str | None = None, variant: str | None = No
     head_dim: Any = transformer.get("attention_head_dim")
     channels: Any = vae.get("block_out_channels")
     if not isinstance(channels, list) or not channels or {type(n) for n in (heads, head_dim, *channels)} != {int}:
-        raise ModelError(f"{shown(folder)}: transformer/config.json or vae/config.json lacks the sizes of layers")
+        raise ModelError(f"{shown(folder)}: the config.json of transformer or vae lacks sizes: copy it again")
     parts = {}
     for part in ("transformer", *TEXT_ENCODERS[::-1], "vae"):
         shapes = [shape for file in weight_files(folder / part, variant) for shape in read_shapes(file).items()]

@@ -101,7 +101,8 @@ def loaded(function: Callable[..., Any], place: str, **options: Any) -> Any:
         text = " ".join(str(error).split())
         if "sentencepiece" in text.lower() or "tiktoken" in text.lower():
             text = f"its tokenizer needs sentencepiece: {EXTRA}"
-        raise ModelError(f"{shown(place)} cannot be loaded: {type(error).__name__}: {text[:160]}") from error
+        why = f"{type(error).__name__}: {text[:140]}"
+        raise ModelError(f"{shown(place)} cannot be loaded: {why}: copy it again, or load another") from error
 
 
 @contextmanager

@@ -119,7 +119,8 @@ class PipelineBase(DiffusionPipeline):
         except (ValueError, KeyError, RuntimeError, OSError) as error:
             if isinstance(error, VisualClozeError):
                 raise
-            raise ModelError(f"the LoRA {lora_name(lora)} cannot be loaded: {shorten(error, 180)}") from error
+            advice = "give a LoRA that was trained for FLUX"
+            raise ModelError(f"the LoRA {lora_name(lora)} cannot be loaded ({shorten(error, 99)}): {advice}") from error
         finally:
             del self.lora_state_dict
         if [adapter_weights(model) for model in models] == before and not kwargs.get("hotswap"):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from visualcloze_nb.data.prompts import check_text
 from visualcloze_nb.errors import UsageError, VisualClozeError, shorten, shown
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def check_prompts(**prompts: Any) -> int:
@@ -68,6 +72,10 @@ def check_tensors(**tensors: Any) -> None:
 def input_errors(pipe: Any) -> Iterator[None]:
     """Turn what diffusers raises about its inputs, before the first step, into one error of the package.
 
+    Images, masks and latents may be of so many kinds that only diffusers can check them; so whatever fails on them is
+    taken for wrong input, with the original error as its cause. What cannot come from them passes unchanged: an error
+    raised by a line of this package, one on encoding the texts (they were checked), and a want of memory.
+
     Args:
         pipe: whose `prepared` says that the steps have begun.
 
@@ -80,6 +88,13 @@ def input_errors(pipe: Any) -> Iterator[None]:
     except VisualClozeError:
         raise
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
-        if pipe.prepared or isinstance(error, torch.OutOfMemoryError):
+        if pipe.prepared or isinstance(error, torch.OutOfMemoryError) or _own(error):
             raise
-        raise UsageError(f"these arguments of stage 2 do not fit together: {shorten(error, 200)}") from error
+        reason = shorten(error, 180)
+        raise UsageError(f"these arguments of stage 2 do not fit together ({reason}): change one of them") from error
+
+
+def _own(error: Exception) -> bool:
+    """Whether an error comes from this package or from encoding the texts."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return Path(codes[-1].co_filename).is_relative_to(PACKAGE) or any(code.co_name == "encode_prompt" for code in codes)

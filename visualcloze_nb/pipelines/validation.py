@@ -180,7 +180,7 @@ def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | 
     pooled_name = name.replace("prompt_embeds", "pooled_prompt_embeds")
     if (embeds is None) != (pooled is None):
         missing = pooled_name if pooled is None else name
-        raise UsageError(f"{missing} is missing: the two embeddings of one text go together")
+        raise UsageError(f"{missing} is missing: give both embeddings of a text, or neither")
     for part, value in ((name, embeds), (pooled_name, pooled)):
         if value is not None and not isinstance(value, torch.Tensor):
             raise UsageError(f"{part} is {shown(value)}: give the tensor that `embed` or `encode_prompt` returns")

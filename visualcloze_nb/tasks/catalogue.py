@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from re import split, sub
 
-from visualcloze_nb.errors import UsageError, shorten
+from visualcloze_nb.errors import UsageError, shorten, shown
 from visualcloze_nb.tasks.groups import GROUPS
 from visualcloze_nb.tasks.kinds import KINDS
 from visualcloze_nb.tasks.task import TASKS, Task
@@ -39,7 +39,7 @@ def find(name: str) -> Task:
         UsageError: there is no such task; the message names near ones.
     """
     if not isinstance(name, str):
-        raise UsageError(f"a task's name is a text, such as 'depth > image', not {shorten(repr(name))}")
+        raise UsageError(f"a task's name is {shown(name)}: give a text, such as 'depth > image'")
     if name.strip().lower() in GROUPS:
         return Task(GROUPS[name.strip().lower()].paths[0], GROUPS[name.strip().lower()])
     wanted = _sides(name)

@@ -115,7 +115,8 @@ def sample(
             raise UsageError(f"there is no column {col}: columns are 0 to {len(columns) - 1}")
     if scenes is None:
         if not 0 <= seed < FIRST_TRAINING_SEED // 10 or not 0 <= examples <= 4:
-            raise UsageError(f"seed is {seed} (0 to {FIRST_TRAINING_SEED // 10 - 1}), examples {examples} (0 to 4)")
+            wanted = f"give a seed from 0 to {FIRST_TRAINING_SEED // 10 - 1} and 0 to 4 examples"
+            raise UsageError(f"seed is {seed}, examples {examples}: {wanted}")
         scenes = [seed * 10 + row for row in range(examples + 1)]
     elif len(scenes) != examples + 1:
         raise UsageError(f"{len(scenes)} scenes for {examples} examples and a query: give {examples + 1}")

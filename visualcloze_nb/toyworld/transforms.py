@@ -164,5 +164,5 @@ def turn(images: torch.Tensor, quarters: int) -> torch.Tensor:
         ValueError: an odd number of quarters of an image that is not square.
     """
     if quarters % 2 and images.shape[-1] != images.shape[-2]:
-        raise UsageError(f"a quarter turn needs square images, not {tuple(images.shape[-2:])}")
+        raise UsageError(f"images of {tuple(images.shape[-2:])} have no quarter turn: give square ones")
     return torch.rot90(images, quarters, (-2, -1))

@@ -41,11 +41,11 @@ def meet(pipe: VisualClozePipeline, other: VisualClozePipeline, share: float = 0
         raise UsageError(f"share is {share}, but must lie between 0 (the other's weights) and 1 (the run's own)")
     for name in ("tokenizer", "tokenizer_2"):
         if getattr(pipe, name).get_vocab() != getattr(other, name).get_vocab():
-            raise UsageError(f"the {name} of the two checkpoints number words differently: their mean understands none")
+            raise UsageError(f"the {name} of the two checkpoints number words differently: give two that share it")
     for name in ("transformer", "text_encoder", "text_encoder_2"):
         mine, others = getattr(pipe, name).state_dict(), getattr(other, name).state_dict()
         if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in others.items()}:
-            raise UsageError(f"the two checkpoints differ in the shape of {name}: one must have begun with the other")
+            raise UsageError(f"the two checkpoints differ in the shape of {name}: give a pair of one origin")
         # A new tensor for each name: T5 knows its word table by two names, so in place it would be averaged twice.
         mean = {k: torch.lerp(others[k].to(v), v, share) if v.is_floating_point() else v for k, v in mine.items()}
         getattr(pipe, name).load_state_dict(mean)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ipywidgets import HTML, Checkbox, Dropdown, FileUpload, VBox
 
-from visualcloze_nb.errors import GridError, ImageError
+from visualcloze_nb.errors import GridError, ImageError, shorten
 from visualcloze_nb.widgets import gallery
 from visualcloze_nb.widgets.cell_text import describe
 from visualcloze_nb.widgets.controls import FULL_LABEL, button, number, row
@@ -108,7 +108,7 @@ class CellForm:
         for file in files:
             if file["size"] > FILE_BYTES:
                 size = f"{file['size'] / 1e6:.1f} MB, over the limit of {FILE_BYTES / 1e6:.0f} MB"
-                why = f"{place(row, col)}: {file['name']} is {size}: save a smaller version"
+                why = f"{place(row, col)}: {shorten(file['name'])} is {size}: save a smaller version"
                 self.state.refuse(row, col, why)
                 raise ImageError(why)
             self.state.put(row, col, bytes(file["content"]), file["name"])

@@ -11,7 +11,7 @@ import anywidget
 import traitlets
 from PIL import Image
 
-from visualcloze_nb.errors import ImageError, UsageError
+from visualcloze_nb.errors import ImageError, UsageError, shown
 from visualcloze_nb.widgets.cell_text import caption_problem, describe
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
@@ -99,11 +99,13 @@ class GridView:
                 raise UsageError(f"{place(row, col)} is in an example: only the last row has targets")
             state.mark(col, not state.is_target(row, col))
         else:
-            raise UsageError(f"the grid view sent an unknown message: {kind!r}")
+            raise UsageError(f"the grid view sent an unknown message, {shown(kind)}: run the cell again")
 
     def _put(self, row: int, col: int, content: dict, data: bytes) -> None:
         if len(data) > 1_000_000:
-            raise ImageError(f"{place(row, col)}: {len(data)} bytes came, over the limit of a million")
+            raise ImageError(
+                f"{place(row, col)}: {len(data)} bytes came, over the limit of a million: save a smaller image"
+            )
         shrunk = content.get("from")
         note = str(content["name"]) + (f" ({shrunk[0]} x {shrunk[1]}, shrunk)" if shrunk else "")
         self.state.put(row, col, data, note)

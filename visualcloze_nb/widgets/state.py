@@ -147,7 +147,7 @@ class BuilderState:
         """Add or remove example rows (above the query, nearest first) and columns (on the right)."""
         for name, count in (("rows", n_rows), ("columns", n_cols)):
             if not 1 <= count <= MAX_SIDE:
-                raise GridError(f"{count} {name}: a grid here has 1 to {MAX_SIDE}")
+                raise GridError(f"{count} {name}: give 1 to {MAX_SIDE}")
         *examples, query = self.draft.rows
         examples = [*examples, *((EMPTY,) * self.n_cols,) * n_rows][: n_rows - 1]
         rows = tuple((*row, *(EMPTY,) * n_cols)[:n_cols] for row in (*examples, query))
@@ -213,7 +213,7 @@ class BuilderState:
         down, across = DIRECTIONS[direction]
         to = row + down, col + across
         if not (0 <= to[0] < self.n_rows and 0 <= to[1] < self.n_cols):
-            raise GridError(f"{place(row, col)} is at the edge: there is no cell {direction} of it")
+            raise GridError(f"{place(row, col)} is at the edge, with no cell {direction} of it: move it another way")
         self.swap((row, col), to)
         self.select(*to)
 
@@ -258,7 +258,9 @@ class BuilderState:
         if not predictions:
             raise GridError(f"row {self.n_rows} has no prediction yet: run it first")
         if len(predictions) == self.n_cols:
-            raise GridError(f"row {self.n_rows} had no conditions: there is nothing to predict from the predictions")
+            raise GridError(
+                f"row {self.n_rows} had no conditions to predict from the predictions: give it some, and run it again"
+            )
         rows = self._with({(last, col): cell for col, cell in predictions.items()})
         self.change(rows=rows, targets=frozenset(range(self.n_cols)) - predictions.keys())
 
