@@ -225,7 +225,7 @@ def test_tasks_of_a_kind():
         (
             lambda t: t.grid([[image()], [image()]]),
             GridError,
-            "row 1 has 1 images, depth > image needs 2: depth, image",
+            "row 1 has 1 images: depth > image needs 2, give depth, image",
         ),
         (lambda t: t.grid([]), GridError, "row 1 has 0 images"),
         (lambda t: t.grid(image()), GridError, "give a list"),

@@ -120,7 +120,7 @@ class Task:
         for number, row in enumerate((*examples, query), start=1):
             if len(row) != columns:
                 listed = ", ".join(self.columns)
-                raise GridError(f"row {number} has {len(row)} images, {self.name} needs {columns}: {listed}")
+                raise GridError(f"row {number} has {len(row)} images: {self.name} needs {columns}, give {listed}")
         targets = tuple(col for col, cell in enumerate(query) if cell is None)
         if not targets:
             missing = " and ".join(self.columns[col] for col in self.targets)
