@@ -107,6 +107,7 @@ guess.compare(1 if arrived else 2)
 # %%
 def best_x0(z, sigma, answers):
     """The mean of all possible answers, each weighted by how well it explains z."""
+    sigma = torch.as_tensor(sigma).reshape(-1, 1)  # one level, or one for each pixel
     noise = (z[:, None] - (1 - sigma) * answers) / sigma  # (pixels, answers)
     weights = torch.softmax(-(noise**2) / 2, dim=1)
     return (weights * answers).sum(1)
@@ -162,9 +163,7 @@ def learned(z, sigma):
 
 
 def analytic(z, sigma, answers=None):
-    return (
-        z - best_x0(z, torch.as_tensor(sigma).reshape(-1, 1), black_or_white if answers is None else answers)
-    ) / sigma
+    return (z - best_x0(z, sigma, black_or_white if answers is None else answers)) / sigma
 
 
 def batch(size):
