@@ -384,15 +384,15 @@ for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
     changes[row, column] = 50 * moved[0].square().mean(0).sqrt().numpy()
 checks.draw_influence(grid.completed([answer]), changes, "Each cell's place on the right: what changes when it is grey")
 
-# %% [markdown]
-# Look for shapes in the right half. Without the query, what becomes of the objects? Without an example cell, does the
-# answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so that small changes are
-# visible. Here are the answers themselves; in a running notebook, select the cell to grey out.
-
 # %%
 GreyOutExplorer.of(pipe, grid, seed=0, steps=6)
 
 # %% [markdown]
+# Look for shapes in the right half. Without the query, what becomes of the objects? Without an example cell, does the
+# answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so that small changes are
+# visible. Below it are
+# the answers themselves; in a running notebook, select the cell to grey out.
+#
 # This is one scene again. So, over all scenes: one example, two, and two with the text.
 
 
