@@ -19,7 +19,7 @@ from visualcloze_nb.cli.run import identity
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_files import find_grids, read_grid, save_grid
 from visualcloze_nb.data.result import read_provenance
-from visualcloze_nb.errors import FileError, GridError, ImageError, MissingFileError, ModelError, UsageError
+from visualcloze_nb.errors import BusyError, FileError, GridError, ImageError, MissingFileError, ModelError, UsageError
 from visualcloze_nb.evaluation import batch_run
 from visualcloze_nb.evaluation.batch_run import read_results, rmse, run_all
 from visualcloze_nb.evaluation.batch_sheet import write_sheets
@@ -435,6 +435,17 @@ def test_killed_ten_times_at_random_goes_on_to_the_same_results(random_pipe, tmp
     process.join()
     assert whole.exitcode == process.exitcode == 0
     assert contents(out) == contents(tmp_path / "whole") and len(table(out / "results.csv")) == 24
+
+
+def test_a_second_run_on_one_folder_is_refused(random_pipe, tmp_path):
+    from filelock import FileLock
+
+    grids, out = make_grids(tmp_path / "grids", 1), tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(BusyError, match="another run writes to .*choose another folder"):
+        run(out, grids, random_pipe, {"seed": [0]})
+    assert not (out / "results.csv").exists()
+    assert len(run(out, grids, random_pipe, {"seed": [0], "steps": [1]})) == 1
 
 
 def test_stopped_by_hand_it_says_so(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The catalogue of tasks: kinds, paths, prompts, grids; grids from photographs; the documented examples on models."""
 
+import math
 import re
 import warnings
 from collections import Counter
@@ -17,6 +18,7 @@ from visualcloze_nb.cli.main import main
 from visualcloze_nb.drawing.task_graph import task_graph
 from visualcloze_nb.errors import GridError, ImageError, ImageWarning, UsageError, VisualClozeError
 from visualcloze_nb.settings import RECOMMENDABLE, stage2_steps
+from visualcloze_nb.tasks.stage2 import strength_of
 
 # data/prefix_instruction.py of lzyhha/VisualCloze, commit fadd3b6
 AUTHORS = {
@@ -112,7 +114,9 @@ def test_every_path_gives_a_valid_grid(task):
             assert sorted(named) == list(range(1, grid.n_cols + 1))
             assert ("<editing instruction> remove the lamp" in grid.task) == task.group.instructed
             assert grid.content.startswith(task.group.lead) and grid.content.endswith("a red lamp")
-            assert grid.recommended == task.settings and grid.recommended.keys() <= set(RECOMMENDABLE)
+            assert grid.recommended == task.settings_at(
+                math.prod(grid.query[0].size)
+            ) and grid.recommended.keys() <= set(RECOMMENDABLE)
             assert len(grid.layout(384).row_slices) == len(examples) + 1
         for col in range(grid.n_cols):  # any column may be the target: a task in reverse
             reverse = task.grid([*rows[:2], [None if c == col else cell for c, cell in enumerate(rows[2])]], seed=1)
@@ -122,10 +126,11 @@ def test_every_path_gives_a_valid_grid(task):
 def test_settings_are_those_of_the_demo():
     strengths = {name: {task.settings["strength"] for task in tasks.TASKS.values() if task.group.name == name}
                  for name in tasks.GROUPS}  # fmt: skip
-    assert strengths["dense prediction"] == {0.3} and strengths["several maps at once"] == {0}
-    assert strengths["restoration"] == {0.6} and strengths["restoration with reference"] == {0.4}
-    assert tasks.find("pose").settings["strength"] == 0.7 and tasks.find("depth").settings["strength"] == 0.6
-    assert strengths["style transfer"] == {0.4, 0.6}  # with a subject, and without
+    of = {noise: strength_of(noise, 1024**2) for noise in (0.3, 0.4, 0.6, 0.7)}
+    assert strengths["dense prediction"] == {of[0.3]} and strengths["several maps at once"] == {0}
+    assert strengths["restoration"] == {of[0.6]} and strengths["restoration with reference"] == {of[0.4]}
+    assert tasks.find("pose").settings["strength"] == of[0.7] and tasks.find("depth").settings["strength"] == of[0.6]
+    assert strengths["style transfer"] == {of[0.4], of[0.6]}  # with a subject, and without
     assert tasks.find("relighting").settings["steps"] == 50 and tasks.find("depth").settings["steps"] == 30
     for task in tasks.TASKS.values():
         strength = task.settings["strength"]
@@ -136,7 +141,28 @@ def test_settings_are_those_of_the_demo():
             assert task.settings == {"steps": 30, "strength": 0}
 
 
+@pytest.mark.parametrize("side", [256, 512, 1024, 3000])
+@pytest.mark.parametrize("name, noise", [("image > depth", 0.3), ("relighting", 0.4), ("depth", 0.6), ("pose", 0.7)])
+def test_stage_2_begins_at_the_noise_of_the_demo(name, noise, side):
+    from visualcloze_nb.sampling.flow import schedule
+    from visualcloze_nb.sampling.sdedit import skipped_steps
+
+    settings, steps = tasks.find(name).settings_at(side**2), tasks.find(name).settings_at(side**2)["upsampling_steps"]
+    flux = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
+    sigmas = schedule(steps, (min(side, 1024) // 16) ** 2, flux)[skipped_steps(steps, settings["strength"]) :]
+    assert sigmas[0].item() == pytest.approx(noise, abs=0.015) and len(sigmas) == 10 + 1
+
+
 # Texts and names ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", True, [0]])
+def test_a_seed_is_a_whole_number(seed):
+    task = tasks.find("canny")
+    for call in (lambda: task.prompt(seed), lambda: task.examples([image()], seed=seed)):
+        with pytest.raises(UsageError, match="give a whole number of at least 0"):
+            call()
+    assert task.prompt(np.int64(3)) == task.prompt(3)
 
 
 def test_prompts_are_drawn_by_the_seed():
@@ -293,7 +319,7 @@ def test_every_task_whose_kinds_can_be_made_has_a_scored_grid(task, annotate_all
     assert len(sample.truth) == len(task.targets) and sample.completed.targets == ()
     shape = sample.grid.query[0].size
     assert all(truth.size == shape for truth in sample.truth)
-    assert sample.grid.recommended == task.settings
+    assert sample.grid.recommended == task.settings_at(math.prod(shape))
 
 
 def test_each_row_draws_its_own_noise_and_a_seed_repeats_it(annotate_all):
@@ -397,8 +423,8 @@ def test_documented_examples_with_photographs(example, resolution, tiny, request
     draft = pipe.fill(sample.grid, seed=0, steps=1, strength=0).image
     assert draft.size == prepared.layout.sizes[-1]
     result = pipe.fill(sample.grid, seed=0, steps=1, upsampling_steps=2)  # strength and size as the task recommends
-    assert result.settings.strength == sample.task.settings["strength"]
     first = sample.grid.query[0]
+    assert result.settings.strength == sample.task.settings_at(first.width * first.height)["strength"]
     assert result.image.size == (first.width // 16 * 16, first.height // 16 * 16)
     assert np.ptp(pixels(result.image)) > 0
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from visualcloze_nb.annotate.annotator import Annotator, Availability
+from visualcloze_nb.data import checks
 from visualcloze_nb.data.images import ImageSource, to_rgb
 from visualcloze_nb.errors import ImageError, UsageError, shorten
 
@@ -41,13 +42,12 @@ def annotate(photo: ImageSource, kind: str, *, seed: int = 0) -> Image.Image:
         ModelError: the kind's weights cannot be downloaded.
     """
     annotator = find(kind)
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise UsageError(f"seed is {shorten(repr(seed))}: give a whole number of at least 0")
+    number = checks.seed(seed)
     annotator.require(kind)
     image = to_rgb(photo, where="photo")
     if max(image.size) > MAX_SIDE:
         raise ImageError(f"photo is {image.width} x {image.height}: annotators take up to {MAX_SIDE} pixels a side")
-    options = {"seed": int(seed)} if annotator.seeded else {}
+    options = {"seed": number} if annotator.seeded else {}
     return Image.fromarray(np.ascontiguousarray(annotator.function(np.asarray(image), **options))).convert("RGB")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from visualcloze_nb.annotate import mediapipe
-from visualcloze_nb.annotate.annotator import Annotator
+from visualcloze_nb.annotate.annotator import Annotator, Availability
 from visualcloze_nb.annotate.pose import find_poses
 
 SIDE = 256  # pixels of the network's input, and of the longer side of what GrabCut sees
@@ -123,7 +123,14 @@ def _cut(probability: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return np.where((areas >= SMALLEST_PART * areas.max())[labels] & (inside > 0), 255, 0).astype(np.uint8)
 
 
+def availability() -> Availability:
+    """Whether masks work here, and for which photographs."""
+    works, note = mediapipe.availability()
+    limit = "made for people; without one, for a single object on a plain ground, else give the mask yourself"
+    return Availability(works, "; ".join(filter(None, (limit, note))) if works else note)
+
+
 ANNOTATORS = {
-    kind: Annotator(function, needs=("cv2", "platformdirs"), check=mediapipe.availability)
+    kind: Annotator(function, needs=("cv2", "platformdirs"), check=availability)
     for kind, function in {"mask": mask, "foreground": foreground, "background": background}.items()
 }

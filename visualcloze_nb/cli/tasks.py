@@ -37,14 +37,14 @@ def run(options: argparse.Namespace) -> int:
 
 def print_groups() -> None:
     """Print what each group holds, beside the authors' number of paths."""
-    print(f"{'group':38}{'paths':>6}{'authors':>9}{'here':>6}{'strength':>10}{'steps':>7}  trained on")
+    print(f"{'group':38}{'paths':>6}{'authors':>9}{'here':>6}{'strength':>13}{'steps':>7}  trained on")
     total = {"paths": 0, "authors": 0, "boxes": 0}
     for group in tasks.GROUPS.values():
         members = [task for task in tasks.TASKS.values() if task.group is group]
         runnable = sum(not task.missing() for task in members)
         strengths = sorted({task.settings["strength"] for task in members})
         print(
-            f"{group.name:38}{len(members):6}{group.authors:9}{runnable:6}{'-'.join(f'{s:g}' for s in strengths):>10}"
+            f"{group.name:38}{len(members):6}{group.authors:9}{runnable:6}{'-'.join(f'{s:g}' for s in strengths):>13}"
             f"{group.steps:7}  {group.trained_on or 'nothing: unseen'}"
         )
         if group.trained_on == "Graph200K":
@@ -53,6 +53,7 @@ def print_groups() -> None:
             total["boxes"] += sum(WITHOUT in task.columns for task in members)
     print(f"\nGraph200K: {total['paths']} paths, the authors {total['authors']}", end="; ")
     print(f"without the kind {WITHOUT}: {total['paths'] - total['boxes']}.")
+    print("strength: of stage 2 at one megapixel; higher for a smaller photograph, where the schedule is shifted less.")
     print("here: paths whose images can be made from photographs alone on this machine (weights come at first use).")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from visualcloze_nb.data.images import ImageSource, to_rgb
-from visualcloze_nb.errors import GridError, shorten
+from visualcloze_nb.errors import GridError, UsageError, shorten
 
 LARGEST = 16_384  # pixels along a side
 
@@ -40,6 +40,13 @@ def column(value: Any, count: int) -> int:
     """Return a 0-based column of a grid with `count` columns."""
     if not isinstance(value, (int, np.integer)) or not 0 <= value < count:
         raise GridError(f"there is no column {shorten(repr(value))}: columns are 0 to {count - 1}")
+    return int(value)
+
+
+def seed(value: Any) -> int:
+    """Return a seed."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"seed is {shorten(repr(value))}: give a whole number of at least 0")
     return int(value)
 
 

@@ -5,7 +5,8 @@
     out/sheet.png          all images beside their conditions and ground truth
 
 An image is written as a whole before its line, and the CSV is replaced as a whole. So after a kill at any moment, the
-same call finds what is done, and does the rest.
+same call finds what is done, and does the rest. A lock, which ends with its
+process, keeps a second run from the folder.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_files import GridCase
 from visualcloze_nb.data.images import resize_and_crop
 from visualcloze_nb.data.result import Result, digest
-from visualcloze_nb.errors import UsageError, shorten
+from visualcloze_nb.errors import BusyError, UsageError, shorten
 from visualcloze_nb.evaluation.sweeps import Variant, variants
 
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
 RESULTS = "results.csv"
+LOCK = ".lock"
 SETTINGS = ("seed", "examples", "order", "steps", "upsampling_steps", "strength", "guidance", "width", "height")
 COLUMNS: tuple[str, ...] = (
     "grid",
@@ -73,8 +76,25 @@ def run_all(
 
     Raises:
         UsageError: if `results.csv` there is not of this kind.
+        BusyError: if another run writes to this folder.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            return _run_all(grids, pipe, model, out, sweep, on_grid)
+    except Timeout as error:
+        where = shorten(out, 120)
+        raise BusyError(f"another run writes to {where!r}: wait for its end, or choose another folder") from error
+
+
+def _run_all(
+    grids: Mapping[str, Callable[[], GridCase]],
+    pipe: Callable[[], VisualClozePipeline],
+    model: str,
+    out: Path,
+    sweep: Mapping[str, Sequence[Any]],
+    on_grid: Callable[[list[Line], bool], object],
+) -> list[Line]:
     for leftover in (out / "images").rglob(".*.png.*"):  # of an image that a kill kept from its name
         leftover.unlink()
     earlier = read_results(out / RESULTS)

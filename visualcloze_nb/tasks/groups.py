@@ -2,7 +2,7 @@
 
 A path is a row of kinds, its conditions first and its target last. The 12 groups of Graph200K and their paths are in
 the authors' `data/prefix_instruction.py` (lzyhha/VisualCloze, commit fadd3b6); the other families are in their demo
-(`examples/gradio_tasks*.py`). Strengths are 1 less the demo's noise. The sentences are ours.
+(`examples/gradio_tasks*.py`). The sentences are ours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Group:
         name: of the group.
         paths: kinds of the columns of each task, conditions first.
         authors: number of paths that the authors list for it.
-        strength: of stage 2; 0 for no stage 2.
+        noise: level that stage 2 begins at, 1 less the demo's slider; 0 for no stage 2. `strength_of` converts it.
         trained_on: "Graph200K"; "other data" for a family that the demo does not count as unseen, where the authors
             say only that the released models also saw data of their own; "" for an unseen one.
         targets: number of columns that are filled, the last ones.
@@ -38,7 +38,7 @@ class Group:
     name: str
     paths: tuple[Path, ...]
     authors: int
-    strength: float = 0.6
+    noise: float = 0.6
     trained_on: Literal["Graph200K", "other data", ""] = "Graph200K"
     targets: int = 1
     steps: int = STEPS
@@ -70,14 +70,14 @@ GROUPS: dict[str, Group] = {
             "conditional generation with reference",
             _to_image((*_MAPS, *_MASKS, "background"), "reference"),
             11,
-            strength=0.4,
+            noise=0.4,
         ),
         Group(
             "conditional generation with style",
             tuple((kind, *style) for style in _STYLES for kind in (*_MAPS, *_MASKS)),
             20,
         ),
-        Group("image generation with reference", (("reference", "image"),), 1, strength=0.4),
+        Group("image generation with reference", (("reference", "image"),), 1, noise=0.4),
         Group("subject extraction", (("image", "reference"),), 1),
         Group(
             "style transfer",
@@ -88,19 +88,19 @@ GROUPS: dict[str, Group] = {
             "style transfer with condition",
             tuple(("reference", kind, *_STYLES[0]) for kind in (*_MAPS, *_MASKS)),
             10,
-            strength=0.4,
+            noise=0.4,
         ),
         Group("image editing", _to_image(_EDITS), 2),
         Group("image editing with reference", _to_image(_EDITS, "reference"), 2),
-        Group("dense prediction", tuple(("image", kind) for kind in _MAPS), 8, strength=0.3),
+        Group("dense prediction", tuple(("image", kind) for kind in _MAPS), 8, noise=0.3),
         Group("restoration", _to_image(tuple(DEGRADATIONS)), 32),
-        Group("restoration with reference", _to_image(tuple(DEGRADATIONS), "reference"), 32, strength=0.4),
+        Group("restoration with reference", _to_image(tuple(DEGRADATIONS), "reference"), 32, noise=0.4),
         Group("virtual try-on", (("person", "garment", "dressed"),), 1, trained_on="other data"),
         Group(
             "relighting",
             (("image", "relit"),),
             1,
-            strength=0.4,
+            noise=0.4,
             trained_on="other data",
             steps=50,
             sentence=_LIGHT,
@@ -133,7 +133,7 @@ GROUPS: dict[str, Group] = {
         Group("object added", (("image", "object-added"),), 1, trained_on="other data", **_EDIT),
         Group("object removed", (("image", "object-removed"),), 1, trained_on="other data", **_EDIT),
         Group("frontal face", (("face-left", "face-right", "face-front"),), 1, trained_on=""),
-        Group("several maps at once", (("image", "depth", "normal", "hed"),), 1, strength=0, trained_on="", targets=3),
+        Group("several maps at once", (("image", "depth", "normal", "hed"),), 1, noise=0, trained_on="", targets=3),
         Group(
             "image and relighting from depth",
             (("depth", "image", "relit"),),
@@ -162,4 +162,4 @@ GROUPS: dict[str, Group] = {
         ),
     )
 }
-STRENGTHS = {("openpose", "image"): 0.7, ("reference", "style-reference", "styled"): 0.4}  # unlike their group's
+NOISE = {("openpose", "image"): 0.7, ("reference", "style-reference", "styled"): 0.4}  # unlike their group's

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from visualcloze_nb.data import checks
 from visualcloze_nb.data.checks import as_list
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import ImageSource, resize_and_crop, to_rgb
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from visualcloze_nb.tasks.task import Task
 
 PhotoRow = ImageSource | Mapping[str, ImageSource]
-QUARTER_TURNS = ("rotate-90", "rotate-270")  # their sides are swapped, and a row has one cell size
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def make_sample(
     Raises:
         UsageError: there is no photograph, or a kind can neither be made nor is given.
     """
-    if not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seed is {shorten(repr(seed))}: give a whole number of at least 0")
+    seed = checks.seed(seed)
     photos = as_list("photos", photos)
     if not photos:
         raise UsageError("there are no photographs: give one for each row, the query's last")
@@ -112,10 +111,12 @@ def _check_row(task: Task, number: int, row: Mapping[str, ImageSource]) -> None:
 
 def _images(task: Task, row: Mapping[str, ImageSource], seed: int, number: int) -> Iterator[Image.Image]:
     """Make or read the images of one row, in the order of the columns."""
-    from visualcloze_nb.annotate import annotate
+    from visualcloze_nb.annotate import annotate, annotators
 
+    known = annotators()
     images = {kind: to_rgb(image, where=f"row {number}, {kind}") for kind, image in row.items()}
-    if "image" in images and set(task.columns) & set(QUARTER_TURNS):
+    turned = any(kind in known and known[kind].turns for kind in task.columns)
+    if "image" in images and turned:  # the sides would be swapped, and a row has one cell size
         side = min(images["image"].size)
         images["image"] = resize_and_crop(images["image"], side, side)
     for kind in task.columns:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from visualcloze_nb.data.checks import as_list, column
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import ImageSource
 from visualcloze_nb.errors import GridError, UsageError
-from visualcloze_nb.settings import PHOTOGRAPH, stage2_steps
-from visualcloze_nb.tasks.groups import GROUPS, STRENGTHS, Group
+from visualcloze_nb.settings import PHOTOGRAPH, PHOTOGRAPH_SIDE
+from visualcloze_nb.tasks.groups import GROUPS, NOISE, Group
+from visualcloze_nb.tasks.stage2 import strength_of
 from visualcloze_nb.tasks.wordings import task_sentence
 
 if TYPE_CHECKING:
@@ -46,13 +46,22 @@ class Task:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments of `fill` as in the authors' demo: steps, strength, and stage 2's steps and size if it runs."""
-        strength = STRENGTHS.get(self.columns, self.group.strength)
-        settings: dict[str, Any] = {"steps": self.group.steps, "strength": strength}
-        if strength:  # `fill` takes the length of the schedule, of which stage 2 runs the last part
-            length = next(n for n in count(STAGE2_STEPS) if stage2_steps(n, strength) == STAGE2_STEPS)
-            settings |= {"upsampling_steps": length, "size": PHOTOGRAPH}
-        return settings
+        """Arguments of `fill` as in the authors' demo, for results of one megapixel."""
+        return self.settings_at(PHOTOGRAPH_SIDE**2)
+
+    def settings_at(self, pixels: int) -> dict[str, Any]:
+        """Arguments of `fill` as in the authors' demo: steps, strength, and stage 2's steps and size if it runs.
+
+        Args:
+            pixels: of the query's photograph; the strength depends on it, up to one megapixel.
+        """
+        noise = NOISE.get(self.columns, self.group.noise)
+        if not noise:
+            return {"steps": self.group.steps, "strength": 0}
+        strength = strength_of(noise, min(pixels, PHOTOGRAPH_SIDE**2))
+        # `fill` takes the length of the schedule, of which stage 2 runs the last part.
+        length = int(STAGE2_STEPS / strength)
+        return {"steps": self.group.steps, "strength": strength, "upsampling_steps": length, "size": PHOTOGRAPH}
 
     def columns_to_fill(self, targets: Sequence[int] | None = None) -> tuple[int, ...]:
         """The columns to be filled, from 0, sorted and checked; the task's own unless given."""
@@ -106,7 +115,7 @@ class Task:
             seed: draws the wordings of the prompt; None for the usual ones.
 
         Returns:
-            A grid whose `recommended` settings are the task's.
+            A grid whose `recommended` settings are the task's at the size of the query's first image.
 
         Raises:
             GridError: a row has the wrong number of images, or the query no empty cell.
@@ -127,12 +136,10 @@ class Task:
             raise GridError(f"the last row has no empty cell: leave out its {missing}, or put None where it belongs")
         if content is not None and self.group.lead and targets == self.targets:
             content = f"{self.group.lead} {content}"
-        return Grid(
-            [*examples, query],
-            self.prompt(seed, targets=targets, instruction=instruction),
-            content,
-            recommended=self.settings,
-        )
+        grid = Grid([*examples, query], self.prompt(seed, targets=targets, instruction=instruction), content)
+        first = next((image for image in grid.query if image is not None), None)
+        settings = self.settings_at(first.width * first.height) if first else self.settings
+        return grid.replace(recommended=settings)
 
     def missing(self, given: Sequence[str] = ("image",)) -> dict[str, str]:
         """Return the kinds of this task that cannot be made here, and for each what it is or what helps.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from visualcloze_nb.data import checks
 from visualcloze_nb.data.prompts import column_prompt
 from visualcloze_nb.tasks.kinds import KINDS
 
@@ -29,14 +30,15 @@ def task_sentence(columns: Sequence[str], targets: Sequence[int], seed: int | No
     Args:
         columns: the kind of image in each column.
         targets: 0-based columns to be filled, at least one.
-        seed: draws the wordings; None for the first wording of each kind in the sentence of diffusers' documentation.
+        seed: draws the wordings, at least 0; None for the first wording of each kind in the sentence of diffusers'
+            documentation.
 
     Returns:
         One sentence that names every column once.
     """
     if seed is None:
         return column_prompt([KINDS[kind].wordings[0] for kind in columns], targets)
-    random = Random(seed)
+    random = Random(checks.seed(seed))
     words = [random.choice(KINDS[kind].wordings) for kind in columns]
     sentence = random.choice((None, *SENTENCES))
     inputs = [col for col in range(len(columns)) if col not in targets]
