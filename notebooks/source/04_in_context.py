@@ -306,11 +306,9 @@ show.sheet(
 )
 
 # %% [markdown]
-# This is what examples are for: a task that you can show but have no word for. The numbers tell whether *this* model
-# uses them. If the two answers do not differ with examples, it has not read them. If they differ but are no better than
-# random, it has used something (look at the ground in the images), but not, as far as eight scenes show, the angle.
-# This must be learned: it is easy to see that a column is black with white lines, and harder to compare two images
-# colour by colour and do the same to a third.
+# This is what examples are for: a task that you can show but have no word for. In the committed run none of the answers
+# without examples has the right hue, and with one example 94 % have. A second example adds nothing that eight scenes
+# could show.
 #
 # ## On which cells does an answer depend?
 #
@@ -390,8 +388,7 @@ GreyOutExplorer.of(pipe, grid, seed=0, steps=6)
 # %% [markdown]
 # Look for shapes in the right half. Without the query, what becomes of the objects? Without an example cell, does the
 # answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so that small changes are
-# visible. Below it are
-# the answers themselves; in a running notebook, select the cell to grey out.
+# visible. Below it are the answers themselves; in a running notebook, select the cell to grey out.
 #
 # This is one scene again. So, over all scenes: one example, two, and two with the text.
 
