@@ -196,8 +196,8 @@ class VisualClozePipeline(FillMixin, stock.VisualClozePipeline):
             skipped_steps(steps_2, upsampling_strength)
         embeds: tuple[Any, Any] = prompt_embeds, pooled_prompt_embeds
         upsampling_embeds: tuple[Any, Any] = upsampling_prompt_embeds, upsampling_pooled_prompt_embeds
-        validation.check_embeds("prompt_embeds", *embeds, len(samples))
-        validation.check_embeds("upsampling_prompt_embeds", *upsampling_embeds, len(samples))
+        validation.check_embeds("prompt_embeds", *embeds, len(samples), self.transformer.config)
+        validation.check_embeds("upsampling_prompt_embeds", *upsampling_embeds, len(samples), self.transformer.config)
         length = self._text_length(max_sequence_length)
         generators = validation.one_generator_each(generator, len(samples) * num_images_per_prompt)
         self.generation_pipe.check_latents(latents, [grid for grid in samples for _ in range(num_images_per_prompt)])

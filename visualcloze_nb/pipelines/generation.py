@@ -181,7 +181,8 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
         joint_attention_kwargs = validation.check_attention_kwargs(joint_attention_kwargs)
         return_dict = validation.flag("return_dict", return_dict)
         validation.check_names(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
-        validation.check_embeds("prompt_embeds", prompt_embeds, pooled_prompt_embeds, len(samples))
+        embeds = prompt_embeds, pooled_prompt_embeds
+        validation.check_embeds("prompt_embeds", *embeds, len(samples), self.transformer.config)
         max_sequence_length = self._text_length(max_sequence_length)
         sample_of = [number for number in range(len(samples)) for _ in range(num_images_per_prompt)]
         generators = validation.one_generator_each(generator, len(sample_of))

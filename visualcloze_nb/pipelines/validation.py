@@ -65,7 +65,7 @@ def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) ->
 
 def _number(value: Any) -> Any:
     one = isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1
-    return value.item() if one else value
+    return value.item() if one and not getattr(value, "is_meta", False) else value
 
 
 def check_sigmas(sigmas: Sequence[float] | None) -> list[float] | None:
@@ -165,14 +165,15 @@ def text_length(max_sequence_length: int | None, tokenizer_2: Any) -> int:
     return whole("max_sequence_length", max_sequence_length, TEXT_TOKENS)
 
 
-def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | None, count: int) -> None:
-    """Refuse embeddings that come without their other half, or for another number of samples.
+def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | None, count: int, config: Any) -> None:
+    """Refuse embeddings that come without their other half, for another number of samples, or for another model.
 
     Args:
         name: of the argument, `prompt_embeds` or `upsampling_prompt_embeds`.
         embeds: (count, T, D) or None.
         pooled: (count, P) or None.
         count: samples.
+        config: of the transformer, which says how wide both are.
 
     Raises:
         UsageError: naming the argument.
@@ -184,10 +185,15 @@ def check_embeds(name: str, embeds: torch.Tensor | None, pooled: torch.Tensor | 
     for part, value in ((name, embeds), (pooled_name, pooled)):
         if value is not None and not isinstance(value, torch.Tensor):
             raise UsageError(f"{part} is {shown(value)}: give the tensor that `embed` or `encode_prompt` returns")
-    for part, value, dims in ((name, embeds, 3), (pooled_name, pooled, 2)):
-        if value is not None and (value.ndim != dims or len(value) != count):
-            given = tuple(value.shape)
-            raise UsageError(f"{part} has shape {given}: it needs {dims} dimensions, the first {count}")
+    shapes = (count, None, config.joint_attention_dim), (count, config.pooled_projection_dim)
+    for part, value, shape in zip((name, pooled_name), (embeds, pooled), shapes, strict=True):
+        if value is None:
+            continue
+        fits = value.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, value.shape, strict=True))
+        if not fits or not value.is_floating_point():
+            needed = ", ".join("T" if n is None else str(n) for n in shape)
+            given = f"{tuple(value.shape)} and {value.dtype}"
+            raise UsageError(f"{part} is of shape {given}: give floating-point numbers of shape ({needed})")
 
 
 def one_generator_each(generator: Any, count: int) -> list[torch.Generator]:
