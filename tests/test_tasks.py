@@ -228,8 +228,8 @@ def test_every_name_and_every_kind_finds_a_task():
         ("depth > depth", "depth > image"),
         ("", "tasks --list"),
         ("§" * 5000, "tasks --list"),
-        (None, "is a text"),
-        (7, "is a text"),
+        (None, "give a text"),
+        (7, "give a text"),
     ],
 )
 def test_a_wrong_name_is_answered_with_near_ones(name, near):
