@@ -511,7 +511,10 @@ def test_the_sheet_goes_on_without_a_kind_that_fails(tmp_path, monkeypatch, caps
     [
         (["cat"], "a photograph needs a kind"),
         (["cat", "cany"], "did you mean 'canny'"),
-        (["no-such.jpg", "canny"], "'no-such.jpg' does not exist: give the path of an image file, or give one of astronaut"),
+        (
+            ["no-such.jpg", "canny"],
+            "'no-such.jpg' does not exist: give the path of an image file, or give one of astronaut",
+        ),
         (["cat", "canny", "--kinds", "grey"], "give them without PHOTO and KIND"),
         (["--kinds", "nonsense"], "there is no kind 'nonsense'"),
         (["--photos", "no-such"], "'no-such' does not exist"),

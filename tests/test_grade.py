@@ -99,7 +99,7 @@ def test_a_class_with_accidents_harms_nobody(tmp_path, capsys):
 def test_students_are_told_apart_by_file_name_too(tmp_path, capsys):
     for name in ("ann", "bob"):
         nbformat.write(notebook(SOLUTIONS[0]), tmp_path / f"{name}_{SOLUTIONS[0].name}")
-    assert [row["student"] for row in graded(tmp_path, capsys)] == ["ann", "bob"]
+    assert list(dict.fromkeys(row["student"] for row in graded(tmp_path, capsys))) == ["ann", "bob"]
 
 
 def test_an_empty_folder_is_an_error(tmp_path, capsys):

@@ -3,8 +3,8 @@
 # **How does the model know what to fill?**
 #
 # A cloze test is a text with blanks. In [VisualCloze](https://arxiv.org/abs/2504.07960) the blanks are images. In
-# lesson 01 the blank was simply black. That cannot be all: a night sky is black too. At the end of this lesson you will
-# be able to
+# lesson 01 the blank was simply black. That cannot be all: a night sky is black too. At the end
+# you will be able to
 #
 # - write the mask that marks the blanks,
 # - pack it without loss into 256 numbers for each token,

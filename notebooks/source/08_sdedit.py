@@ -395,7 +395,7 @@ for sizes in ({}, {"width": 160}, {"height": 192}):
     print(sizes or "nothing given", "->", result.stage1[0].size, "to", result.image.size)
 
 # %% [markdown]
-# ## Can you write the whole pipeline?
+# ### Can you write the whole pipeline?
 #
 # **Exercise.** You have all pieces. Stage 1 (01, 02, 03): *cover* each row's cells, lay them in a *strip*, encode it,
 # *pack* it, put the *mask tokens* beside it; position ids, noise, levels, Euler steps; decode the target. Stage 2

@@ -25,7 +25,6 @@ import time
 import diffusers
 import torch
 from diffusers.utils import load_image
-from torch.utils.flop_counter import FlopCounterMode
 
 from visualcloze_nb import Grid, load, show, tasks
 from visualcloze_nb.cli import doctor
@@ -74,11 +73,9 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-sizes = {"tiny": {part: parameters(getattr(pipe, part)) for part in PARTS}}
-sizes["full"] = {part: parameters(full[part]) for part in PARTS}
+sizes = {"tiny": {p: parameters(getattr(pipe, p)) for p in PARTS}, "full": {p: parameters(full[p]) for p in PARTS}}
 for part in PARTS:
     print(f"{part:15}{sizes['tiny'][part]:>12,}{sizes['full'][part]:>16,}")
-print("as the package says:", all(sizes["full"][part] == FULL_PARTS[part].parameters for part in PARTS))
 ratio = sum(sizes["full"].values()) / sum(sizes["tiny"].values())
 guess.compare(int(round(ratio, -1)), within=ratio / 3)
 checks.draw_areas(sizes, "Area is the parameter count: the tiny model is the dots on the left")
@@ -198,26 +195,7 @@ print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", 
 # On `meta` PyTorch can even run the model: it computes no numbers, but counts the work of all matrix products, each
 # multiplication and each addition as one operation. Compare with a formula. A token is multiplied with about
 # 12 `width`² weights in each block, and attention multiplies every token with every other, twice over `width` numbers.
-
-
-# %%
-def counted(model, tokens, text):
-    """Operations of one step, counted by PyTorch."""
-    config, dtype = model.config, model.dtype
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model(
-            hidden_states=torch.zeros(1, tokens, 384, dtype=dtype),
-            encoder_hidden_states=torch.zeros(1, text, config.joint_attention_dim, dtype=dtype),
-            pooled_projections=torch.zeros(1, config.pooled_projection_dim, dtype=dtype),
-            timestep=torch.ones(1, dtype=dtype),
-            guidance=torch.ones(1) if config.guidance_embeds else None,
-            img_ids=torch.zeros(tokens, 3),
-            txt_ids=torch.zeros(text, 3),
-        )
-    return counter.get_total_flops()
-
-
-# %% [markdown]
+#
 # **Predict.** A 2 x 2 grid, one step: how many times more work is the full model at 384 than the tiny one?
 
 
@@ -236,7 +214,7 @@ tiny_cost = sum(formula(small, 64 + 64).values())
 costs = {name: formula(big_one, sum(tokens)) for name, tokens in work.items()}
 for name, (tokens, text) in work.items():
     total = sum(costs[name].values())
-    agrees = abs(counted(full["transformer"], tokens, text) / total - 1) < 0.01
+    agrees = abs(checks.counted(full["transformer"], tokens, text) / total - 1) < 0.01
     print(f"{name:20}{tokens:6,} + {text} tokens{total / 1e12:8.1f} · 10¹² operations, as counted: {agrees}")
 times = sum(costs["2 x 2 at 384"].values()) / tiny_cost
 guess.compare(int(round(times, -3)), within=times / 3)
@@ -283,6 +261,7 @@ for name, (ram, memory) in CARDS.items():
     print(f"{name:12}{found.precision}, needs {gb(found.gpu)}. {found.words().splitlines()[0]}")
 guess.compare(plans["24 GB"].name)
 
+# %%
 bars = {}
 for way, parts in {"bf16": weight, "nf4": light, "nf4, no bf16": plans["T4 (Colab)"].parts}.items():
     held = {"transformer": parts["transformer"], "T5": parts["text_encoder_2"]}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from PIL import Image, ImageFilter, ImageOps
+from torch.utils.flop_counter import FlopCounterMode
 
 from visualcloze_nb import photos, tasks
 from visualcloze_nb.annotate import annotate
@@ -143,6 +145,32 @@ def documented_grids() -> dict[str, tasks.Sample]:
         ),
     }
     return {name: tasks.find(task).examples(found) for name, (task, found) in chosen.items()}
+
+
+# Costs ------------------------------------------------------------------------------------------------------
+
+
+def counted(model: torch.nn.Module, tokens: int, text: int) -> int:
+    """Operations of one step of a transformer on the device `meta`, counted by PyTorch.
+
+    Args:
+        model: the transformer.
+        tokens: of the grid.
+        text: tokens of text.
+    """
+    config: Any = model.config
+    dtype = next(model.parameters()).dtype
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model(
+            hidden_states=torch.zeros(1, tokens, 384, dtype=dtype),
+            encoder_hidden_states=torch.zeros(1, text, config.joint_attention_dim, dtype=dtype),
+            pooled_projections=torch.zeros(1, config.pooled_projection_dim, dtype=dtype),
+            timestep=torch.ones(1, dtype=dtype),
+            guidance=torch.ones(1) if config.guidance_embeds else None,
+            img_ids=torch.zeros(tokens, 3),
+            txt_ids=torch.zeros(text, 3),
+        )
+    return counter.get_total_flops()
 
 
 # Figures ---------------------------------------------------------------------------------------------------
