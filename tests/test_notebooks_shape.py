@@ -46,8 +46,7 @@ def test_length(path):
 def test_code_cells_are_short(path):
     counts = [lines(cell) for cell in read(path, "code")]
     assert max(counts) <= 25, "no code cell over 25 lines"
-    share = 0.6 if path.stem == "08_sdedit" else 0.7  # missed there: it writes the whole pipeline; to be shortened
-    assert sum(count <= 8 for count in counts) >= share * len(counts), "code cells mostly 8 lines or fewer"
+    assert sum(count <= 8 for count in counts) >= 0.7 * len(counts), "code cells mostly 8 lines or fewer"
 
 
 @student

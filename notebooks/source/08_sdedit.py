@@ -35,6 +35,10 @@ from visualcloze_nb.sampling.text import encode_text
 from visualcloze_nb.toyworld import sample
 from visualcloze_nb.widgets.explorers import StrengthExplorer
 
+torch.set_grad_enabled(False)
+pipe = load("tiny")
+pipe.set_progress_bar_config(disable=True)
+
 # %% [markdown]
 # ## What is missing when you enlarge?
 #
@@ -44,19 +48,12 @@ from visualcloze_nb.widgets.explorers import StrengthExplorer
 # programs do.
 
 # %%
-torch.set_grad_enabled(False)
-pipe = load("tiny")
-pipe.set_progress_bar_config(disable=True)
 task = sample("edge + depth > image", seed=4, caption=True)
 small, truth = task.truth[0], task.large(3)[0]
-bicubic = small.resize(truth.size, Image.Resampling.BICUBIC)
+nearest, bicubic = (small.resize(truth.size, way) for way in (Image.Resampling.NEAREST, Image.Resampling.BICUBIC))
 print("small", small.size, "large", truth.size, "|", task.grid.content)
-show.sheet(
-    [small.resize(truth.size, Image.Resampling.NEAREST), bicubic, truth],
-    ["small", "bicubic", "ground truth"],
-    cols=3,
-    title="Bicubic is right inside the objects and soft at their edges",
-)
+names = ["small", "bicubic", "ground truth"]
+show.sheet([nearest, bicubic, truth], names, title="Bicubic is right inside the objects and soft at their edges")
 
 # %% [markdown]
 # Two metrics for the rest of the lesson, both against the large ground truth. The **error** is the root mean
@@ -285,11 +282,8 @@ inputs = ready.z, ready.condition, ready.ids, text, ready.sigmas
 steps = list(flow.euler_sample(pipe.transformer, *inputs, layout=ready.layout, stage=2))
 predictions = [pipe.read(step, step.x0)[0] for step in (steps[0], steps[3], steps[-1])]
 images = [sdedit.decode_stage2(ready.z, pipe.vae, ready.layout), *predictions]
-titles = [
-    f"start, sigma {ready.sigmas[0]:.2f}",
-    *(f"x0, step {n}\nerror {error(i, truth):.2f}" for n, i in zip((1, 4, len(steps)), predictions, strict=True)),
-]
-show.sheet(images, titles, title="Left the noisy start, then the x0 prediction")
+titles = [f"start, sigma {ready.sigmas[0]:.2f}", *(f"x0\nerror {error(image, truth):.2f}" for image in predictions)]
+show.sheet(images, titles, title="The noisy start, then the x0 prediction at the first, the fourth and the last step")
 
 # %% [markdown]
 # ## How much strength?
@@ -438,12 +432,8 @@ off = np.abs(np.array(mine, int) - np.array(result.image, int)).max()
 print("my_fill and pipe.fill, equal within one level of 255:", bool(off <= 1))
 *_, last = pipe.steps(wide, seed=0, steps=8)
 print("pipe.steps and pipe.fill, bit for bit:", pipe.read(last)[0] == result.image)
-show.sheet(
-    [*wide.query[:1], mine, result.image],
-    ["query", "my_fill", "pipe.fill"],
-    cols=3,
-    title="One pipeline, twice: the grey version of an image",
-)
+shown = [wide.query[0], mine, result.image]
+show.sheet(shown, ["query", "my_fill", "pipe.fill"], title="One pipeline, twice: equal, and both lose the ring")
 
 # %% [markdown]
 # ## What we saw
