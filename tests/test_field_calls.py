@@ -363,3 +363,23 @@ def test_an_error_of_a_hook_or_of_the_package_is_not_taken_for_wrong_input(rando
     monkeypatch.setattr(pipe, "_record_time", None)  # a line of the package then fails
     with pytest.raises(TypeError, match="not callable"):
         pipe(image=Image.new("RGB", (32, 32)), **call)
+
+
+@pytest.mark.parametrize("part", ["prompt_embeds", "pooled_prompt_embeds"])
+@pytest.mark.parametrize("change", [lambda e: e[..., :-1], lambda e: e.long(), lambda e: e[None], lambda e: e[:0]])
+@pytest.mark.parametrize("stage", ["both", "upsampling", "generation"])
+def test_row_22_embeddings_of_another_model_are_named(random_pipe, part, change, stage):
+    embeds = random_pipe.embed(Grid(rows(), task="x"))
+    name = f"upsampling_{part}" if stage == "upsampling" else part
+    embeds[name] = change(embeds[name])
+    if stage == "generation":
+        embeds = {name: value for name, value in embeds.items() if not name.startswith("upsampling")}
+    pipe = random_pipe.generation_pipe if stage == "generation" else random_pipe
+    with pytest.raises(UsageError, match=f"^{name} is of shape .*: give floating-point numbers of shape"):
+        pipe(image=rows(), num_inference_steps=2, **embeds)
+
+
+def test_row_22_a_number_without_a_value_is_named():
+    pipe = build_random_pipe(guidance_embeds=True)
+    with pytest.raises(UsageError, match="^guidance_scale is "):
+        pipe(image=rows(), **CALL, guidance_scale=torch.tensor(30.0, device="meta"))
