@@ -9,6 +9,7 @@ import subprocess
 import time
 import zipfile
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,3 +354,8 @@ def test_a_processor_without_litert_is_named(monkeypatch):
     assert mediapipe.availability() == Availability(
         False, "needs ai-edge-litert, which does not exist for Macs with an Intel processor"
     )
+
+
+def test_readme_tells_the_size_of_the_weights():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert f"weights ({soft_edges.HED.megabytes + mediapipe.WEIGHTS.megabytes} MB)" in readme
