@@ -57,6 +57,7 @@ def checked_rows(rows: Sequence[Sequence[ImageSource | None]]) -> tuple[tuple[Im
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, (list, tuple)):
             raise GridError(f"row {number} is {type_of(row)}: give a list of images for each row")
+    rows = [as_list(f"row {number}", row) for number, row in enumerate(as_list("rows", rows), start=1)]
     if not rows or not rows[0]:
         raise GridError("the grid has no cells: give a list of rows, each a list of images")
     for number, row in enumerate(rows, start=1):
