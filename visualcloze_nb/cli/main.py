@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from visualcloze_nb import __version__
@@ -50,6 +51,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return importlib.import_module(f"visualcloze_nb.cli.{options.command}").run(options)
+        status = importlib.import_module(f"visualcloze_nb.cli.{options.command}").run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of our output has gone, such as `head`: nothing more is wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except VisualClozeError as error:
         commands.choices[options.command].error(str(error))
