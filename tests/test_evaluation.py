@@ -211,10 +211,10 @@ def test_classes_are_read_through_a_little_noise():
 def test_the_ground_is_found_under_objects():
     image, empty = draw("image", SCENES), draw("background", SCENES)
     assert (metrics.ground(image) - empty).abs().mean() < 0.02
-    things = metrics.region("mask", draw("mask", SCENES))
-    assert metrics.iou(metrics.foreground(image), things).mean() > 0.9
+    objects = metrics.region("mask", draw("mask", SCENES))
+    assert metrics.iou(metrics.foreground(image), objects).mean() > 0.9
     assert metrics.foreground(empty).float().mean() < 0.001
-    assert metrics.iou(metrics.region("depth", draw("depth", SCENES)), things).min() > 0.9
+    assert metrics.iou(metrics.region("depth", draw("depth", SCENES)), objects).min() > 0.9
 
 
 def test_conditions_are_found_again_in_exact_images_only():

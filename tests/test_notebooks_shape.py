@@ -367,3 +367,28 @@ def test_outputs_that_must_not_be_committed(output, solutions, complaint):
 def test_verdicts_that_belong(text, solutions):
     output = new_output("stream", name="stdout", text=text)
     assert build_notebooks.faults(new_notebook(cells=[new_code_cell("f()", outputs=[output])]), solutions) == []
+
+
+# Words ------------------------------------------------------------------------------------------------------
+
+WRITTEN = [
+    *(ROOT / "notebooks" / "source").glob("*.py"),
+    *(path for name in ("visualcloze_nb", "tools", "tests") for path in (ROOT / name).rglob("*.py")),
+    *(path for folder in (ROOT, ROOT / "notebooks", ROOT / "visualcloze_nb") for path in folder.glob("*.md")),
+]
+PRIVATE = r"walk(s|ed|ing)?|running guess|practi[sc](e|ed|es|ing)|trivial answers?|things?|chances?|pictures?"
+PROMPTS = r"\[IMAGE|\"(a|an|changed) ?\w* picture|say.*picture"  # the bundled model was trained on "a picture"
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_field_s_words(path):
+    """None of the words that the package once had in place of the field's."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        found = re.search(rf"(?<![\w.])({PRIVATE})(?!\w)", line, re.I)
+        if found and not re.search(PROMPTS, line) and "PRIVATE" not in line and "walk(" not in line:
+            pytest.fail(f"line {number}: {found[0]!r} is not the field's word")
+
+
+@student
+def test_a_lesson_links_to_the_paper(path):
+    assert "arxiv.org/abs/2504.07960" in read(path)[0].source

@@ -1031,14 +1031,14 @@ def test_an_exported_checkpoint_may_be_the_mean_with_another(small, tmp_path, sh
 
 def spoken(model, seed=0):
     """What a transformer of the small interface says to a row of two cells, the second blank: noise, velocity."""
-    chance = torch.Generator().manual_seed(seed)
-    noise = torch.randn(2, 32, 64, generator=chance)
+    seeded = torch.Generator().manual_seed(seed)
+    noise = torch.randn(2, 32, 64, generator=seeded)
     known = torch.zeros(2, 32, 320)
-    known[..., :64] = torch.randn(2, 32, 64, generator=chance)
+    known[..., :64] = torch.randn(2, 32, 64, generator=seeded)
     ids = torch.tensor([[1.0, i // 8, i % 8] for i in range(32)])
     blank = ids[:, 2] >= 4
     known[:, blank, 64:] = 1.0
-    text = Text(torch.randn(2, 5, 128, generator=chance), torch.zeros(2, 64), torch.zeros(5, 3))
+    text = Text(torch.randn(2, 5, 128, generator=seeded), torch.zeros(2, 64), torch.zeros(5, 3))
     with torch.no_grad():
         return noise[:, blank], velocity(model, noise, known, torch.ones(2), text, ids)[:, blank]
 

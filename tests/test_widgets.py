@@ -407,7 +407,7 @@ def test_show_code(builder):
 # On the page -----------------------------------------------------------------------------------------------
 
 
-def shown_by(thing, monkeypatch) -> list:
+def shown_by(widget, monkeypatch) -> list:
     """What `display` was given, as media types."""
     import IPython.display
 
@@ -422,7 +422,7 @@ def shown_by(thing, monkeypatch) -> list:
         return Handle()
 
     monkeypatch.setattr(IPython.display, "display", display)
-    thing._ipython_display_()
+    widget._ipython_display_()
     return given_
 
 

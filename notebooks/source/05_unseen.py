@@ -3,7 +3,7 @@
 #
 # **Does it follow, or snap to the nearest trained task?**
 #
-# A model that was trained on many tasks may do two different things with a grid of a task it has never seen. It may
+# A model that was trained on many tasks may do either of two with a grid of a task it has never seen. It may
 # *follow* the examples and do the new task. Or it may *snap*: recognise the trained task that looks most alike, and do
 # that one. In a single image the two are easily confused. Here you measure the difference.
 #

@@ -11,7 +11,7 @@ from visualcloze_nb import photos, tasks
 from visualcloze_nb.widgets.controls import FULL_LABEL
 from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of, size_text
 
-FIRST = ("cat", "astronaut", "coffee", "temple", "flower", "rocket")  # things and people, before textures
+FIRST = ("cat", "astronaut", "coffee", "temple", "flower", "rocket")  # objects and people, before textures
 NAMES = (*FIRST, *(name for name in photos.names() if name not in FIRST))
 
 
