@@ -495,3 +495,43 @@ def test_row_23_a_lora_that_fits_in_part(saved, weights, lost, of):
     assert filled(pipe) == before and not pipe.get_list_adapters(), "nothing was changed"
     pipe.load_lora_weights(joined(lora(), lora(layer="transformer_blocks.0.attn.to_k")))
     assert filled(pipe) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "cause"),
+    [
+        ("scheduler/scheduler_config.json", dict.clear, "describes no FlowMatchEulerDiscreteScheduler"),
+        ("model_index.json", lambda it: it.update(scheduler=["diffusers", "DDIMScheduler"]), "describes no DDIM"),
+        ("model_index.json", lambda it: it.update(vae=["os", "system"]), "as its vae"),
+        ("model_index.json", lambda it: it.update(vae=[1, 2]), "as its vae"),
+        ("model_index.json", lambda it: it.update(resolution=10**9), "resolution is '1000000000'"),
+        ("tokenizer_2/tokenizer_config.json", dict.clear, "names no model_max_length"),
+    ],
+)
+def test_row_4_a_json_file_that_says_something_else(folder, name, change, cause):
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+    refused(folder, cause)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_row_4_a_json_file_in_an_encoding_that_diffusers_cannot_read(folder, encoding):
+    index = folder / "model_index.json"
+    index.write_text(index.read_text(), encoding=encoding)
+    refused(folder, "model_index.json is not JSON")
+
+
+def test_row_4_more_weight_files_than_there_should_be(folder):
+    shutil.copy(folder / VAE, folder / "vae/model.safetensors")
+    refused(folder, "vae has 2 weight files, too many: keep those of one save")
+
+
+def test_row_4_a_weight_file_that_leads_nowhere(folder):
+    (folder / VAE).unlink()
+    (folder / VAE).symlink_to(folder / "gone")
+    refused(folder, "cannot be read (No such file or directory): download or copy it again")
+
+
+def test_row_23_a_variant_where_there_is_none(folder):
+    refused(folder, "no weights of the variant 'fp8': leave variant out", variant="fp8")

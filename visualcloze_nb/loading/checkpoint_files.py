@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from visualcloze_nb.data.checks import LARGEST
 from visualcloze_nb.errors import ModelError, shorten
 
 COMPONENTS = ("transformer", "text_encoder_2", "text_encoder", "vae", "tokenizer", "tokenizer_2", "scheduler")
@@ -36,7 +37,7 @@ def read_json(file: Path) -> dict[str, Any]:
         ModelError: naming the file, and why it cannot be read.
     """
     try:
-        value = json.loads(file.read_bytes())
+        value = json.loads(file.read_bytes().decode())  # as diffusers reads it: UTF-8 without a byte-order mark
     except FileNotFoundError:
         raise ModelError(f"{shown(file)} is missing: copy the whole checkpoint again") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -77,7 +78,8 @@ def _damage(file: Path) -> str | None:
         with file.open("rb") as stream:
             head = stream.read(200).lstrip(b"\xef\xbb\xbf \t\r\n")
     except OSError as error:
-        return f"cannot be read ({error.strerror or error}): check its permissions"
+        advice = "check its permissions" if isinstance(error, PermissionError) else "download or copy it again"
+        return f"cannot be read ({error.strerror or error}): {advice}"
     if not head:
         return "is empty: download or copy it again"
     if head.startswith(b"version https://git-lfs"):
@@ -115,7 +117,12 @@ def weight_files(folder: Path, variant: str | None = None) -> list[Path]:
             advice = "has no weights (*.safetensors): copy the whole checkpoint again"
         raise ModelError(f"{shown(folder)} {advice}")
     files = found[kind]
-    if len(files) != shards[kind]:
+    if len(files) > shards[kind]:
+        names = ", ".join(file.name for file in files)
+        raise ModelError(
+            f"{shown(folder)} has {len(files)} weight files, too many: keep those of one save of {names:.90}"
+        )
+    if len(files) < shards[kind]:
         raise ModelError(f"{shown(folder)} has {len(files)} of {shards[kind]} weight files: copy the others too")
     if shards[kind] > 1 and not any(folder.glob("*.index*.json")):
         raise ModelError(f"{shown(folder)} lacks the index of its weight files (*.safetensors.index.json): copy it too")
@@ -135,10 +142,9 @@ def check_variant(folder: Path, variant: str | None) -> None:
     names = [WEIGHT_FILE.fullmatch(file.name) for part in WEIGHTS for file in (folder / part).glob("*.safetensors")]
     found = {match["before"] or match["after"] or "None" for match in names if match}
     if variant not in found:
-        there = ", ".join(sorted(found))[:100]
-        raise ModelError(
-            f"{shown(folder)} has no weights of the variant {shown(variant)!r}: there are {there or 'none'}"
-        )
+        others = ", ".join(sorted(found - {"None"}))[:100]
+        advice = f"there are {others}" if others else "leave variant out"
+        raise ModelError(f"{shown(folder)} has no weights of the variant {shown(variant)!r}: {advice}")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -153,10 +159,14 @@ def read_index(folder: Path) -> dict[str, Any]:
         if not isinstance(entry, list) or len(entry) != 2 or None in entry:
             why = "was saved without it" if isinstance(entry, list) else "does not name it"
             raise ModelError(f"{shown(folder)} has no {name}: its model_index.json {why}; copy a whole checkpoint")
+        if entry[0] not in ("diffusers", "transformers") or not isinstance(entry[1], str):
+            found = shorten(entry, 60)
+            raise ModelError(f"{shown(folder)}: model_index.json names {found} as its {name}: copy the file again")
     resolution = index.get("resolution")
-    if resolution is not None and not (type(resolution) is int and resolution > 0):
+    if resolution is not None and not (type(resolution) is int and 0 < resolution <= LARGEST):
         raise ModelError(
-            f"{shown(folder / 'model_index.json')}: resolution is {shown(resolution)!r}: write a whole number"
+            f"{shown(folder / 'model_index.json')}: resolution is {shown(resolution)!r}: write a whole number of "
+            f"at most {LARGEST}"
         )
     return index
 
@@ -176,7 +186,9 @@ def check_files(folder: Path, variant: str | None = None) -> None:
         if not (folder / name).is_dir():
             raise ModelError(f"{shown(folder)} has no folder {name}: copy the whole checkpoint again")
     check_variant(folder, variant)
-    read_json(folder / "scheduler/scheduler_config.json")
+    scheduler = folder / "scheduler/scheduler_config.json"
+    if read_json(scheduler).get("_class_name") != index["scheduler"][1]:  # without it diffusers takes its own defaults
+        raise ModelError(f"{shown(scheduler)} describes no {shorten(index['scheduler'][1])}: copy it again")
     configs = {name: read_json(folder / name / "config.json") for name in WEIGHTS}
     for name in WEIGHTS:
         for file in weight_files(folder / name, variant):
@@ -194,6 +206,8 @@ def _check_tokenizer(folder: Path, kind: str, vocabulary: int | None) -> None:
             raise ModelError(f"{shown(file)} {reason}")
     if not (folder / "tokenizer_config.json").is_file():
         raise ModelError(f"{shown(folder / 'tokenizer_config.json')} is missing: copy the whole folder again")
+    if "model_max_length" not in read_json(folder / "tokenizer_config.json"):  # else it is guessed, and images change
+        raise ModelError(f"{shown(folder / 'tokenizer_config.json')} names no model_max_length: copy it again")
     if not (folder / "tokenizer.json").is_file():
         kind = kind.removesuffix("Fast")
         if kind == "CLIPTokenizer" and all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
