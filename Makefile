@@ -42,7 +42,8 @@ test: .venv/installed-test
 	$(MAKE) test-lessons
 
 test-lessons: .venv/installed-test
-	$(LESSON_ENV) $(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
+	$(LESSON_ENV) $(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	    --nbval-sanitize-with=tests/nbval_sanitize.cfg notebooks
 
 test-browser: .venv/installed-browser
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null \

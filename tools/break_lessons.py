@@ -111,6 +111,7 @@ def run(root: Path, lesson: str, form: str) -> tuple[bool, str]:
     env = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--rootdir={root}"]
     command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", f"{FORMS[form]}/{lesson}.ipynb"]
+    command += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     if done.returncode not in (PASSED, FAILED):
         raise RuntimeError(f"pytest could not run {form} {lesson}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")

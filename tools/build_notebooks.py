@@ -57,6 +57,9 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> tuple[float, float
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output.data.pop("image/jpeg", None)  # Pillow gives both
+            if "text/html" in output.get("data", {}):  # the image with its alt text: committed once, not twice
+                output.data.pop("image/png", None)
+                output.metadata.pop("image/png", None)
     return seconds, int(peak[1]) * 1024 / 1e6 if peak else float("nan")
 
 

@@ -230,9 +230,9 @@ class Grid:
         return png_bytes(self.image())
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        from visualcloze_nb.data.grid_image import mimebundle
+        from visualcloze_nb.data.notebook_image import image_output
 
-        return mimebundle(self)
+        return image_output(self._repr_png_(), self.alt, repr(self))
 
     def __repr__(self) -> str:
         columns = ", ".join(str(col + 1) for col in self.targets)

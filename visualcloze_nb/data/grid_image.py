@@ -15,7 +15,6 @@ from visualcloze_nb.errors import GridError
 
 if TYPE_CHECKING:
     from visualcloze_nb.data.grid import Grid
-    from visualcloze_nb.data.result import Result
 
 TARGET = "#D55E00"  # vermillion of the Okabe-Ito palette, safe for colour-blind readers
 FRAME = "#9A9A9A"
@@ -102,11 +101,6 @@ def png_bytes(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
     data = io.BytesIO()
     image.save(data, "PNG", pnginfo=info)
     return data.getvalue()
-
-
-def mimebundle(shown: Grid | Result) -> tuple[dict, dict]:
-    """Return what a notebook displays: data and metadata, with the image's alternative text."""
-    return {"image/png": shown._repr_png_(), "text/plain": repr(shown)}, {"image/png": {"alt": shown.alt}}
 
 
 def _drawn_size(grid: Grid, row: int, cell: int) -> tuple[int, int]:

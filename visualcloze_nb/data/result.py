@@ -20,7 +20,8 @@ from PIL import Image, UnidentifiedImageError
 from visualcloze_nb import __version__
 from visualcloze_nb.data.checks import type_of
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.data.grid_image import mimebundle, png_bytes
+from visualcloze_nb.data.grid_image import png_bytes
+from visualcloze_nb.data.notebook_image import image_output
 from visualcloze_nb.errors import FileError, GridError, MissingFileError, ProvenanceError, UsageError, shorten, shown
 from visualcloze_nb.settings import CallSettings
 
@@ -152,7 +153,7 @@ class Result:
         return png_bytes(self.filled.image(outline=self.grid.targets))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        return mimebundle(self)
+        return image_output(self._repr_png_(), self.alt, repr(self))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{image.width} x {image.height}" for image in self.images)

@@ -6,6 +6,8 @@ import io
 
 from matplotlib.figure import Figure
 
+from visualcloze_nb.data.notebook_image import image_output
+
 
 class NotebookFigure(Figure):
     """A matplotlib figure that a notebook displays without pyplot, with alt text.
@@ -22,7 +24,7 @@ class NotebookFigure(Figure):
         return data.getvalue()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        return {"image/png": self._repr_png_(), "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+        return image_output(self._repr_png_(), self.alt, repr(self))
 
     def __repr__(self) -> str:
         return f"<Figure: {self.alt}>"

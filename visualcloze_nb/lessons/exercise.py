@@ -21,6 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from visualcloze_nb.data.grid_image import png_bytes
+from visualcloze_nb.data.notebook_image import image_output
 from visualcloze_nb.lessons.compare_answers import alike, describe_difference, side_by_side
 
 
@@ -204,7 +206,9 @@ def _show(expected: Any, yours: Any) -> None:
     elif shell is not None:
         from IPython.display import display
 
-        display(image, metadata={"image/png": {"alt": "The expected answer beside yours."}})
+        alt = "The expected answer beside yours."
+        data, metadata = image_output(png_bytes(image), alt, f"<Image: {alt}>")
+        display(data, metadata=metadata, raw=True)
 
 
 def _short(value: Any) -> str:

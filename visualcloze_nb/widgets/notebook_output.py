@@ -6,7 +6,6 @@ lives, the static image above it is hidden, and kept up to date for the next sav
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import itertools
@@ -20,6 +19,7 @@ import ipywidgets
 from PIL import Image
 
 from visualcloze_nb.data.grid_image import png_bytes
+from visualcloze_nb.data.notebook_image import image_output, image_tag
 
 STATIC = "VISUALCLOZE_NB_STATIC"  # environment variable; if set, only static images are shown, as in executed lessons
 THUMBNAIL = 160  # pixels of the longer side of an image in a cell
@@ -96,7 +96,7 @@ class StaticImage:
         self.image, self.alt = image, alt
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        return {"image/png": png_bytes(self.image), "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+        return image_output(png_bytes(self.image), self.alt, repr(self))
 
     def __repr__(self) -> str:
         return f"<StaticImage: {self.alt}>"
@@ -115,7 +115,7 @@ def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> tuple[bytes, str]:
 
 def _img(image: Image.Image, alt: str, side: int) -> str:
     data, kind = thumbnail(image, side)
-    return f'<img alt="{html.escape(alt, quote=True)}" src="data:{kind};base64,{base64.b64encode(data).decode()}">'
+    return image_tag(data, alt, kind)
 
 
 def figure(image: Image.Image, alt: str, caption: str = "", side: int = THUMBNAIL, classes: str = "") -> str:
