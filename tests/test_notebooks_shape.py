@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tools import build_notebooks, measure_lessons
-from tools.notebook_source import COLAB, LAST, badges, differences, make_notebook, notebook_paths
+from tools.notebook_source import COLAB, LAST, badges, differences, link_lessons, make_notebook, notebook_paths
 from visualcloze_nb.lessons.kernel import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
@@ -253,6 +253,27 @@ def test_badges_set_up_and_last_cell_are_added(house):
     assert "git+https://github.com/someone/something@main" in cells[1].source
     assert cells[1].source.endswith("import predict")
     assert cells[-1].source == LAST
+
+
+@pytest.mark.parametrize(
+    "text, linked",
+    [
+        ("(lesson 03).", "([lesson 03](03_prior.ipynb))."),
+        ("Lesson\n08 is", "[Lesson\n08](08_sdedit.ipynb) is"),
+        ("of lessons 03, 07 and 08.", "of lessons [03](03_prior.ipynb), 07 and [08](08_sdedit.ipynb)."),
+        ("[lesson 03](x) and lesson 07, lesson 3, lesson 031", "[lesson 03](x) and lesson 07, lesson 3, lesson 031"),
+    ],
+)
+def test_lessons_are_linked(text, linked):
+    assert link_lessons(text, {"03": "03_prior.ipynb", "08": "08_sdedit.ipynb"}) == linked
+
+
+def test_both_forms_link_to_their_own_neighbours_and_not_to_themselves(house):
+    source = house / "notebooks" / "source" / "00_try.py"
+    source.with_name("01_other.py").touch()
+    source.write_text(SOURCE.replace("Text with", "Lessons 00 and 01 with"))
+    for solutions in (False, True):
+        assert laid_out(house, solutions)[2].source.startswith("Lessons 00 and [01](01_other.ipynb) with")
 
 
 def test_cell_ids_are_stable_unique_and_shared_by_both_notebooks(house):

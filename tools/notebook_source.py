@@ -1,8 +1,8 @@
 """Make a lesson's two notebooks from its source, not yet executed, and compare notebooks with sources.
 
 A source is py:percent. This module adds what all lessons share: badges under the title, Colab's install lines
-above the cell tagged `setup`, and the last cell. In the student notebook the lines between `### BEGIN SOLUTION` and
-`### END SOLUTION` become `...`; notebooks/solutions/ keeps them.
+above the cell tagged `setup`, links to other lessons, and the last cell. In the student notebook the lines between
+`### BEGIN SOLUTION` and `### END SOLUTION` become `...`; notebooks/solutions/ keeps them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION$", re.MULTILINE | re.DOTALL)
+LESSONS = re.compile(r"(?<!\[)\b([Ll]essons?)(\s)(\d\d(?:(?:, | and )\d\d)*)\b")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -67,6 +68,7 @@ def make_notebook(root: Path, source: Path, path: Path, solutions: bool) -> nbfo
     if not cells[0].source.startswith("# "):
         raise ValueError(f"{source.name}: the first cell must be markdown and start with the title, '# …'")
     seen: Counter[str] = Counter()
+    others = [other for other in source.parent.glob("*.py") if other != source]
     for cell in cells:
         # The id is a hash of the text, so that a change of one cell keeps the other ids.
         text = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
@@ -75,6 +77,8 @@ def make_notebook(root: Path, source: Path, path: Path, solutions: bool) -> nbfo
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         if not solutions and cell.cell_type == "code":
             cell.source = SOLUTION.sub(_stub, cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = link_lessons(cell.source, {p.stem[:2]: f"{p.stem}.ipynb" for p in others})
     setups[0].source = COLAB.format(slug=slug) + setups[0].source
     title, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"{title}\n\n{badges(slug, path.relative_to(root).as_posix())}\n\n{rest}"
@@ -89,6 +93,24 @@ def badges(slug: str, path: str) -> str:
         f"(https://colab.research.google.com/github/{slug}/blob/main/"
     )
     return f"{binder}{path.replace('/', '%2F')})\n{colab}{path})"
+
+
+def link_lessons(text: str, files: dict[str, str]) -> str:
+    """Make links of `lesson 03` and of the numbers in `lessons 01, 02 and 08`.
+
+    Args:
+        text: markdown.
+        files: notebooks by number, "03": "03_infilling_prior.ipynb". Other numbers stay as they are.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        word, space, numbers = found.groups()
+        if numbers in files:
+            return f"[{word}{space}{numbers}]({files[numbers]})"
+        linked = re.sub(r"\d\d", lambda n: f"[{n[0]}]({files[n[0]]})" if n[0] in files else n[0], numbers)
+        return f"{word}{space}{linked}"
+
+    return LESSONS.sub(link, text)
 
 
 def _stub(solution: re.Match[str]) -> str:
