@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -491,3 +492,39 @@ def test_row_2_black_and_dark_images_need_no_word(recwarn):
         to_rgb(np.full((4, 4), value, np.uint8))
     to_rgb(np.eye(4) > 0)
     assert not recwarn.list
+
+
+def test_row_8_a_png_of_another_gamma_is_said(recwarn):
+    data = encoded(colours(), "PNG")
+    for gamma, expected in ((100_000, 1), (55_556, 1), (45_455, 0)):
+        body = b"gAMA" + gamma.to_bytes(4, "big")
+        chunk = b"\0\0\0\4" + body + zlib.crc32(body).to_bytes(4, "big")
+        assert to_rgb(data[:33] + chunk + data[33:]).tobytes() == colours().tobytes()
+        assert len([one for one in recwarn.list if "is a PNG of gamma" in str(one.message)]) == expected
+        recwarn.clear()
+
+
+def test_row_8_grey_with_a_profile_for_colours(recwarn):
+    grey, wide = colours().convert("L"), wide_profile()
+    right = converted(grey.convert("RGB"), wide).astype(int)
+    assert np.abs(np.asarray(to_rgb(encoded(grey, "PNG", icc_profile=wide))) - right).max() <= 1
+    same = to_rgb(encoded(grey, "PNG", icc_profile=flat_profile("sRGB")))
+    assert same.tobytes() == grey.convert("RGB").tobytes() and not recwarn.list
+
+
+@pytest.mark.parametrize("brand", [b"mif1", b"msf1", b"heix"])
+def test_row_8_heic_by_other_brands(brand):
+    with pytest.raises(ImageError, match="it is HEIC"):
+        to_rgb(b"\0\0\0\x18ftyp" + brand + bytes(200))
+
+
+def test_row_7_words_are_no_base64():
+    with pytest.raises(ImageError, match="save it as PNG or JPEG"):
+        to_rgb(b"a plain text of many words that somebody saved under the name of an image " * 9)
+    with pytest.raises(ImageError, match="it looks like base64"):
+        to_rgb(base64.encodebytes(os.urandom(900)))
+
+
+def test_row_12_a_file_address_without_its_third_slash():
+    with pytest.raises(ImageError, match="give the path alone, 'folder/a b.png'"):
+        to_rgb("FILE://folder/a%20b.png")

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, features
 
 SPACES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}  # the colour space of an ICC profile: Pillow's mode
+GAMMA = 2.2  # of sRGB, about; a PNG without a profile may name another
 NEAR = 2  # a profile that changes no colour by more than this, of 255, is sRGB itself
 
 
@@ -25,6 +26,9 @@ def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
     """
     data = image.info.get("icc_profile")
     if not data:
+        gamma = image.info.get("gamma")
+        if gamma and "srgb" not in image.info and abs(gamma * GAMMA - 1) > 0.05:
+            notes.append(f"is a PNG of gamma {1 / gamma:.2g}, not {GAMMA:g}: its values are used as they are")
         return image.convert("RGB")  # a copy even where the mode is RGB
     if not features.check("littlecms2"):
         notes.append("has a colour profile, which this Pillow cannot apply (no LittleCMS): colours may be off")
@@ -34,7 +38,8 @@ def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
     except Exception:  # the profile is untrusted input
         notes.append("has a damaged colour profile, which is ignored: colours may be off")
         return image.convert("RGB")
-    mode = {"1": "L", "L": "L", "CMYK": "CMYK"}.get(image.mode, "RGB")
+    grey = image.mode in ("1", "L") and space != "RGB"  # else grey saved with the profile of the colours it came from
+    mode = "L" if grey else "CMYK" if image.mode == "CMYK" else "RGB"
     if mode != space:
         if not (mode == "RGB" and space == "L"):  # grey that was expanded looks right enough
             notes.append(f"has a colour profile for {space or 'another kind of colours'}, not {mode}: it is ignored")

@@ -22,12 +22,12 @@ HINTS = (  # common mistakes, recognised by a piece of the first bytes
     (b"<html", "it is a web page: download the image itself"),
     (b"%pdf", "it is a PDF: export the page as PNG"),
     (b"%!ps", "it is PostScript: export it as PNG"),
-    (b"ftyphei", "it is HEIC: save it as JPEG or PNG"),
+    *((mark, "it is HEIC: save it as JPEG or PNG") for mark in (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")),
     (b"git-lfs", "it is a Git LFS pointer: run git lfs pull"),
     *((mark, RAW) for mark in (b"iiro\x08\0", b"iirs\x08\0", b"mmor\0\x08", b"iiu\0", b"fujifilmccd-raw", b"ftypcrx")),
 )
 ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]+):/|\s*data:", re.IGNORECASE)  # a Windows drive has one letter
-BASE64 = re.compile(rb"\s*[A-Za-z0-9+/_=\s-]{64}")
+BASE64 = re.compile(rb"\s*[A-Za-z0-9+/_=-]{60}")  # lines of MIME are longer, words are not
 DECODE = "it looks like base64: pass base64.b64decode(text)"
 
 
@@ -65,7 +65,8 @@ def _refuse_address(text: str, where: str) -> None:
         return
     scheme = (match[1] or "data").lower()
     if scheme == "file":
-        path = unquote(urlsplit(text.strip()[:2000]).path)
+        address = urlsplit(text.strip()[:2000])
+        path = unquote(address.netloc + address.path)
         raise ImageError(f"{where} is a file:// address: give the path alone, {shorten(path)!r}")
     if scheme == "data":
         raise ImageError(
