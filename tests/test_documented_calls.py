@@ -30,7 +30,7 @@ STEPS = {"guidance_scale": 30, "num_inference_steps": 2, "max_sequence_length": 
 QUICK = {"task_prompt": IMAGE_TO_EDGE, "content_prompt": CONTENT, "num_inference_steps": 2}
 # the documented values where they matter for what is tested, and no more warnings than readers get
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:guidance_scale has no effect", "ignore:.*does not know", "ignore:.*Token indices"
+    "ignore:guidance has no effect", "ignore:.*does not know", "ignore:.*Token indices"
 )
 
 
@@ -413,7 +413,7 @@ def test_text_encoders_may_be_more_precise_than_the_rest(pipe):
 def test_guidance_is_said_to_have_no_effect():
     own = build_random_pipe()
     call = {**QUICK, "task_prompt": "an edge map", "image": rows(), "upsampling_strength": 0}
-    with pytest.warns(UserWarning, match="guidance_scale has no effect"):
+    with pytest.warns(UserWarning, match="guidance has no effect"):
         own(**call, guidance_scale=7)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

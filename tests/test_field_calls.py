@@ -134,6 +134,13 @@ def test_row_19_names_order_and_defaults_as_in_diffusers(ours):
                 assert own[parameter.name].default == parameter.default, f"{name}: {parameter.name}"
 
 
+@pytest.mark.parametrize("name", ["save_pretrained", "load_lora_weights", "from_pretrained", "from_pipe"])
+@pytest.mark.parametrize("ours", PIPELINES)
+def test_row_19_inherited_methods_as_in_diffusers(ours, name):
+    own, theirs = (inspect.signature(getattr(cls, name)).parameters for cls in (ours, PIPELINES[ours]))
+    assert [(p.name, p.kind, p.default) for p in own.values()] == [(p.name, p.kind, p.default) for p in theirs.values()]
+
+
 def test_row_19_positional_arguments(random_pipe, stock_pipe):
     device = torch.device("cpu")
     layout = random_pipe.generation_pipe.image_processor.get_layout_prompt((2, 2))
@@ -383,3 +390,58 @@ def test_row_22_a_number_without_a_value_is_named():
     pipe = build_random_pipe(guidance_embeds=True)
     with pytest.raises(UsageError, match="^guidance_scale is "):
         pipe(image=rows(), **CALL, guidance_scale=torch.tensor(30.0, device="meta"))
+
+
+def test_row_13_a_callback_in_stage_2_alone_leaves_the_callers_embeddings(random_pipe):
+    stage2 = random_pipe.upsampling_pipe
+    with torch.no_grad():
+        embeds, pooled, _ = stage2.encode_prompt("a circle", max_sequence_length=64)
+    before = embeds.clone()
+
+    def zero(pipe, step, timestep, tensors):
+        tensors["prompt_embeds"].zero_()
+
+    call = {"num_inference_steps": 3, "strength": 0.9, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    stage2(image=rows()[0][0], prompt_embeds=embeds, pooled_prompt_embeds=pooled, callback_on_step_end=zero, **call)
+    assert torch.equal(embeds, before)
+
+
+def test_row_9_stage_2_alone_says_it_too(random_pipe):
+    with pytest.warns(VisualClozeWarning, match=r"strength 0.01 of 1 steps acts like 1: .* give 100 steps"):
+        random_pipe.upsampling_pipe(image=rows()[0][0], num_inference_steps=1, strength=0.01)
+    with pytest.warns(VisualClozeWarning, match="give a larger one, or 0"):  # no schedule is as long as it would need
+        random_pipe(image=rows(), **CALL, upsampling_strength=1e-9)
+
+
+def test_row_3_a_size_is_warned_of_once(random_pipe):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        random_pipe.fill(Grid(rows(), task="an edge map"), steps=2, strength=0.5, width=192, progress=False)
+    assert len([one for one in caught if "is more than the model was made for" in str(one.message)]) == 1
+
+
+def test_row_11_guidance_is_said_once_to_have_no_effect():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build_random_pipe().fill(Grid(rows(), task="an edge map"), steps=1, strength=0, guidance=7, progress=False)
+    assert [one.category for one in caught if "guidance" in str(one.message)] == [VisualClozeWarning]
+
+
+def test_row_17_embeddings_longer_than_the_model_was_made_for():
+    pipe = build_random_pipe()
+    made_for = pipe.tokenizer_2.model_max_length
+    for stage, texts in ((pipe.generation_pipe, ("", "a", "b")), (pipe.upsampling_pipe, ("a",))):
+        stage._warned = set()
+        with pytest.warns(VisualClozeWarning, match=f"max_sequence_length is 512.* give {made_for}"):
+            stage.encode_prompt(*texts)
+        with pytest.raises(UsageError, match="max_sequence_length"):
+            stage.encode_prompt(*texts, max_sequence_length=0)
+
+
+def test_row_22_numbers_of_numpy_without_a_warning(random_pipe):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        values = {"strength": np.float16(0.5), "guidance": np.float32(30), "size": np.float32(1)}
+        random_pipe.fill(Grid(rows(), task="an edge map"), steps=2, progress=False, **values)
+    with pytest.raises(UsageError, match="^size is 1000000000.0: give a number from 0 to 1000"):
+        random_pipe.fill(Grid(rows(), task="an edge map"), size=1e9)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline as StockPipeline
 
 from visualcloze_nb.errors import ModelError, VisualClozeError, shorten
 from visualcloze_nb.pipelines import validation
@@ -81,7 +83,8 @@ class PipelineBase(DiffusionPipeline):
             new.text_encoder_loader = TextEncoderLoader(new, loader.load)
         return new
 
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+    @functools.wraps(StockPipeline.save_pretrained, assigned=())
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
         """Save as in diffusers; freed text encoders are loaded for it, so that the folder is whole."""
         with self._text_encoders() as loader, no_truncation_logs():
             if loader is not None:
@@ -93,17 +96,24 @@ class PipelineBase(DiffusionPipeline):
             self.register_modules(**parts)  # diffusers' index keeps a null for a component that was None before
             super().save_pretrained(*args, **kwargs)
 
-    def load_lora_weights(self, lora: Any, *args: Any, **kwargs: Any) -> None:
+    def load_lora_weights(
+        self,
+        pretrained_model_name_or_path_or_dict: Any,
+        adapter_name: str | None = None,
+        hotswap: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Load a LoRA as in diffusers, which says nothing if its weights fit only in part, or not at all.
 
         Args:
-            lora: a folder, a hub repository, or a dict of weights.
-            *args, **kwargs: as in diffusers.
+            pretrained_model_name_or_path_or_dict: a folder, a hub repository, or a dict of weights.
+            adapter_name, hotswap, **kwargs: as in diffusers.
 
         Raises:
             ModelError: if weights of the LoRA match no layer of this pipeline, or it cannot be read. The pipeline is
                 then as it was.
         """
+        lora = pretrained_model_name_or_path_or_dict
         models = [part for name in PARTS if (part := getattr(self, name, None)) is not None]
         before = [adapter_weights(model) for model in models]
         read = type(self).lora_state_dict  # pyright: ignore[reportAttributeAccessIssue]
@@ -115,7 +125,7 @@ class PipelineBase(DiffusionPipeline):
 
         self.lora_state_dict = checked  # called by diffusers before it changes the models
         try:
-            super().load_lora_weights(lora, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+            super().load_lora_weights(lora, adapter_name, hotswap, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
         except (ValueError, KeyError, RuntimeError, OSError) as error:
             if isinstance(error, VisualClozeError):
                 raise
@@ -123,7 +133,7 @@ class PipelineBase(DiffusionPipeline):
             raise ModelError(f"the LoRA {lora_name(lora)} cannot be loaded ({shorten(error, 99)}): {advice}") from error
         finally:
             del self.lora_state_dict
-        if [adapter_weights(model) for model in models] == before and not kwargs.get("hotswap"):
+        if [adapter_weights(model) for model in models] == before and not hotswap:
             raise nothing_fits(lora_name(lora))
 
     def to(self, *args: Any, **kwargs: Any):
@@ -163,7 +173,7 @@ class PipelineBase(DiffusionPipeline):
         """Check the guidance scale, and warn once if it is not the default and the model ignores it."""
         scale = GUIDANCE if scale is None else validation.real(name, scale)
         if scale != GUIDANCE and not self.transformer.config.guidance_embeds:
-            validation.warn_once(self, f"{name} has no effect: this model has no guidance input")
+            validation.warn_once(self, "guidance has no effect: this model has no guidance input")
         return scale
 
     def _text_length(self, max_sequence_length: int | None) -> int:
@@ -173,7 +183,7 @@ class PipelineBase(DiffusionPipeline):
         if length > made_for:
             message = (
                 f"max_sequence_length is {length}, and this model was made for {made_for}: the images change and take "
-                "longer; leave it out"
+                f"longer; give {made_for}"
             )
             validation.warn_once(self, message)
         return length

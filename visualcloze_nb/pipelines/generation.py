@@ -78,6 +78,7 @@ class VisualClozeGenerationPipeline(PipelineBase, stock.VisualClozeGenerationPip
             `prompt_embeds`, `pooled_prompt_embeds` and the position ids (T, 3) of the text.
         """
         if prompt_embeds is None:
+            max_sequence_length = self._text_length(max_sequence_length)
             prompt_embeds, pooled_prompt_embeds, text_ids = self._encode(
                 layout_prompt=layout_prompt,
                 task_prompt=task_prompt,

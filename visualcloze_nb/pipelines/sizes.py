@@ -16,6 +16,8 @@ from visualcloze_nb.pipelines import validation
 from visualcloze_nb.sampling.flow import schedule
 from visualcloze_nb.settings import PHOTOGRAPH, TOKEN_PIXELS, UPSCALING, stage2_steps
 
+MOST_TIMES = 1000  # a factor of stage 1's sides beyond this is refused by its own name
+
 
 def result_size(
     grid: Grid,
@@ -50,7 +52,7 @@ def result_size(
     if isinstance(size, str):
         if size != PHOTOGRAPH:
             raise UsageError(f"{prefix}size is {shown(size)}: give {PHOTOGRAPH!r}, or a factor such as {UPSCALING}")
-    elif validation.real(f"{prefix}size", size) == 0:
+    elif validation.real(f"{prefix}size", size, 0, MOST_TIMES) == 0:
         raise UsageError(f"{prefix}size is 0: give more, or strength=0 for no stage 2")
     return target_size(grid, layout, size)
 
@@ -163,9 +165,11 @@ def warn_about_strength(steps: int, strength: float) -> None:
     """
     share = stage2_steps(steps, strength) / steps
     if share >= 2 * strength:
+        needed = math.ceil(1 / strength)
+        advice = f"give {needed} steps or more" if needed <= validation.MOST_STEPS else "give a larger one, or 0"
         message = (
             f"strength {strength:g} of {steps} steps acts like {share:.2g}: stage 2 takes at least one whole step; "
-            f"give {math.ceil(1 / strength)} steps or more"
+            f"{advice}"
         )
         warnings.warn(message, VisualClozeWarning, stacklevel=3)
 

@@ -17,7 +17,7 @@ from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.base import Callback, PipelineBase, StepCallback
 from visualcloze_nb.pipelines.fill_inputs import check_generator, check_prompts, check_tensors, input_errors
 from visualcloze_nb.pipelines.run_lock import exclusive
-from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size
+from visualcloze_nb.pipelines.sizes import check_tokens, stage2_size, warn_about_strength
 from visualcloze_nb.settings import GUIDANCE, PATCH, STRENGTH, TEXT_TOKENS, stage2_steps
 
 
@@ -58,6 +58,8 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
         Returns:
             `prompt_embeds` (samples, T, D), `pooled_prompt_embeds` (samples, P) and the position ids (T, 3).
         """
+        if prompt_embeds is None:
+            max_sequence_length = self._text_length(max_sequence_length)
         prompt_embeds, pooled_prompt_embeds, text_ids = self._encode(
             prompt=prompt,
             prompt_2=prompt_2,
@@ -142,18 +144,22 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             None if side is None else validation.whole(name, side)
             for name, side in (("width", width), ("height", height))
         )
+        alone = not isinstance(callback_on_step_end, StepCallback)  # else the two-stage pipeline has checked and warned
+        if alone:
+            warn_about_strength(num_inference_steps if sigmas is None else len(sigmas), strength)
         first = image[0] if isinstance(image, list) and image else image
         if isinstance(first, Image.Image):
             multiple = PATCH * self.vae_scale_factor
             width, height = stage2_size(first.width, first.height, width, height, multiple)
-            check_tokens(self, (width, height), num_inference_steps, multiple=multiple)
+            if alone:
+                check_tokens(self, (width, height), num_inference_steps, multiple=multiple)
             if mask_image is None:
                 mask_image = Image.new("RGB", first.size, (255, 255, 255))
         if prompt is None and prompt_embeds is None:
             prompt = ""
         max_sequence_length = self._text_length(max_sequence_length)
         callback: Any = callback_on_step_end
-        if not isinstance(callback, StepCallback):  # a batch is one run, so its tokens do not count
+        if alone:  # a batch is one run, so its tokens do not count
             taken = stage2_steps(len(sigmas or ()) or num_inference_steps, strength)
             callback = StepCallback(callback, [(taken, 1)])
         call: dict[str, Any] = dict(
@@ -171,7 +177,7 @@ class FluxFillPipeline(PipelineBase, diffusers_fill.FluxFillPipeline):  # pyrigh
             num_images_per_prompt=num_images_per_prompt,
             generator=generator,
             latents=latents,
-            prompt_embeds=prompt_embeds,
+            prompt_embeds=None if prompt_embeds is None else prompt_embeds.clone(),  # a callback may write into them
             pooled_prompt_embeds=pooled_prompt_embeds,
             output_type=output_type,
             return_dict=return_dict,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 import secrets
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from visualcloze_nb.errors import UsageError, shown
+from visualcloze_nb.errors import UsageError, VisualClozeWarning, shown
 from visualcloze_nb.settings import TEXT_TOKENS
 
 MOST_STEPS = 1000  # the training timesteps of FLUX
@@ -56,11 +55,14 @@ def real(name: str, value: Any, low: float = 0.0, high: float = float("inf")) ->
         UsageError: naming the argument.
     """
     value = _number(value)
-    usable = isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # pyright: ignore[reportOperatorIssue]
-    if not usable or not low <= float(value) <= high:
+    try:
+        number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or not low <= number <= high:
         limits = f"from {low:g} to {high:g}" if high < float("inf") else f"{low:g} or more"
         raise UsageError(f"{name} is {shown(value)}: give a number {limits}")
-    return float(value)
+    return number
 
 
 def _number(value: Any) -> Any:
@@ -280,4 +282,4 @@ def warn_once(owner: Any, message: str) -> None:
     warned = owner.__dict__.setdefault("_warned", set())
     if message not in warned:
         warned.add(message)
-        warnings.warn(message, UserWarning, stacklevel=5)  # the line that made the call
+        warnings.warn(message, VisualClozeWarning, stacklevel=5)  # the line that made the call
