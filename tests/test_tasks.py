@@ -409,7 +409,7 @@ def real_layout():
 def test_documented_examples_with_photographs(example, resolution, tiny, request):
     import torch
 
-    from visualcloze_nb.lessons.l10_real_model import documented_grids
+    from visualcloze_nb.lessons.documented_grids import documented_grids
     from visualcloze_nb.sampling.latents import prepare
 
     pipe = tiny if resolution == 64 else request.getfixturevalue("real_layout")

@@ -314,18 +314,25 @@ show.sheet(
 #
 # Grey out one cell and see what changes. We use plain grey, since black is what a blank looks like to the model
 # (lesson 02).
+#
+# **Exercise.** Write it: `grid.to_lists()` gives rows that you may change, `Image.new("RGB", size, (128, 128, 128))` a
+# grey image, `grid.replace(rows=rows)` a new grid. Row and column count from 0.
 
 
-# %%
+# %% tags=["exercise"]
 def grey_out(grid, row, column):
-    """The same grid with one cell in plain grey; row and column count from 0."""
+    """The same grid with one cell in plain grey."""
+    ### BEGIN SOLUTION
     rows = grid.to_lists()
     rows[row][column] = Image.new("RGB", rows[row][column].size, (128, 128, 128))
     return grid.replace(rows=rows)
+    ### END SOLUTION
 
 
+# %%
+checks.grey_out.check(grey_out)
+grey_out = checks.grey_out.or_answer(grey_out)
 grid = build("image > depth", QUERIES[middle], 2, text=False).grid
-print("equal to checks.grey_out:", grey_out(grid, 0, 1) == checks.grey_out(grid, 0, 1))
 show.show_grid(grey_out(grid, 0, 1), "The first example without its depth map", ["image", "depth map"])
 
 # %% [markdown]
@@ -356,8 +363,6 @@ def influence(fill, grid):
 
 # %%
 checks.influence.check(influence)
-
-# %%
 guess = predict("One example, no text. Which of its two cells matters more?", ..., ["image", "depth map"])
 
 

@@ -32,6 +32,7 @@ from visualcloze_nb.sampling import latents
 from visualcloze_nb.loading.random_weights import FULL, build
 from visualcloze_nb.lessons import predict
 from visualcloze_nb.lessons import l10_real_model as checks
+from visualcloze_nb.lessons.documented_grids import OTHER_EXAMPLES, documented_grids
 from visualcloze_nb.loading.hardware import probe
 from visualcloze_nb.loading.memory_plan import RESERVE, TEXT_WORK, Machine, plan
 from visualcloze_nb.loading.model_size import FULL_PARTS, GB, LIVE, full_model, gb
@@ -85,17 +86,25 @@ checks.draw_areas(sizes, "Area is the parameter count: the tiny model is the dot
 # a FLUX block in units of `width`². A *double* block has separate weights for image and text: for each of the two 4 for
 # attention, 8 for the MLP, 6 for modulation by timestep and text. A *single* block has the same weights for both: 3 + 9
 # + 3, since attention and MLP share its last matrix.
+#
+# **Exercise.** Count the parameters of these matrices in a transformer with `double` double and `single` single blocks.
+
+
+# %% tags=["exercise"]
+def block_weights(width, double, single):
+    """Parameters of the matrices of all blocks."""
+    ### BEGIN SOLUTION
+    return (2 * (4 + 8 + 6) * double + (3 + 9 + 3) * single) * width**2
+    ### END SOLUTION
 
 
 # %%
-def by_hand(config):
-    width = config.num_attention_heads * config.attention_head_dim
-    return (2 * (4 + 8 + 6) * config.num_layers + (3 + 9 + 3) * config.num_single_layers) * width**2
-
-
+checks.block_weights.check(block_weights)
+block_weights = checks.block_weights.or_answer(block_weights)  # yours if it is right
 for name, config in {"tiny": small, "full": big_one}.items():
-    share = by_hand(config) / sizes[name]["transformer"]
-    print(f"{name}: {by_hand(config):,} by hand, {share:.0%} of the transformer")
+    width = config.num_attention_heads * config.attention_head_dim
+    by_hand = block_weights(width, config.num_layers, config.num_single_layers)
+    print(f"{name}: {by_hand:,} by hand, {by_hand / sizes[name]['transformer']:.0%} of the transformer")
 
 # %% [markdown]
 # ## How much memory do the weights need?
@@ -127,8 +136,6 @@ def four_bits(weights, levels):
 
 # %%
 checks.four_bits.check(four_bits)
-
-# %%
 levels = checks.nf4_levels()
 block = pipe.transformer.single_transformer_blocks[0].attn.to_q.weight.reshape(-1, 64)[:1]
 rounded = checks.round_weights(block, levels)
@@ -196,18 +203,29 @@ print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", 
 # multiplication and each addition as one operation. Compare with a formula. A token is multiplied with about
 # 12 `width`² weights in each block, and attention multiplies every token with every other, twice over `width` numbers.
 #
-# **Predict.** A 2 x 2 grid, one step: how many times more work is the full model at 384 than the tiny one?
+# **Exercise.** Count the operations of one step: those with weights, and those of attention.
+
+
+# %% tags=["exercise"]
+def operations(width, blocks, tokens):
+    """Operations of all blocks, two numbers: of tokens with weights, and of tokens with tokens."""
+    ### BEGIN SOLUTION
+    return blocks * 2 * 12 * width**2 * tokens, blocks * 2 * 2 * tokens**2 * width
+    ### END SOLUTION
+
+
+# %%
+checks.operations.check(operations)
+guess = predict("A 2 x 2 grid, one step: the full model at 384 / the tiny one, in operations?", ...)
 
 
 # %%
 def formula(config, tokens):
     width, blocks = config.num_attention_heads * config.attention_head_dim, config.num_layers + config.num_single_layers
-    return {"matrices": blocks * 2 * 12 * width**2 * tokens, "attention": blocks * 4 * tokens**2 * width}
+    counts = checks.operations.or_answer(operations)(width, blocks, tokens)
+    return dict(zip(("matrices", "attention"), counts, strict=True))
 
 
-guess = predict("full at 384 / tiny, in work?", ...)
-
-# %%
 work = {f"{r} x {c} at {s}": (r * c * s * s // 256, 512) for s in (384, 512) for r, c in [(2, 2), (3, 3)]}
 work["stage 2, 1344 x 768"] = (1344 * 768 // 256, 512)
 tiny_cost = sum(formula(small, 64 + 64).values())
@@ -319,7 +337,7 @@ print(re.findall(r"(?:guidance|num_inf|max_seq|upsampling_)\w+=[\d.]+", example)
 # stand-in takes its place: few colours for segments, a blurred Canny map for soft edges, grey values for depth.
 
 # %%
-examples = checks.documented_grids()
+examples = documented_grids()
 for name, example in examples.items():
     show.show_grid(example.grid, f"{name}: photographs in place of the documented ones")
     print(f"{example.task.name}; recommended: {dict(example.grid.recommended)}\n{example.grid.task}")
@@ -397,7 +415,7 @@ show.sheet([image, small, large], ["one call", "stage 1 alone", "stage 2 alone"]
 # %% tags=["gpu"]
 # %%gpu big
 folder = urls[0].rpartition("mask2image")[0]
-for name, (task, *kinds) in checks.OTHER_EXAMPLES.items():
+for name, (task, *kinds) in OTHER_EXAMPLES.items():
     cells = [[f"{folder}{name}_incontext-example-{n}_{kind}.jpg" for kind in kinds] for n in (1, 2)]
     cells.append([f"{folder}{name}_query_{kind}.jpg" for kind in kinds[:-1]])
     loaded = [[load_image(url) for url in row] for row in cells]

@@ -1,4 +1,4 @@
-"""Lesson 04: the exercises, a mean with its standard error and the influence of each example cell, and figures."""
+"""Lesson 04: the exercises (mean and standard error, a cell in grey, the influence of each cell), and figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from visualcloze_nb.data.grid import Grid, grey_out
+from visualcloze_nb.data import grid as grids
+from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.grid_image import TARGET
 from visualcloze_nb.drawing.figures import LINES, new_figure
 from visualcloze_nb.lessons.exercise import exercise
@@ -87,10 +88,47 @@ def _cases() -> list[tuple]:
     return [(_fill, two), (_fill, wide)]
 
 
+# A cell in grey
+
+
+def _grey_cases() -> list[tuple]:
+    (_, two), (_, wide) = _cases()
+    return [(two, 0, 1), (wide, 1, 0), (two, 1, 1)]
+
+
+@exercise(cases=_grey_cases)
+def grey_out(grid, row, column):
+    return grids.grey_out(grid, row, column)
+
+
+@grey_out.mistake("The cell is black. To the model black is a blank (lesson 02). Use (128, 128, 128).")
+def black_cell(grid, row, column):
+    return grids.grey_out(grid, row, column, colour=(0, 0, 0))
+
+
+@grey_out.mistake("Row and column are exchanged: `rows[row][column]`.")
+def exchanged_place(grid, row, column):
+    return grids.grey_out(grid, column, row)
+
+
+@grey_out.mistake("The whole row is grey. Replace one cell only.")
+def grey_row(grid, row, column):
+    for every in range(grid.n_cols):
+        if grid.rows[row][every] is not None:
+            grid = grids.grey_out(grid, row, every)
+    return grid
+
+
+@grey_out.mistake("The cell keeps its mean colour, which tells the model something. Use the same grey everywhere.")
+def mean_colour(grid, row, column):
+    red, green, blue = map(int, np.asarray(grid.rows[row][column]).mean((0, 1)))
+    return grids.grey_out(grid, row, column, colour=(red, green, blue))
+
+
 @exercise(cases=_cases, tolerance=1e-3)
 def influence(fill, grid):
     answer = fill(grid)
-    return _all_cells(grid, lambda row, column: rmse(fill(grey_out(grid, row, column)), answer))
+    return _all_cells(grid, lambda row, column: rmse(fill(grids.grey_out(grid, row, column)), answer))
 
 
 @influence.mistake("The cells stay grey, so later numbers are about many cells. Start from the whole `grid` each time.")
@@ -99,7 +137,7 @@ def cells_stay_grey(fill, grid):
 
     def one(row, column):
         nonlocal grid
-        grid = grey_out(grid, row, column)
+        grid = grids.grey_out(grid, row, column)
         return rmse(fill(grid), answer)
 
     return _all_cells(grid, one)
@@ -107,7 +145,7 @@ def cells_stay_grey(fill, grid):
 
 @influence.mistake("You compare with the query. Compare the new answer with the answer to the whole grid.")
 def compared_with_the_query(fill, grid):
-    return _all_cells(grid, lambda row, column: rmse(fill(grey_out(grid, row, column)), grid.query[0]))
+    return _all_cells(grid, lambda row, column: rmse(fill(grids.grey_out(grid, row, column)), grid.query[0]))
 
 
 @influence.mistake("You compare each answer with the previous one. Compare all with the answer to the whole grid.")
@@ -116,7 +154,7 @@ def compared_with_the_previous_one(fill, grid):
 
     def one(row, column):
         nonlocal answer
-        before, answer = answer, fill(grey_out(grid, row, column))
+        before, answer = answer, fill(grids.grey_out(grid, row, column))
         return rmse(answer, before)
 
     return _all_cells(grid, one)
@@ -129,7 +167,7 @@ def whole_rows(fill, grid):
     def one(row, column):
         greyed = grid
         for every in range(grid.n_cols):
-            greyed = grey_out(greyed, row, every)
+            greyed = grids.grey_out(greyed, row, every)
         return rmse(fill(greyed), answer)
 
     return _all_cells(grid, one)
@@ -142,7 +180,7 @@ def all_but_one(fill, grid):
     def one(row, column):
         greyed = grid
         for place in np.ndindex(len(grid.examples), grid.n_cols):
-            greyed = greyed if place == (row, column) else grey_out(greyed, *place)
+            greyed = greyed if place == (row, column) else grids.grey_out(greyed, *place)
         return rmse(fill(greyed), answer)
 
     return _all_cells(grid, one)
@@ -162,7 +200,7 @@ def last_example_missing(fill, grid):
 def with_the_query(fill, grid):
     answer = fill(grid)
     cells = [
-        rmse(fill(grey_out(grid, grid.n_rows - 1, column)), answer) if cell else 0.0
+        rmse(fill(grids.grey_out(grid, grid.n_rows - 1, column)), answer) if cell else 0.0
         for column, cell in enumerate(grid.query)
     ]
     return np.vstack([influence.answer(fill, grid), cells])
@@ -173,13 +211,13 @@ def plain_mean(fill, grid):
     def mean(image):
         return 100 * np.asarray(image, dtype=float).mean() / 255
 
-    return _all_cells(grid, lambda row, column: abs(mean(fill(grey_out(grid, row, column))) - mean(fill(grid))))
+    return _all_cells(grid, lambda row, column: abs(mean(fill(grids.grey_out(grid, row, column))) - mean(fill(grid))))
 
 
 @influence.mistake("The cell is black. To the model black is a blank (lesson 02). Use `grey_out`.")
 def black(fill, grid):
     answer = fill(grid)
-    return _all_cells(grid, lambda row, column: rmse(fill(grey_out(grid, row, column, (0, 0, 0))), answer))
+    return _all_cells(grid, lambda row, column: rmse(fill(grids.grey_out(grid, row, column, (0, 0, 0))), answer))
 
 
 # Figures ----------------------------------------------------------------------------------------------------

@@ -1,22 +1,42 @@
-"""Lesson 10: the exercise, weights in four bits; the documented grids; figures of sizes and costs."""
+"""Lesson 10: the exercises, parameters, four bits and operations; figures of sizes and costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from PIL import Image, ImageFilter, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
-from visualcloze_nb import photos, tasks
-from visualcloze_nb.annotate import annotate
 from visualcloze_nb.drawing.figures import BLUE, GREEN, ORANGE, PINK, new_figure
 from visualcloze_nb.lessons.exercise import exercise
 
 PAINTS = ((BLUE, ""), ("#E69F00", "//"), (GREEN, ".."), (PINK, "xx"), ("#999999", "--"))  # colour and hatching
 
-# The exercise -----------------------------------------------------------------------------------------------
+# Parameters -------------------------------------------------------------------------------------------------
+
+
+@exercise(cases=[(192, 1, 10), (3072, 19, 38)], tolerance=0)
+def block_weights(width, double, single):
+    return (2 * (4 + 8 + 6) * double + (3 + 9 + 3) * single) * width**2
+
+
+@block_weights.mistake("A double block has its matrices twice: once for the image, once for the text.")
+def one_stream(width, double, single):
+    return (18 * double + 15 * single) * width**2
+
+
+@block_weights.mistake("A matrix has a row for each number that comes out: `width`² parameters, not `width`.")
+def one_row_each(width, double, single):
+    return (36 * double + 15 * single) * width
+
+
+@block_weights.mistake("You exchanged double and single blocks.")
+def exchanged_blocks(width, double, single):
+    return block_weights.answer(width, single, double)
+
+
+# Weights in four bits ---------------------------------------------------------------------------------------
 
 
 def nf4_levels() -> torch.Tensor:
@@ -107,44 +127,32 @@ def not_scaled_down(weights, levels):
     return levels[_nearest(weights, levels)] * weights.abs().amax(1, keepdim=True)
 
 
-# The documented examples -----------------------------------------------------------------------------------
-
-# Task, and the kinds of image in the file names, of the two examples whose URLs the docstring leaves out.
-OTHER_EXAMPLES = {
-    "edgedetection": ("image > hed", "image", "edge"),
-    "subjectdriven": ("reference + depth > image", "reference", "depth", "image"),
-}
+# Operations -------------------------------------------------------------------------------------------------
 
 
-def documented_grids() -> dict[str, tasks.Sample]:
-    """The grids of the three documented examples, with free photographs.
+@exercise(cases=[(192, 11, 128), (3072, 57, 2816)], tolerance=0)
+def operations(width, blocks, tokens):
+    return blocks * 2 * 12 * width**2 * tokens, blocks * 2 * 2 * tokens**2 * width
 
-    A photograph in a few colours stands for its segments, a blurred Canny map for soft edges, grey values for depth,
-    and a part of the photograph for the second one of a subject: the real annotations need networks that are not here.
-    """
 
-    def rows(*names: str, **kinds: Callable[[Image.Image], Image.Image]) -> list[dict[str, Image.Image]]:
-        shots = [ImageOps.contain(photos.load(name), (320, 320)) for name in names]
-        return [{"image": shot, **{kind: make(shot) for kind, make in kinds.items()}} for shot in shots]
+@operations.mistake("You count the multiplications. Each has an addition beside it, which counts as well.")
+def multiplications_alone(width, blocks, tokens):
+    return blocks * 12 * width**2 * tokens, blocks * 2 * tokens**2 * width
 
-    def segments(shot: Image.Image) -> Image.Image:
-        return ImageOps.posterize(shot.resize((20, 20)).resize(shot.size, Image.Resampling.NEAREST), 2)
 
-    def soft_edges(shot: Image.Image) -> Image.Image:
-        return annotate(shot, "canny").filter(ImageFilter.GaussianBlur(2))
+@operations.mistake("Attention takes each token with every other: `tokens` squared.")
+def attention_of_single_tokens(width, blocks, tokens):
+    return blocks * 24 * width**2 * tokens, blocks * 4 * tokens * width
 
-    def part(shot: Image.Image) -> Image.Image:
-        return shot.crop((shot.width // 4, shot.height // 4, shot.width, shot.height))
 
-    chosen = {
-        "A photograph from a mask": ("sam2 > image", rows("cat", "coffee", sam2=segments)),
-        "Soft edges": ("image > hed", rows("coffee", "rocket", "astronaut", hed=soft_edges)),
-        "A subject in a new place": (
-            "reference + depth > image",
-            rows("cat", "coffee", "flower", reference=part, depth=ImageOps.grayscale),
-        ),
-    }
-    return {name: tasks.find(task).examples(found) for name, (task, found) in chosen.items()}
+@operations.mistake("Attention works on pairs twice: to weigh them, and to add up their values.")
+def attention_once(width, blocks, tokens):
+    return blocks * 24 * width**2 * tokens, blocks * 2 * tokens**2 * width
+
+
+@operations.mistake("This is one block. Multiply by `blocks`.")
+def one_block(width, blocks, tokens):
+    return operations.answer(width, 1, tokens)
 
 
 # Costs ------------------------------------------------------------------------------------------------------
