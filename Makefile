@@ -5,6 +5,7 @@
 #   make test          what CI runs: ruff, the type checker, pytest, and every lesson executed and compared
 #   make test-lessons  the lessons only
 #   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
+#   make site          build the course as web pages in .make/site, and check every link
 #   make pins          check that every pinned version installs on Python 3.11 to 3.14
 #   make test-graders  nbgrader and Otter-Grader on right, wrong and untouched submissions; takes hours
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
@@ -19,7 +20,7 @@ TORCH_INDEX ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo lab test test-lessons test-browser test-graders notebooks constraints pins clean
+.PHONY: demo lab test test-lessons test-browser test-graders notebooks site constraints pins clean
 
 RUN := .venv/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
@@ -59,6 +60,12 @@ test-graders:
 notebooks: .venv/installed-test
 	$(LESSON_ENV) $(RUN) -m tools.build_notebooks
 
+# Nothing is executed: the pages show the committed outputs. A warning is an error.
+site: .venv/installed-site
+	rm -rf .make/site .make/site-read
+	HF_HUB_OFFLINE=1 $(RUN) -m sphinx -W --keep-going -q -c docs -d .make/site-read . .make/site
+	$(RUN) -m tools.check_site .make/site
+
 # The stamps lie inside .venv and are touched last: a failed install leaves none, and a new .venv has none.
 .venv/made:
 	@command -v $(PYTHON) >/dev/null \
@@ -96,12 +103,17 @@ endif
 	$(INSTALL) -c constraints.txt -e '.[test,browser]'
 	@touch $@
 
+.venv/installed-site: .venv/installed
+	@echo "Installing Sphinx"
+	$(INSTALL) -c constraints.txt -e '.[site]'
+	@touch $@
+
 # Look for newer releases: install afresh without constraints and write down what came, in the oldest Python that the
 # package promises (PYTHON=/path/to/python3.11). Then run make pins and make test.
 constraints:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Resolve with Python 3.11"; exit 1; }
 	rm -rf .make/fresh && $(PYTHON) -m venv .make/fresh
-	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[dev,lab,browser]'
+	.make/fresh/bin/python -m pip install --quiet $(TORCH) -e '.[dev,lab,browser,site]'
 	{ head -1 constraints.txt; .make/fresh/bin/python -m pip freeze --exclude-editable \
 	    | sed 's/+cpu$$//' | grep -v -i -E '^(nvidia-|cuda-|triton)'; } > .make/constraints.txt
 	mv .make/constraints.txt constraints.txt

@@ -31,7 +31,7 @@ PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().
 def requirements() -> list[Requirement]:
     extras = PROJECT["project"]["optional-dependencies"]
     used = [*PROJECT["project"]["dependencies"]]
-    for extra in ("notebooks", "test", "train", "lab", "dev"):
+    for extra in ("notebooks", "test", "train", "lab", "site", "dev"):
         used += extras[extra]
     texts = dict.fromkeys(used)
     return [Requirement(text) for text in texts if not text.startswith("visualcloze_nb[")]

@@ -116,7 +116,7 @@ class Grid:
     def layout(self, resolution: int, vae_scale_factor: int = VAE_SCALE) -> Layout:
         """Compute the sizes of the cells and their arrangement as tokens.
 
-        Each row has its own cell size: about `resolution`² pixels at the aspect ratio of its first image. The other
+        Each row has its own cell size: about `resolution` x `resolution` pixels at the aspect ratio of its first image. The other
         images of the row are scaled to cover that size and cropped equally on both sides. A query without any image
         takes the size of the last example. Several targets change nothing: they lie in one row (diffusers 0.42.1
         resizes once more, with width and height swapped).
@@ -209,7 +209,7 @@ class Grid:
         """Draw the grid as one RGB image, empty cells hatched and targets outlined.
 
         Args:
-            cell: a drawn cell has about `cell`² pixels.
+            cell: a drawn cell has about `cell` x `cell` pixels.
             titles: one text for each column, written above it.
             outline: 0-based columns of the last row to outline; by default the targets.
         """

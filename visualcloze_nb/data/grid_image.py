@@ -30,7 +30,7 @@ def compose_grid(
 
     Args:
         grid: the grid to draw.
-        cell: a drawn cell has about `cell`² pixels, at its row's own aspect ratio; 16 or more.
+        cell: a drawn cell has about `cell` x `cell` pixels, at its row's own aspect ratio; 16 or more.
         titles: one text for each column, written above it.
         outline: 0-based columns of the last row that get the target's outline.
 

@@ -174,7 +174,7 @@ def prepare(
     Args:
         grid: with at least one target.
         vae: the autoencoder.
-        resolution: a cell has about `resolution`² pixels.
+        resolution: a cell has about `resolution` x `resolution` pixels.
         generator: draws first the latents of each row, then the noise, as diffusers does.
         device, dtype: of the tensors, by default the VAE's. An offloaded VAE waits on another device than it runs on,
             so a pipeline passes its `_execution_device` and the transformer's dtype.
