@@ -445,3 +445,8 @@ def test_row_22_numbers_of_numpy_without_a_warning(random_pipe):
         random_pipe.fill(Grid(rows(), task="an edge map"), steps=2, progress=False, **values)
     with pytest.raises(UsageError, match="^size is 1000000000.0: give a number from 0 to 1000"):
         random_pipe.fill(Grid(rows(), task="an edge map"), size=1e9)
+
+
+def test_row_22_an_attention_mask_that_is_no_tensor(random_pipe):
+    with pytest.raises(UsageError, match="attention_mask.*give a tensor"):
+        random_pipe.fill(Grid(rows()), joint_attention_kwargs={"attention_mask": 1})

@@ -48,6 +48,7 @@ def grey(image):
 
 METRES = np.array([[0.4, 2.5], [9.75, 31]], np.float32)
 MILLIMETRES = np.array([[400, 2500], [8000, 9750]], np.uint16)
+KITTI = np.array([[0, 1500], [12_800, 20_480]], np.uint16)  # metres times 256, up to 80
 UNIT = np.array([[0, 0.25], [0.5, 1]], np.float32)
 
 
@@ -62,7 +63,7 @@ def every_source(values, tmp_path):
     return [*files, path, image, Image.open(path), values]
 
 
-@pytest.mark.parametrize("values", [METRES, MILLIMETRES, METRES * 1000, -METRES, MILLIMETRES // 100])
+@pytest.mark.parametrize("values", [METRES, MILLIMETRES, METRES * 1000, -METRES, MILLIMETRES // 100, KITTI])
 def test_row_2_measurements_are_refused_with_the_line_that_scales_them(values, tmp_path):
     for source in every_source(values, tmp_path):
         with pytest.raises(ImageError, match=r"row 1, column 2 holds .*pass \(a - a.min\(\)\) / np.ptp\(a\)") as caught:

@@ -357,9 +357,9 @@ def test_row_23_pickled_weights_only(folder):
 
 @pytest.mark.parametrize("installed", [[], ["sentencepiece"]])
 def test_row_24_a_tokenizer_that_needs_sentencepiece(folder, installed, monkeypatch):
-    from visualcloze_nb.loading import checkpoint_files
+    from visualcloze_nb.loading import tokenizer_files
 
-    monkeypatch.setattr(checkpoint_files, "_installed", lambda name: name in installed)
+    monkeypatch.setattr(tokenizer_files, "_installed", lambda name: name in installed)
     (folder / "tokenizer_2/tokenizer.json").unlink()
     (folder / "tokenizer_2/spiece.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
     missing = "google.protobuf" if installed else "sentencepiece"
@@ -535,3 +535,32 @@ def test_row_4_a_weight_file_that_leads_nowhere(folder):
 
 def test_row_23_a_variant_where_there_is_none(folder):
     refused(folder, "no weights of the variant 'fp8': leave variant out", variant="fp8")
+
+
+@pytest.mark.parametrize(
+    ("part", "setting"),
+    [
+        ("transformer", "num_layers"),
+        ("transformer", "num_single_layers"),
+        ("text_encoder", "num_hidden_layers"),
+        ("text_encoder_2", "num_layers"),
+    ],
+)
+def test_row_4_layers_that_have_no_weights(part, setting, folder):
+    config = folder / part / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {setting: 10_000}))
+    refused(folder, part, f"{setting} is 10000 in config.json, and the weights have {content[setting]}")
+
+
+@pytest.mark.parametrize("stage2", [False, True])
+def test_row_4_weights_that_are_no_numbers_make_no_image(stage2):
+    from conftest import build_random_pipe, rows
+
+    from visualcloze_nb import Grid
+
+    pipe = build_random_pipe()
+    pipe.vae.decoder.conv_in.weight.data[:] = float("nan")
+    pipe.vae.encoder.conv_in.weight.data[0, 0] = float("nan")
+    with pytest.raises(ModelError, match="gives no numbers .*copy the checkpoint again"):
+        pipe.fill(Grid(rows()), steps=2, strength=0.5 * stage2, progress=False)

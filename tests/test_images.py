@@ -221,7 +221,7 @@ def test_big_endian_sixteen_bits_become_eight():
 
 def test_floats_and_wide_integers():
     assert to_rgb(Image.new("F", (1, 1), 0.5)).getpixel((0, 0)) == (128, 128, 128)
-    assert to_rgb(Image.new("F", (1, 1), 77)).getpixel((0, 0)) == (77, 77, 77)
+    assert to_rgb(Image.new("F", (1, 1), 177)).getpixel((0, 0)) == (177, 177, 177)
     assert to_rgb(Image.new("I", (1, 1), 77)).getpixel((0, 0)) == (77, 77, 77)
     metres = Image.fromarray(np.array([[-10, 0, 990]], np.float32))
     with pytest.raises(ImageError, match=r"floats outside 0 to 1 \(from -10 to 990\): pass \(a - a.min"):

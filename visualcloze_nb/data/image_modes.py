@@ -2,7 +2,7 @@
 
 Numbers follow one rule, whether they come from a file, a PIL image or an array: floats from 0 to 1 are black to white,
 and so are integers from 0 to 255, and 16-bit integers from 0 to 65535. Whole numbers stored as floats or as wider
-integers count as 8 or 16 bits if they reach a quarter of that range. All others are measurements (metres, millimetres):
+integers count as 8 or 16 bits if they reach half of that range. All others are measurements (metres, millimetres):
 they are refused, for only the user knows how to scale them. Of an image with all values below 16, a mask of 0 and 1
 for example, a warning says so.
 """
@@ -18,7 +18,7 @@ from PIL import Image
 from visualcloze_nb.data.colour_profiles import to_srgb
 from visualcloze_nb.errors import ImageError, ImageWarning, shorten
 
-DARK = 2**14  # a quarter of 16 bits; a camera's 10 to 14 bits end below it too
+DARK = 2**15  # half of 16 bits: a camera's 10 to 14 bits end below it, and depth in millimetres or as KITTI has it
 BLACK = 16  # of 255: an image whose values all lie below is nearly black to the eye
 STRETCH = "(a - a.min()) / np.ptp(a) with a = np.asarray(image, float)"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -14,8 +13,11 @@ from visualcloze_nb.errors import ModelError, shorten
 
 COMPONENTS = ("transformer", "text_encoder_2", "text_encoder", "vae", "tokenizer", "tokenizer_2", "scheduler")
 WEIGHTS = COMPONENTS[:4]
-TOKENIZER_MODEL = {"CLIPTokenizer": "BPE", "T5Tokenizer": "Unigram"}  # `model.type` in tokenizer.json
-EXTRA = "pip install 'visualcloze_nb[gpu]'"
+LAYERS = {  # of a part: the setting that counts its layers, and the number of a layer in the names of its weights
+    "transformer": {"num_layers": r"^transformer_blocks\.(\d+)\.", "num_single_layers": r"single_.+blocks\.(\d+)\."},
+    "text_encoder": {"num_hidden_layers": r"encoder\.layers\.(\d+)\."},
+    "text_encoder_2": {"num_layers": r"encoder\.block\.(\d+)\."},
+}
 # One file or a shard of several, with a variant in either place that diffusers and transformers have used.
 WEIGHT_FILE = re.compile(
     r"(?:diffusion_pytorch_)?model(?:\.(?P<before>[^.]+?))?(?P<shard>-\d{5}-of-(?P<shards>\d{5}))?"
@@ -42,7 +44,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise ModelError(f"{shown(file)} is missing: copy the whole checkpoint again") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
-            f"{shown(file)} {_damage(file) or f'is not JSON ({str(error)[:60]}): copy it again'}"
+            f"{shown(file)} {damage(file) or f'is not JSON ({str(error)[:60]}): copy it again'}"
         ) from error
     if not isinstance(value, dict):
         raise ModelError(f"{shown(file)} holds no JSON object: copy it again")
@@ -67,12 +69,12 @@ def read_shapes(file: Path) -> Shapes:
         if end != size - 8 - length:
             raise ValueError(f"it has {size} bytes and should have {end + 8 + length}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        reason = _damage(file) or f"is not a whole safetensors file ({str(error)[:60]}): download or copy it again"
+        reason = damage(file) or f"is not a whole safetensors file ({str(error)[:60]}): download or copy it again"
         raise ModelError(f"{shown(file)} {reason}") from error
     return shapes
 
 
-def _damage(file: Path) -> str | None:
+def damage(file: Path) -> str | None:
     """Say what a file is that should hold something else; None if that is not known."""
     try:
         with file.open("rb") as stream:
@@ -191,51 +193,14 @@ def check_files(folder: Path, variant: str | None = None) -> None:
         raise ModelError(f"{shown(scheduler)} describes no {shorten(index['scheduler'][1])}: copy it again")
     configs = {name: read_json(folder / name / "config.json") for name in WEIGHTS}
     for name in WEIGHTS:
-        for file in weight_files(folder / name, variant):
-            read_shapes(file)
-    for name, encoder in (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")):
-        _check_tokenizer(folder / name, index[name][1], configs[encoder].get("vocab_size"))
-
-
-def _check_tokenizer(folder: Path, kind: str, vocabulary: int | None) -> None:
-    """Check a tokenizer's files: without them transformers makes an empty tokenizer and says nothing."""
-    for file in sorted(file for file in folder.iterdir() if file.is_file()):
-        if file.suffix == ".json":
-            read_json(file)
-        elif file.suffix in (".model", ".txt") and (reason := _damage(file)):
-            raise ModelError(f"{shown(file)} {reason}")
-    if not (folder / "tokenizer_config.json").is_file():
-        raise ModelError(f"{shown(folder / 'tokenizer_config.json')} is missing: copy the whole folder again")
-    if "model_max_length" not in read_json(folder / "tokenizer_config.json"):  # else it is guessed, and images change
-        raise ModelError(f"{shown(folder / 'tokenizer_config.json')} names no model_max_length: copy it again")
-    if not (folder / "tokenizer.json").is_file():
-        kind = kind.removesuffix("Fast")
-        if kind == "CLIPTokenizer" and all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
-            return
-        if kind == "CLIPTokenizer" or not any(folder.glob("*.model")):
-            raise ModelError(f"{shown(folder / 'tokenizer.json')} is missing: copy the whole folder again")
-        missing = [name for name in ("sentencepiece", "google.protobuf") if not _installed(name)]
-        if missing:
-            raise ModelError(f"{shown(folder)} needs {' and '.join(missing)} to read its spiece.model: {EXTRA}")
-        return
-    tokenizer = read_json(folder / "tokenizer.json")
-    model = tokenizer.get("model")
-    if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)) or not model["vocab"]:
-        raise ModelError(f"{shown(folder / 'tokenizer.json')} holds no vocabulary: copy it again")
-    expected = TOKENIZER_MODEL.get(kind.removesuffix("Fast"))
-    if expected and model.get("type", expected) != expected:
-        raise ModelError(f"{shown(folder)} holds a {shorten(model['type'])}, not {expected}: copy it again")
-    ids = [*model["vocab"].values()] if isinstance(model["vocab"], dict) else [len(model["vocab"]) - 1]
-    if vocabulary is not None and max(ids) >= vocabulary:
-        known = f"{max(ids) + 1} tokens, its text encoder {vocabulary}"
-        raise ModelError(f"{shown(folder)} has {known}: copy both from one checkpoint")
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the package above it is missing
-        return False
+        keys = [key for file in weight_files(folder / name, variant) for key in read_shapes(file)]
+        for setting, layer in LAYERS.get(name, {}).items():
+            there = len({match[1] for key in keys if (match := re.search(layer, key))})
+            if (named := configs[name].get(setting, there)) != there:
+                raise ModelError(
+                    f"{shown(folder / name)}: {setting} is {shorten(named)} in config.json, and the weights have "
+                    f"{there}: copy both from one checkpoint"
+                )
 
 
 def check_weights(folder: Path, variant: str | None = None) -> None:

@@ -18,8 +18,9 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_c
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from visualcloze_nb.errors import LicenceWarning, ModelError
-from visualcloze_nb.loading.checkpoint_files import EXTRA, check_files, read_index, shown
+from visualcloze_nb.loading.checkpoint_files import check_files, read_index, shown
 from visualcloze_nb.loading.model_size import Model, folder_model, full_model, gb, resolution_by_name
+from visualcloze_nb.loading.tokenizer_files import EXTRA, check_tokenizers
 from visualcloze_nb.settings import TINY
 
 T = TypeVar("T")
@@ -78,6 +79,7 @@ def describe(name: str, variant: str | None = None) -> Model:
     if os.path.isdir(place_of(name)) or name == "tiny":
         folder = checkpoint_folder(name)
         check_files(folder, variant)
+        check_tokenizers(folder)
         return folder_model(folder, name, variant)
     if name in HUB:
         return _without_cached(full_model(name), HUB[name])

@@ -14,9 +14,10 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from visualcloze_nb.errors import ModelError, VisualClozeError
-from visualcloze_nb.loading.checkpoint_files import EXTRA, shown
+from visualcloze_nb.loading.checkpoint_files import shown
 from visualcloze_nb.loading.checkpoints import REVISIONS, explained, token
 from visualcloze_nb.loading.model_size import text_precision
+from visualcloze_nb.loading.tokenizer_files import EXTRA
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
 from visualcloze_nb.settings import TEXT_ENCODERS
 

@@ -211,6 +211,11 @@ class StepCallback:
     def __call__(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if step == pipe.num_timesteps - 1:
             pipe._record_time("steps")
+            if not tensors.get("latents", torch.zeros(1)).isfinite().all():
+                raise ModelError(
+                    f"stage {pipe.stage} gives no numbers (nan): the weights are damaged, or {pipe.transformer.dtype} "
+                    "cannot hold them; copy the checkpoint again, or load it in another precision"
+                )
         if self.count == 0 and self.runs and pipe.part_ended is not None:
             if pipe._execution_device.type == "cuda":
                 torch.cuda.synchronize()

@@ -7,6 +7,7 @@ import numbers
 import secrets
 import warnings
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,8 @@ def check_attention_kwargs(given: Any) -> dict[str, Any] | None:
         raise UsageError(f"joint_attention_kwargs is {shown(given)}: give a dict of names and values, or leave it out")
     if given.get("scale") is not None:
         real("joint_attention_kwargs['scale']", given["scale"], -1e6, 1e6)
+    if not isinstance(given.get("attention_mask"), (torch.Tensor, NoneType)):
+        raise UsageError(f"joint_attention_kwargs['attention_mask'] is {shown(given['attention_mask'])}: give a tensor")
     return given
 
 
