@@ -12,16 +12,27 @@ from hypothesis import given, settings
 from PIL import Image
 from test_widgets_state import grids
 
-from visualcloze_nb import Grid
-from visualcloze_nb.widgets import GridBuilder, gallery, notebook_output
+from visualcloze_nb import Grid, tasks
+from visualcloze_nb.widgets import GridBuilder, cards, gallery, notebook_output, task_picker, thumbnails
+from visualcloze_nb.widgets.cell_text import describe
+from visualcloze_nb.widgets.drop_zone import SENT_BYTES, DropWidget
 from visualcloze_nb.widgets.error_output import ErrorOutput
-from visualcloze_nb.widgets.grid_view import SENT_BYTES
 
 
 def png(shown: Image.Image) -> bytes:
     data = io.BytesIO()
     shown.save(data, "PNG")
     return data.getvalue()
+
+
+def open_example(builder, number):
+    """Choose a card, or in the plain form a line of the list, as a reader does."""
+    cards = builder.picker.cards
+    if cards.plain:
+        cards.list.value = number
+        cards.button.click()
+    else:
+        cards.box._handle_custom_msg({"kind": "choose", "number": number}, [])
 
 
 def upload(name: str, data: bytes) -> tuple[dict]:
@@ -102,8 +113,13 @@ def test_every_control_is_connected(builder):
     connected = {id(connection.widget) for connection in builder.errors.connections}
     controls = [widget for widget in everything(builder.box) if hasattr(widget, "disabled")]
     form = builder.cell_form
-    read_later = {builder.gallery, builder.scene, builder.examples, form.kind, form.toy_scene, form.other}
-    read_later |= {builder.panel.seed}
+    picker = builder.picker
+    read_later = {picker.scene, picker.examples, form.kind, form.toy_scene, form.other, builder.ways_out.path}
+    read_later |= {
+        builder.panel.seed,
+        getattr(picker.cards, "list", None),
+        getattr(builder.history.cards, "list", None),
+    }
     assert len(controls) > 25
     for control in controls:
         assert id(control) in connected or control in read_later, f"{control.description} does nothing"
@@ -168,6 +184,20 @@ def test_rows_and_columns_come_and_go(builder):
     assert builder.errors.message.value == ""
 
 
+def test_fifty_column_changes_leave_the_number_of_widgets_level(builder):
+    from ipywidgets.widgets.widget import _instances
+
+    def change(times):
+        for _ in range(times):
+            for label in ("Add column", "Add row", "Remove column", "Remove row"):
+                builder.buttons[label].click()
+
+    change(1)
+    before = len(_instances), len(builder.errors.connections), len(builder.errors.handlers)
+    change(25)
+    assert (len(_instances), len(builder.errors.connections), len(builder.errors.handlers)) == before
+
+
 def test_a_target_is_marked_and_unmarked(builder):
     builder.state.select(1, 0)
     assert not builder.cell_form.is_target.disabled
@@ -219,12 +249,34 @@ def test_texts(builder):
 
 
 def test_layout_prompt_tokens_and_seconds_are_live(builder):
-    assert "3 rows" not in builder.facts.value and "✓ Ready to run." in builder.facts.value
+    layout = builder.prompt_form.layout_prompt
+    assert "3 rows" not in layout.value and "✓ Ready to run." in builder.facts.value
     assert "64 image tokens, in stage 2 144" in builder.panel.estimate.value and "About" in builder.panel.estimate.value
     builder.buttons["Add row"].click()
-    assert "with 3 rows and 2 columns" in builder.facts.value
-    assert "Not ready: row 2, column 1 is empty" in builder.facts.value
+    assert "with 3 rows and 2 columns" in layout.value and "2 cells to fill" in builder.facts.value
     assert "once the grid is complete" in builder.panel.estimate.value
+
+
+def test_nothing_is_a_problem_before_the_first_try_and_then_run_leads_to_the_first(builder):
+    builder.buttons["Add row"].click()
+    builder.state.select(2, 0)
+    assert not any(describe(builder.state, r, c).problem for r in range(3) for c in range(2))
+    asked = []
+    builder.cells.focus = lambda: asked.append(builder.state.selected)
+    builder.panel.buttons["Run"].click()
+    assert asked == [(1, 0)] and not builder.panel.running
+    assert "row 2, column 1 is empty: put an image in" in builder.errors.message.value
+    assert "Not ready: row 2, column 1 is empty" in builder.facts.value
+    assert describe(builder.state, 1, 1).problem and not describe(builder.state, 0, 0).problem
+    for col in range(2):
+        builder.state.put(1, col, noise_image())
+    builder.buttons["Add row"].click()
+    assert "2 cells to fill" in builder.facts.value, "hints again, once it was complete"
+
+
+def test_the_message_stands_beside_run(builder):
+    controls = builder.panel.box.children
+    assert controls[1] is builder.errors.message and builder.panel.buttons["Run"] in controls[0].children
 
 
 def test_a_file_is_put_into_the_chosen_cell():
@@ -279,28 +331,39 @@ def test_a_gif_s_first_frame_is_used_and_that_is_said():
 # Drag and drop ---------------------------------------------------------------------------------------------
 
 
-def drop():
-    builder = GridBuilder(Grid(rows(2, 3, targets=(2,))), drag_and_drop=True)
-    return builder, lambda buffers=(), **said: builder.cells.box._handle_custom_msg(said, list(buffers))
+def drop(grid=Grid(rows(2, 3, targets=(2,)))):  # noqa: B008
+    builder = GridBuilder(grid, drag_and_drop=True)
+    zone = next(widget for widget in everything(builder.box) if isinstance(widget, DropWidget))
+
+    def send(buffers=(), **said):
+        box = zone if said["kind"] in ("put", "refuse", "failed") else builder.cells.box
+        box._handle_custom_msg({"batch": str(said), "number": 0, "total": 1, **said}, list(buffers))
+
+    return builder, send
 
 
 def test_a_dropped_file_lands_in_its_cell():
     builder, send = drop()
     data = png(noise_image(40, 30))
-    send([memoryview(data)], kind="put", row=0, col=1, name="photo.jpg", **{"from": [4000, 3000]})
+    send([memoryview(data)], kind="put", at=[0, 1], name="photo.jpg", **{"from": [4000, 3000]})
     assert builder.state.draft.rows[0][1].note == "photo.jpg (4000 x 3000, shrunk), 40 x 30"
     assert builder.state.selected == (0, 1)
-    sent = builder.cells.box.cells[0][1]
-    assert sent["kind"] == "image" and sent["mime"] == "image/png" and sent["image"][:4] == b"\x89PNG"
+    sent = builder.cells.box.view["cells"][0][1]
+    answers = []
+    builder.cells.box.send = lambda content, buffers: answers.append((content, buffers))
+    send(kind="want", keys=[sent["image"], "gone"])
+    ((content, buffers),) = answers
+    assert sent["kind"] == "image" and content["keys"] == [sent["image"]] and content["mimes"] == ["image/png"]
+    assert content["asked"] == [sent["image"], "gone"] and buffers[0][:4] == b"\x89PNG"
 
 
 def test_dropped_files_that_cannot_be_used_are_refused_at_their_cell():
     builder, send = drop()
-    send([b"not an image"], kind="put", row=0, col=1, name="x.png", **{"from": None})
-    assert "not an image" in builder.cells.box.cells[0][1]["problem"] and builder.cells.box.cells[0][1]["refused"]
-    send(kind="refuse", row=1, col=0, name="huge.tif", why="is 61 MB, over the limit of 50 MB: save a smaller version")
-    assert builder.cells.box.cells[1][0]["problem"].startswith("row 2, column 1: huge.tif is 61 MB")
-    send([bytes(1_000_001)], kind="put", row=1, col=1, name="y.png", **{"from": None})
+    send([b"not an image"], kind="put", at=[0, 1], name="x.png", **{"from": None})
+    assert "not an image" in builder.cells.box.view["cells"][0][1]["problem"]
+    send(kind="refuse", at=[1, 0], name="huge.tif", why="is 61 MB, over the limit of 50 MB: save a smaller version")
+    assert builder.cells.box.view["cells"][1][0]["problem"].startswith("row 2, column 1: huge.tif is 61 MB")
+    send([bytes(1_000_001)], kind="put", at=[1, 1], name="y.png", **{"from": None})
     assert "over the limit of a million" in builder.errors.message.value and SENT_BYTES < 1_000_000
 
 
@@ -331,6 +394,52 @@ def test_choosing_a_cell_in_the_browser_moves_the_form():
     assert builder.state.selected == (1, 2) and "row 2, column 3 (target)" in builder.cell_form.heading.value
 
 
+def photos_of(count):
+    return [memoryview(png(noise_image(20 + number, 20, seed=number))) for number in range(count)]
+
+
+def drop_all(send, images, at=None, batch="one"):
+    for number, data in enumerate(images):
+        more = {"name": f"{number + 1}.png", "from": None, "at": at, "batch": batch}
+        send([data], kind="put", number=number, total=len(images), **more)
+
+
+@pytest.mark.parametrize(
+    "count, shape", [(8, (3, 3)), (5, (3, 2)), (3, (2, 2)), (1, (3, 2)), (24, (5, 5)), (11, (4, 3))]
+)
+def test_photographs_dropped_on_a_blank_grid_fit_with_nothing_to_repair(count, shape):
+    builder, send = drop(None)
+    drop_all(send, photos_of(count), at=[1, 0] if count > 1 else None)
+    state = builder.state
+    assert (state.n_rows, state.n_cols) == shape
+    notes = [cell.note for row in state.draft.rows for cell in row if cell.image is not None]
+    assert notes == [f"{number + 1}.png, {20 + number} x 20" for number in range(count)], "in their order"
+    if count == shape[0] * shape[1] - 1:
+        assert state.problem == "" and builder.grid.targets == (shape[1] - 1,)
+    builder.buttons["Undo"].click()
+    assert (state.n_rows, state.n_cols) == (3, 2) and len(state.problems) == 5 and not state.can_undo, "one step"
+
+
+def test_several_images_skip_targets_and_what_does_not_fit_is_said():
+    builder, send = drop()
+    before = builder.state.draft
+    drop_all(send, photos_of(6), at=[0, 2])
+    notes = [cell.note.split(",")[0] for row in builder.state.draft.rows for cell in row]
+    assert notes[2:5] == ["1.png", "2.png", "3.png"] and builder.state.draft.targets == {2}
+    said = builder.errors.message.value
+    assert "3 did not fit: 4.png, 5.png, 6.png. Add a row or a column" in said
+    drop_all(send, photos_of(1), at=[0, 0], batch="two")
+    builder.buttons["Undo"].click()
+    builder.buttons["Undo"].click()
+    assert builder.state.draft is before and not builder.state.can_undo
+
+
+def test_an_address_that_cannot_be_fetched_is_said():
+    builder, send = drop()
+    send(kind="failed", name="cat.jpg", host="example.org")
+    assert "cat.jpg cannot be fetched from example.org: save the image, then drop" in builder.errors.message.value
+
+
 def test_the_plain_form_takes_files_by_upload_and_the_other_by_drop():
     plain, dropped = (GridBuilder(Grid(rows()), drag_and_drop=drag) for drag in (False, True))
     assert plain.cell_form.file in list(everything(plain.box)) and not plain.cells.takes_files
@@ -340,9 +449,9 @@ def test_the_plain_form_takes_files_by_upload_and_the_other_by_drop():
 def test_the_files_of_the_front_end_are_part_of_the_package():
     from visualcloze_nb.widgets import grid_view as module
 
-    script = (module.HERE / "grid_view.js").read_text()
-    assert "http" not in script and "import(" not in script, "no build step and nothing from elsewhere"
-    assert (module.HERE / "grid_view.css").is_file()
+    for name in ("grid_view.js", "drop_zone.js", "cards.js", "form.js"):
+        script = (module.HERE / name).read_text()
+        assert "://" not in script and "import(" not in script, "no build step and nothing from elsewhere"
 
 
 # The toy world ---------------------------------------------------------------------------------------------
@@ -363,12 +472,24 @@ def test_the_gallery_has_real_kinds_and_every_family_of_the_paper():
     assert 10 <= len(trained) < len(gallery.GALLERY)
 
 
-@pytest.mark.parametrize("task", gallery.GALLERY, ids=lambda task: task.label)
-def test_an_example_task_opens_as_a_grid_whose_code_makes_it(task, builder):
-    builder.gallery.value = task
-    builder.scene.value, builder.examples.value = 3, 1
-    builder.buttons["Open task"].click()
-    assert 'role="status"' in builder.errors.message.value and task.label in builder.errors.message.value
+def test_every_task_has_a_card_and_every_kind_a_thumbnail():
+    picker = GridBuilder().picker
+    sheet = Image.open(io.BytesIO(picker.cards.box.sheet))
+    lines = -(-len(task_picker.toy_kinds()) // cards.PER_LINE)
+    assert sheet.size == (cards.PER_LINE * cards.TILE, lines * cards.TILE), "run: python -m tools.task_cards"
+    assert [card["title"] for card in picker.cards.box.cards] == [task.title for task in gallery.GALLERY]
+    for card, task in zip(picker.cards.box.cards, gallery.GALLERY, strict=True):
+        assert [task_picker.toy_kinds()[tile] for tile in card["tiles"]] == task_picker.columns_of(task.task)
+    photos = Image.open(cards.HERE / task_picker.PHOTO_SHEET)
+    assert photos.height == -(-len(tasks.KINDS) // cards.PER_LINE) * cards.TILE, "run: python -m tools.task_cards"
+
+
+@pytest.mark.parametrize("number", range(len(gallery.GALLERY)), ids=lambda number: gallery.GALLERY[number].label)
+def test_an_example_task_opens_as_a_grid_whose_code_makes_it(number, builder):
+    task = gallery.GALLERY[number]
+    builder.picker.scene.value, builder.picker.examples.value = 3, 1
+    open_example(builder, number)
+    assert "vcnb-say" in builder.errors.message.value and task.label in builder.errors.message.value
     assert builder.state.selected == (1, builder.grid.targets[0])
     text = builder.code()
     assert "base64" not in text and "sample(" in text
@@ -396,11 +517,11 @@ def test_a_toy_image_is_put_and_made_again_by_the_code(kind):
 
 
 def test_show_code(builder):
-    builder.buttons["Show the Python"].click()
-    assert "base64.b64decode" in builder.python.value or "Too long" in builder.python.value
+    builder.ways_out.code.click()
+    assert "base64.b64decode" in builder.ways_out.python.value and "vcnb-copy" in builder.ways_out.python.value
     builder.state.clear(0, 0)
-    assert builder.python.value == "", "code of another grid does not stay"
-    builder.buttons["Show the Python"].click()
+    assert builder.ways_out.python.value == "", "code of another grid does not stay"
+    builder.ways_out.code.click()
     assert "row 1, column 1 is empty" in builder.errors.message.value
 
 
@@ -428,14 +549,15 @@ def shown_by(widget, monkeypatch) -> list:
 
 def test_a_static_image_comes_first_and_is_kept_up_to_date(builder, monkeypatch):
     shown = shown_by(builder, monkeypatch)
-    (first, still), (second, live) = shown
+    (first, still), (_, note), (second, live) = shown
     data, metadata = still._repr_mimebundle_()
     assert first == {"display_id": True} and data["image/png"][:4] == b"\x89PNG"
     assert "row 2, column 2: target" in metadata["image/png"]["alt"]
     assert second == {"raw": True} and "application/vnd.jupyter.widget-view+json" in live
     assert len(live["text/plain"]) < 80, "a page without a kernel would print it"
+    assert "Run this cell to go on" in note["text/html"] == notebook_output.SAVED
     builder.state.select(1, 1)
-    assert len(shown) == 2
+    assert len(shown) == 3
     builder.state.mark(0)
     assert shown[-1][0] == "update" and "row 2, column 1: target" in shown[-1][1].alt
 
@@ -447,13 +569,13 @@ def test_static_mode_shows_the_image_alone(builder, monkeypatch):
 
 def test_an_unfinished_grid_has_an_image_too():
     shown = GridBuilder().still()
-    assert shown.image.width > 200 and "row 1, column 1: empty" in shown.alt
+    assert shown.image.width > 200 and "row 1, column 1: drop, paste or choose an image" in shown.alt
 
 
 def test_images_for_the_browser_are_small():
     for size in ((4000, 3000), (64, 64), (5000, 3)):
-        data, kind = notebook_output.thumbnail(noise_image(*size))
-        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= notebook_output.THUMBNAIL
+        data, kind = thumbnails.thumbnail(noise_image(*size))
+        assert len(data) < 40_000 and max(Image.open(io.BytesIO(data)).size) <= thumbnails.THUMBNAIL
         assert kind == f"image/{Image.open(io.BytesIO(data)).format.lower()}"
 
 

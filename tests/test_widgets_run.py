@@ -16,10 +16,12 @@ from visualcloze_nb.widgets import (
     RunPanel,
     StepExplorer,
     StrengthExplorer,
+    history,
     notebook_output,
     run_estimate,
 )
-from visualcloze_nb.widgets.explorers import DecodedStep, decode_steps, difference
+from visualcloze_nb.widgets.explorers import DecodedStep, decode_steps
+from visualcloze_nb.widgets.image_difference import difference
 
 
 @pytest.fixture
@@ -287,41 +289,146 @@ def test_built_run_and_turned_around(drag_and_drop, grid, random_pipe):
     show = builder.cells.show_preview
     builder.cells.show_preview = lambda col, shown: (previewed.append(col), show(col, shown))
     builder.panel.steps.value = 3
-    assert builder.buttons["Reverse"].disabled
+    assert builder.buttons["Run it backwards"].disabled
     builder.panel.buttons["Run"].click()
     builder.panel.wait(60)
     assert builder.errors.message.value == "" and {1, 2} == set(previewed)
     predictions = builder.state.draft.predictions
     assert [predictions[col].image for col in (1, 2)] == builder.result.images and builder.grid == grid
     assert "from the model, seed 0" in builder.state.shown(1, 1).note
-    builder.buttons["Reverse"].click()
-    assert builder.grid.targets == (0,) and builder.buttons["Reverse"].disabled
-    assert builder.grid.rows[1][1].tobytes() == builder.result.images[0].tobytes()
-    builder.panel.buttons["Run"].click()
+    forwards = builder.result
+    builder.buttons["Run it backwards"].click()
     builder.panel.wait(60)
+    assert builder.grid.targets == (0,) and builder.result is not forwards
+    assert builder.grid.rows[1][1].tobytes() == forwards.images[0].tobytes()
     assert set(builder.state.draft.predictions) == {0} and builder.errors.message.value == ""
 
 
-def test_a_grid_that_changed_during_the_run_is_left_alone(grid, random_pipe):
-    builder = GridBuilder(grid, random_pipe)
-    builder.panel.steps.value = 2
-    fill = type(random_pipe).fill
+def slow(pipe, meanwhile):
+    """A pipeline during whose run something happens."""
 
     class Slow:
-        """A pipeline during whose run the reader changes the grid."""
-
         def __getattr__(self, name):
-            return getattr(random_pipe, name)
+            return getattr(pipe, name)
 
         def fill(self, *args, **kwargs):
-            builder.state.write_content("changed")
-            return fill(random_pipe, *args, **kwargs)
+            meanwhile()
+            return type(pipe).fill(pipe, *args, **kwargs)
 
-    builder.panel.background.pipe = Slow()
-    builder.panel.buttons["Run"].click()
+    return Slow()
+
+
+def test_an_answer_whose_texts_were_changed_is_marked_outdated(grid, random_pipe):
+    builder = GridBuilder(grid, random_pipe)
+    builder.panel.steps.value = 2
+    builder.panel.background.pipe = slow(random_pipe, lambda: builder.state.write_content("changed"))
+    builder.panel.run()
     builder.panel.wait(60)
-    assert "was changed during the run" in builder.errors.message.value
-    assert not builder.state.draft.predictions and builder.result is not None and builder.grid.content == "changed"
+    assert builder.state.draft.outdated and "outdated" in builder.panel.previews.value
+    assert "seed 0, 96 x 96, outdated" in builder.still().alt and builder.result.grid == grid
+    builder.state.write_content(grid.content)
+    assert not builder.state.draft.outdated and "outdated" not in builder.panel.previews.value
+
+
+def test_what_forms_belongs_to_the_draft_that_was_run_whatever_is_opened_meanwhile(grid, random_pipe, monkeypatch):
+    """The other grid has its targets in the same columns: before, previews and answer appeared in it."""
+    from visualcloze_nb.widgets import forward_hooks
+
+    monkeypatch.setattr(forward_hooks, "SHARE", 1.0)
+    builder, shown = GridBuilder(grid, random_pipe), []
+    other = Grid(rows(3, 3, targets=(1, 2)))
+    builder.cells.show_preview = lambda col, image: shown.append(col)
+    builder.panel.steps.value = 2
+    builder.panel.background.pipe = slow(random_pipe, lambda: builder.state.open(other))
+    builder.panel.run()
+    builder.panel.wait(60)
+    assert shown == [] and builder.grid == other and not builder.state.draft.predictions
+    assert "was changed during the run" in builder.errors.message.value and "outdated" in builder.panel.previews.value
+    builder.history.cards.box._handle_custom_msg({"kind": "choose", "number": 0}, [])
+    assert builder.grid == grid and set(builder.state.draft.predictions) == {1, 2}
+    assert "outdated" not in builder.panel.previews.value
+    builder.buttons["Undo"].click()
+    assert builder.grid == other
+
+
+def test_past_runs_come_back_with_their_seed_and_settings(grid, random_pipe):
+    builder = GridBuilder(grid, random_pipe)
+    builder.panel.no_stage2.value = True
+    for seed, steps in ((1, 2), (2, 3)):
+        builder.panel.seed.value, builder.panel.steps.value = seed, steps
+        builder.panel.run()
+        builder.panel.wait(60)
+    assert [card["title"] for card in builder.history.cards.box.cards] == ["seed 2", "seed 1"]
+    builder.panel.no_stage2.value = False
+    builder.history.cards.box._handle_custom_msg({"kind": "choose", "number": 1}, [])
+    assert builder.panel.settings == {"seed": 1, "steps": 2, "guidance": 30, "strength": 0}
+    again = random_pipe.fill(grid, **builder.panel.settings, progress=False)
+    assert pixels([builder.state.shown(1, 1).image]) == pixels([again.image])
+
+
+def test_truth_and_error_stand_beside_the_answer_of_a_toy_task(random_pipe):
+    builder = GridBuilder(pipe=random_pipe)
+    builder.picker.open(0)
+    truth = builder.state.draft.rows[-1][1].image
+    builder.panel.steps.value = 2
+    builder.panel.run()
+    builder.panel.wait(60)
+    mean = difference(truth, builder.result.image)[1]
+    assert f"difference, on average {mean:.1f} of 255" in builder.panel.previews.value
+    assert "ground truth" in builder.panel.previews.value and builder.panel.previews.value.count("<img") == 3
+    assert f"off by {mean:.1f}" in builder.history.cards.box.cards[0]["says"]
+    builder.state.put(2, 0, noise_image())
+    builder.panel.run()
+    builder.panel.wait(60)
+    assert "ground truth" not in builder.panel.previews.value, "the condition is of another scene now"
+    assert "image under the target" in builder.panel.previews.value
+
+
+def test_the_truth_of_an_annotated_photograph_is_known(random_pipe):
+    pytest.importorskip("cv2")
+    builder = GridBuilder(Grid(rows(2, 2)), "384", drag_and_drop=False)
+    state, form = builder.state, builder.cell_form.photos
+    state.put(1, 0, noise_image())
+    state.select(1, 1)
+    form.kind.value, form.source.value = "canny", (1, 0)
+    form.make.click()
+    state.mark(1)
+    assert state.draft.truth(1)[1] and state.draft.truth(1)[0] is not None
+    state.put(1, 0, noise_image(seed=5))
+    assert not state.draft.truth(1)[1]
+
+
+def test_a_second_builder_is_refused_in_words_and_its_cancel_works(grid):
+    pipe, entered, go_on = build_random_pipe(), threading.Event(), threading.Event()
+    pipe.transformer.register_forward_pre_hook(lambda *_: (entered.set(), go_on.wait(20))[:0] or None)
+    one, other = GridBuilder(grid, pipe), GridBuilder(grid, pipe)
+    one.panel.run()
+    assert entered.wait(20)
+    other.panel.buttons["Run"].click()
+    assert "a run is under way" in other.errors.message.value and not other.panel.buttons["Cancel"].disabled
+    assert "Cancel stops it" in other.panel.status.value and not other.panel.running
+    other.panel.buttons["Cancel"].click()
+    go_on.set()
+    one.panel.wait(20)
+    assert "Cancelled" in one.panel.status.value and one.result is None and other.panel.buttons["Cancel"].disabled
+    other.panel.steps.value = 2
+    other.panel.run()
+    other.panel.wait(60)
+    assert other.result is not None and other.errors.message.value == ""
+
+
+def test_fifty_runs_leave_the_number_of_widgets_and_the_images_level(random_pipe):
+    from ipywidgets.widgets.widget import _instances
+
+    builder = GridBuilder(Grid(rows(2, 2)), random_pipe)
+    builder.panel.steps.value, builder.panel.no_stage2.value = 1, True
+    counts = []
+    for seed in range(52):
+        builder.panel.seed.value = seed
+        builder.panel.run()
+        builder.panel.wait(60)
+        counts.append(len(_instances))
+    assert counts[1] == counts[-1] and len(builder.history.runs) == history.KEPT
 
 
 # Explorers -------------------------------------------------------------------------------------------------
@@ -388,7 +495,7 @@ def test_explorers_show_a_sheet_first_and_lose_no_error(explorer, monkeypatch):
     from test_widgets import shown_by
 
     shown = shown_by(explorer, monkeypatch)
-    assert len(shown) == 2 and shown[0][1]._repr_png_()[:4] == b"\x89PNG"
+    assert len(shown) == 3 and shown[0][1]._repr_png_()[:4] == b"\x89PNG"
     monkeypatch.setenv(notebook_output.STATIC, "1")
     assert len(shown_by(explorer, monkeypatch)) == 1
     explorer.errors.handlers["show"] = lambda _: 1 / 0
@@ -418,7 +525,7 @@ def test_a_panel_alone_shows_its_grid_and_then_its_result(grid, random_pipe, mon
 
     panel = panel_of(grid, random_pipe, steps=2)
     shown = shown_by(panel, monkeypatch)
-    assert shown[0][1] is grid and len(shown) == 2
+    assert shown[0][1] is grid and len(shown) == 3
     panel.run()
     panel.wait(60)
     assert shown[-1][0] == "update" and shown[-1][1] is panel.result
@@ -435,13 +542,12 @@ def photo_builder():
 
 
 def open_task(builder, name, photograph="cat", examples=1):
-    builder.gallery.value = next(task for _, task in builder.gallery.options if task.name == name)
-    builder.scene.value, builder.examples.value = photograph, examples
-    builder.buttons["Open task"].click()
+    builder.picker.scene.value, builder.picker.examples.value = photograph, examples
+    builder.picker.open([task.name for task in builder.picker.tasks].index(name))
 
 
 def test_a_model_of_photographs_opens_real_tasks(photo_builder):
-    labels = [label for label, _ in photo_builder.gallery.options]
+    labels = [f"{task.group.name}: {task.name}" for task in photo_builder.picker.tasks]
     assert len(labels) >= 30 and {"dense prediction: image > canny", "restoration: grey > image"} <= set(labels)
     open_task(photo_builder, "image > canny", "coffee", 2)
     assert "trained on it (Graph200K)" in photo_builder.errors.message.value

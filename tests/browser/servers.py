@@ -174,15 +174,15 @@ class Notebook:
         """Wait until the widget shows a text."""
         self.page.locator(inside, has_text=text).first.wait_for(timeout=PATIENCE * 1000)
 
-    def tab_to(self, name: str, most: int = 150, back: bool = False):
-        """Press Tab until the control of this name has the focus; check that the focus is seen and named there."""
+    def tab_to(self, name: str, most: int = 150, back: bool = False) -> int:
+        """Press Tab until the control of this name has the focus, which must be seen; returns how often."""
         passed = []
         for _ in range(most):
             self.page.keyboard.press("Shift+Tab" if back else "Tab")
             passed.append(self.page.evaluate(NAME_OF_FOCUS))
             if passed[-1].startswith(name):
                 assert self.page.evaluate(FOCUS_IS_SEEN), f"the focus on {name!r} cannot be seen"
-                return
+                return len(passed)
         raise AssertionError(f"no Tab leads to {name!r}, only to {passed}")
 
     def shot(self, what: str):

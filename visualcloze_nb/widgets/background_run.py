@@ -24,6 +24,7 @@ from visualcloze_nb.widgets.forward_hooks import LivePreview
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
+_under_way: set[BackgroundRun] = set()
 _loading = threading.Lock()  # two panels with one name share one pipeline
 
 
@@ -83,6 +84,16 @@ class BackgroundRun:
         """Cancel the run at the transformer's next block."""
         self._stop.set()
 
+    def holders(self) -> list[BackgroundRun]:
+        """Other runs that are in progress on this pipeline or its components."""
+        return [run for run in list(_under_way) if run is not self and run.running and run._keys() & self._keys()]
+
+    def _keys(self) -> set[int | str]:
+        if isinstance(self.pipe, str):
+            return {self.pipe}
+        parts = [part for part in self.pipe.components.values() if part is not None]
+        return {id(self.pipe), *map(id, parts), self.model_name}
+
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the run to end, at most `timeout` seconds."""
         if self._thread is not None:
@@ -90,6 +101,7 @@ class BackgroundRun:
 
     def _run(self, grid: Grid, settings: dict[str, Any]) -> None:
         began = time.perf_counter()
+        _under_way.add(self)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             try:
@@ -99,6 +111,7 @@ class BackgroundRun:
             except Exception as error:
                 outcome = error
             seconds = time.perf_counter() - began
+        _under_way.discard(self)
         self.on_end(outcome, seconds, caught)
 
     def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any]) -> Result:

@@ -1,4 +1,4 @@
-"""Grid builder: assemble a grid, run it, watch the previews, and reverse it.
+"""Grid builder: assemble a grid, run it, watch the answer form, compare it, save it.
 
 A view over `BuilderState`: each control calls one of its methods, and every change is displayed from the state alone.
 """
@@ -10,41 +10,44 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ipywidgets import HTML, Button, Dropdown, VBox
+from ipywidgets import HTML, Box, Button, VBox
 from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
-from visualcloze_nb.data.grid_image import blank
-from visualcloze_nb.data.prompts import layout_prompt
 from visualcloze_nb.data.result import Result
-from visualcloze_nb.errors import GridError, UsageError, shown
 from visualcloze_nb.settings import TINY_RESOLUTION
-from visualcloze_nb.widgets import gallery, photo_gallery
+from visualcloze_nb.widgets.arguments import checked_pipe, opened
 from visualcloze_nb.widgets.cell_form import CellForm
-from visualcloze_nb.widgets.cell_text import describe
-from visualcloze_nb.widgets.code_export import code
-from visualcloze_nb.widgets.controls import FULL_LABEL, button, number, row
-from visualcloze_nb.widgets.draft import place
+from visualcloze_nb.widgets.controls import button, row
+from visualcloze_nb.widgets.draft import Draft
+from visualcloze_nb.widgets.drop_zone import DropZone
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.grid_view import GridView
+from visualcloze_nb.widgets.history import History, PastRun
 from visualcloze_nb.widgets.notebook_output import NotebookOutput, StaticImage
 from visualcloze_nb.widgets.plain_grid import PlainGrid
 from visualcloze_nb.widgets.prompt_form import PromptForm
 from visualcloze_nb.widgets.run_estimate import resolution_of
 from visualcloze_nb.widgets.run_panel import RunPanel
 from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
+from visualcloze_nb.widgets.still import still
+from visualcloze_nb.widgets.task_picker import TaskPicker
+from visualcloze_nb.widgets.ways_out import WaysOut
 
 if TYPE_CHECKING:
     from visualcloze_nb.pipelines.combined import VisualClozePipeline
 
-SHOWN_CODE = 20_000  # characters; longer code is not displayed
+INVITATION = (
+    "Put images into the cells, or start from an example task. Then run: the model fills the target, marked “?”."
+)
 
 
 class GridBuilder:
     """A form that builds grids and runs them.
 
     Args:
-        grid: the initial grid; by default three empty rows of two cells.
+        grid: the initial grid; by default three empty rows of two cells. Also its rows, or the path of a PNG that the
+            builder saved or of a folder of images.
         pipe: a pipeline, or a name for `visualcloze_nb.load`; it is loaded on the first run.
         drag_and_drop: whether files and cells can be dragged. False shows the grid in plain ipywidgets, for
             front ends that block other scripts.
@@ -52,64 +55,77 @@ class GridBuilder:
     Attributes:
         state: the grid under construction.
         panel: the run panel.
+        history: past runs.
+
+    Raises:
+        GridError: if `grid` is no grid and cannot be made one.
+        UsageError: if `pipe` is no pipeline and no name of one.
     """
 
     def __init__(
-        self, grid: Grid | None = None, pipe: VisualClozePipeline | str = "tiny", *, drag_and_drop: bool = True
+        self,
+        grid: Grid | list | str | os.PathLike[str] | None = None,
+        pipe: VisualClozePipeline | str = "tiny",
+        *,
+        drag_and_drop: bool = True,
     ):
-        if grid is not None and not isinstance(grid, Grid):
-            raise GridError(f"grid is {shown(grid)}: make a Grid of the rows first")
-        if not hasattr(pipe, "resolution") and not isinstance(pipe, (str, os.PathLike)):
-            raise UsageError(f"pipe is {shown(pipe)}: give a pipeline, or a name for load")
-        self.state = state = BuilderState(grid)
+        draft, settings = opened(grid)
+        checked_pipe(pipe)
+        self.state = state = BuilderState(draft)
         self.errors = errors = ErrorOutput()
+        self._started: tuple[Draft, dict[str, Any]] | None = None
+        self._current: PastRun | None = None
+        self._listeners: list[Callable[[GridBuilder], object]] = []
         self.cells = (GridView if drag_and_drop else PlainGrid)(state, errors)
         resolution = resolution_of(pipe)
         photographs = resolution is None or resolution > TINY_RESOLUTION  # else the model knows the toy world alone
-        self._tasks: Any = photo_gallery if photographs else gallery
-        self.cell_form = CellForm(state, errors, with_files=not self.cells.takes_files, photographs=photographs)
+        self.picker = TaskPicker(state, errors, photographs, self.cells.focus, plain=not drag_and_drop)
+        self.picker.box.fold(grid is not None)
+        self.cell_form = CellForm(state, errors, photographs=photographs)
+        self.files = DropZone(state, errors).box if drag_and_drop else self.cell_form.file_row
         self.prompt_form = PromptForm(state, errors)
         self.panel = RunPanel(
             lambda: self.grid,
             pipe,
             errors=errors,
+            before_run=self._before_run,
             on_preview=self._show_preview,
             on_result=self._take_result,
-            on_end=self.cells.clear_previews,
+            on_end=self._end_run,
         )
-        self.facts, self.python = HTML(), HTML()
+        self.history = History(errors, self._go_back, plain=not drag_and_drop)
+        self.ways_out = WaysOut(state, errors, lambda: self._current, lambda: self.panel.call, self.panel.take_settings)
+        self.facts = HTML()
         self.facts.add_class("vcnb-facts")
-        self.gallery: Any = Dropdown(options=self._tasks.choices(), style=FULL_LABEL)
-        self.gallery.description, self.gallery.layout.width = "Example task", "440px"
-        self.scene = self._tasks.scene_control()
-        self.examples = number("Examples", 2, 0, MAX_SIDE - 1)
         self.buttons: dict[str, Button] = {}
-        self.box = VBox(
+        shape = row(
+            self._button("Add row", lambda: state.resize(state.n_rows + 1, state.n_cols), "plus"),
+            self._button("Remove row", lambda: state.resize(state.n_rows - 1, state.n_cols), "minus"),
+            self._button("Add column", lambda: state.resize(state.n_rows, state.n_cols + 1), "plus"),
+            self._button("Remove column", lambda: state.resize(state.n_rows, state.n_cols - 1), "minus"),
+            self._button("Undo", self._undo, "undo"),
+            self._button("Redo", self._redo, "repeat"),
+        )
+        shape.add_class("vcnb-shape")
+        backwards = self._button("Run it backwards", self.run_backwards, "exchange")
+        left = VBox(
             [
-                errors.message,
-                row(self.gallery, self.scene, self.examples, self._button("Open task", self._open, "folder-open")),
-                row(
-                    self._button("Add row", lambda: state.resize(state.n_rows + 1, state.n_cols), "plus"),
-                    self._button("Remove row", lambda: state.resize(state.n_rows - 1, state.n_cols), "minus"),
-                    self._button("Add column", lambda: state.resize(state.n_rows, state.n_cols + 1), "plus"),
-                    self._button("Remove column", lambda: state.resize(state.n_rows, state.n_cols - 1), "minus"),
-                    self._button("Undo", self._undo, "undo"),
-                    self._button("Redo", self._redo, "repeat"),
-                ),
+                shape,
                 self.cells.box,
-                self.cell_form.box,
-                self.prompt_form.box,
+                self.files,
                 self.facts,
-                self.panel.box,
-                row(
-                    self._button("Reverse: swap predictions and conditions", state.reverse, "exchange"),
-                    self._button("Show the Python", self._show_code, "code"),
-                ),
-                self.python,
+                self.prompt_form.names_row,
+                self.prompt_form.box,
+                self.cell_form.box,
             ]
         )
+        right = VBox([self.panel.box, row(backwards), self.history.box, self.panel.settings_form, self.ways_out.box])
+        columns = Box([left.add_class("vcnb-left"), right.add_class("vcnb-right")]).add_class("vcnb-columns")
+        self.box = VBox([HTML(f"<h3>Grid builder</h3><div>{INVITATION}</div>"), self.picker.box, columns])
         self._output = NotebookOutput(self.box, self.still)
         self._displayed = state.draft
+        if settings:
+            self.panel.take_settings(settings)
         state.observe(self.refresh)
         self.refresh()
 
@@ -133,12 +149,26 @@ class GridBuilder:
         """Write Python code that recreates the grid, and as its last line the call of `fill` with the panel's settings.
 
         Args:
-            folder: where to save images as PNG; by default they are embedded in the code.
+            folder: where to save images as PNG; by default small ones are embedded in the code, and others saved in
+                a new folder beside the notebook.
 
         Raises:
             GridError: if the grid is incomplete.
         """
-        return f"{code(self.state, folder)}# {self.panel.call}\n"
+        return self.ways_out.write_code(folder)[0]
+
+    def on_change(self, listener: Callable[[GridBuilder], object]) -> None:
+        """Call `listener(builder)` after every change of the grid, and after every run."""
+        self._listeners.append(listener)
+
+    def run_backwards(self) -> None:
+        """Make the predictions conditions and the conditions targets, and run that.
+
+        Raises:
+            GridError: if there is no prediction yet, or no condition to predict.
+        """
+        self.state.reverse()
+        self.panel.run()
 
     def show(self) -> None:
         """Display the builder: the grid as a static image, and the live form."""
@@ -148,31 +178,13 @@ class GridBuilder:
 
     def still(self) -> StaticImage:
         """The grid, complete or not, as one image."""
-        state = self.state
-        rows = [[state.shown(r, c).image for c in range(state.n_cols)] for r in range(state.n_rows)]
-        for images in rows:  # a Grid has no empty cells in its examples
-            width, height = next((image.size for image in images if image is not None), (64, 64))
-            empty = blank(64, max(1, round(64 * height / width)))
-            images[:] = [empty if image is None else image for image in images]
-        names = state.draft.names if all(state.draft.names) else None
-        image = Grid(rows).image(titles=names, outline=sorted(state.draft.targets))
-        cells = [
-            f"{place(r, c)}: {describe(state, r, c).text}" for r in range(state.n_rows) for c in range(state.n_cols)
-        ]
-        return StaticImage(image, f"Grid builder. {'; '.join(cells)}.")
+        return still(self.state)
 
     # Handlers -----------------------------------------------------------------------------------------------
 
     def _button(self, label: str, handler: Callable[[], object], icon: str) -> Button:
-        self.buttons[label.partition(":")[0]] = made = button(self.errors, label, handler, icon)
+        self.buttons[label] = made = button(self.errors, label, handler, icon)
         return made
-
-    def _open(self) -> None:
-        task = self.gallery.value
-        self.errors.show_text("Making the images … (the first time it takes some seconds)")
-        self.state.open(self._tasks.open_task(task, self.scene.value, self.examples.value))
-        self.state.select(self.state.n_rows - 1, min(self.state.draft.targets))
-        self.errors.show_text(self._tasks.about(task))
 
     def _undo(self) -> None:
         if not self.state.undo():
@@ -182,51 +194,93 @@ class GridBuilder:
         if not self.state.redo():
             self.errors.show_text("There is nothing to redo.")
 
-    def _show_code(self) -> None:
-        text = self.code()
-        if len(text) > SHOWN_CODE:
-            text = (
-                f"# {len(text)} characters, most of them images. Too long to show here.\n"
-                "# builder.code() returns them all; builder.code(folder='images') saves the images as files.\n"
-            )
-        self.python.value = f'<pre tabindex="0" aria-label="Python that makes this grid">{html.escape(text)}</pre>'
+    def _before_run(self) -> None:
+        try:
+            self.state.try_to_run()
+        except ValueError:
+            self.cells.focus()
+            raise
+        if not self.panel.running:
+            self._started = self.state.draft, self.panel.settings
 
     def _show_preview(self, number: int, image: Image.Image) -> None:
         grid = self.panel.running_grid
-        if grid is not None and grid.targets == tuple(sorted(self.state.draft.targets)):
+        if grid is not None and self._started and self._started[0].same_images(self.state.draft):
             self.cells.show_preview(grid.targets[number], image)
 
     def _take_result(self, result: Result) -> None:
-        if self.state.problem or self.grid != result.grid:
-            self.errors.show_text("The grid was changed during the run: the result is below, and in builder.result.")
+        assert self._started is not None
+        self._current = run = PastRun(self._started[0], result, self._started[1])
+        self.history.add(run)
+        if run.draft.same_images(self.state.draft):
+            self.state.set_predictions(result.images, f"from the model, seed {result.seed}", run.draft.texts)
+        else:
+            self.errors.show_text("The grid was changed during the run: the answer is that of the grid that was run.")
             self.refresh()
-            return
-        self.state.set_predictions(result.images, f"from the model, seed {result.seed}")
+
+    def _end_run(self) -> None:
+        self.cells.clear_previews()
+        self._show_answer(ended=True)
+        self._tell()
+
+    def _go_back(self, run: PastRun) -> None:
+        self._current = run
+        self.state.open(run.answered)
+        self.panel.take_settings(run.settings)
+        self.errors.show_text(f"This is the grid that was run with seed {run.result.seed}. Undo brings back the other.")
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener(self)
 
     # Display ------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Show the current state."""
         with self.errors.muted():
-            state, draft = self.state, self.state.draft
-            for part in (self.cells, self.cell_form, self.prompt_form, self.panel):
+            draft = self.state.draft
+            for part in (self.cells, self.cell_form):
                 part.refresh()
-            disabled = {
-                "Add row": state.n_rows >= MAX_SIDE,
-                "Remove row": state.n_rows <= 1,
-                "Add column": state.n_cols >= MAX_SIDE,
-                "Remove column": state.n_cols <= 1,
-                "Undo": not state.can_undo,
-                "Redo": not state.can_redo,
-                "Reverse": not draft.predictions,
-            }
-            for label, value in disabled.items():
-                self.buttons[label].disabled = value
-            layout = html.escape(layout_prompt(state.n_rows, state.n_cols))
-            problem = html.escape(state.problem)
-            ready = f'<span aria-hidden="true">⚠</span> Not ready: {problem}' if problem else "✓ Ready to run."
-            self.facts.value = f"Layout prompt: {layout}<br>{ready}"
-            if draft is not self._displayed:
-                self._displayed = draft
-                self.python.value = ""
-                self._output.update()
+            if draft is not self._displayed or not self.facts.value:
+                self.prompt_form.refresh()
+                self.panel.refresh()
+            self.facts.value = self._facts()
+            self._show_buttons()
+            if draft is self._displayed:
+                return
+            self._displayed = draft
+            self.ways_out.python.value = ""
+            self._show_answer()
+            self._output.update()
+        self._tell()
+
+    def _show_buttons(self) -> None:
+        state = self.state
+        disabled = {
+            "Add row": state.n_rows >= MAX_SIDE,
+            "Remove row": state.n_rows <= 1,
+            "Add column": state.n_cols >= MAX_SIDE,
+            "Remove column": state.n_cols <= 1,
+            "Undo": not state.can_undo,
+            "Redo": not state.can_redo,
+            "Run it backwards": not state.draft.predictions,
+        }
+        for label, value in disabled.items():
+            self.buttons[label].disabled = value
+
+    def _show_answer(self, ended: bool = False) -> None:
+        if self._current is not None and (ended or not self.panel.running):
+            self.panel.previews.value = self._current.html(outdated=not self._current.is_of(self.state.draft))
+
+    def _facts(self) -> str:
+        state = self.state
+        if not state.problem:
+            return "✓ Ready to run."
+        if state.tried:
+            return f'<span aria-hidden="true">⚠</span> Not ready: {html.escape(state.problem)}'
+        empty = len(state.problems)
+        return (
+            f"{empty} cell{'s' if empty > 1 else ''} to fill before it can run."
+            if empty
+            else html.escape(state.problem)
+        )

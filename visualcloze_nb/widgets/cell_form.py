@@ -6,12 +6,12 @@ import html
 from collections.abc import Callable
 from typing import Any
 
-from ipywidgets import HTML, Checkbox, Dropdown, FileUpload, VBox
+from ipywidgets import HTML, Checkbox, Dropdown, FileUpload
 
 from visualcloze_nb.errors import GridError, ImageError, shorten
 from visualcloze_nb.widgets import gallery
 from visualcloze_nb.widgets.cell_text import describe
-from visualcloze_nb.widgets.controls import FULL_LABEL, button, number, row
+from visualcloze_nb.widgets.controls import FULL_LABEL, Fold, button, number, row
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.photo_form import PhotoForm
@@ -26,14 +26,14 @@ class CellForm:
     Args:
         state: of the builder.
         errors: shows what the handlers raise.
-        with_files: whether to offer a file upload; the drag-and-drop grid takes files itself.
         photographs: whether to offer photographs and annotators, in place of toy images.
 
     Attributes:
-        box: the widget.
+        file_row: a file upload, for a grid that takes no files itself.
+        box: the other controls.
     """
 
-    def __init__(self, state: BuilderState, errors: ErrorOutput, with_files: bool, photographs: bool = False):
+    def __init__(self, state: BuilderState, errors: ErrorOutput, photographs: bool = False):
         self.state, self.errors = state, errors
         self.heading = HTML()
         self.which = Dropdown(description="Cell", style=FULL_LABEL, layout={"width": "220px"})
@@ -56,14 +56,15 @@ class CellForm:
         errors.connect("mark target", self.is_target, "value", self._mark)
         errors.connect("put file", self.file, "value", self._put_file)
         note = HTML(f"PNG or JPEG, at most {FILE_BYTES / 1e6:.0f} MB")
+        self.file_row = row(self.file, note)
         rows = [
             self.heading,
             row(self.which, self.is_target, self.clear),
-            *([row(self.file, note)] if with_files else []),
             self.photos.box if self.photos else row(self.kind, self.toy_scene, self.put_toy),
-            row(*self.moves.values(), self.other, self.swap),
+            row(*self.moves.values()),
+            row(self.other, self.swap),
         ]
-        self.box = VBox(rows, layout={"border": "1px solid #767676", "padding": "4px 8px", "margin": "6px 0"})
+        self.box = Fold("This cell", *rows)
 
     def refresh(self) -> None:
         """Show the current state."""
@@ -116,5 +117,5 @@ class CellForm:
     def _put_toy(self) -> None:
         self.errors.show_text("Drawing … (the first time it takes some seconds)")
         cell = gallery.toy_cell(self.kind.value, self.toy_scene.value)
-        self.state.put(*self.state.selected, cell.image, cell.note, cell.origin)
+        self.state.put(*self.state.selected, cell.image, cell.note, cell.origin, cell.sample)
         self.errors.clear()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.state import BuilderState
 
+EMPTY_TEXT = "drop, paste or choose an image"
+
 
 @dataclass(frozen=True)
 class CellText:
@@ -15,7 +17,7 @@ class CellText:
     Attributes:
         kind: `image`, `empty`, `target` or `prediction`.
         text: what is in it, such as `cat.jpg, 640 x 480`.
-        problem: why it is invalid or why an image was rejected, or "".
+        problem: why an image was rejected, or, once a run was tried, why it cannot be run; or "".
         refused: whether the problem is a rejected image.
     """
 
@@ -29,12 +31,13 @@ def describe(state: BuilderState, row: int, col: int) -> CellText:
     """Describe a cell, counted from 0."""
     cell = state.shown(row, col)
     if state.is_target(row, col):
-        kind, text = ("target", "target") if cell.image is None else ("prediction", f"target: {cell.note}")
+        outdated = ", outdated" if state.draft.outdated else ""
+        kind, text = ("target", "target") if cell.image is None else ("prediction", f"target: {cell.note}{outdated}")
     else:
-        kind, text = ("empty", "empty") if cell.image is None else ("image", cell.note)
+        kind, text = ("empty", EMPTY_TEXT) if cell.image is None else ("image", cell.note)
     if why := state.refused.get((row, col)):
         return CellText(kind, text, why, True)
-    return CellText(kind, text, state.problems.get((row, col), ""), False)
+    return CellText(kind, text, state.problems.get((row, col), "") if state.tried else "", False)
 
 
 def caption_problem(state: BuilderState, row: int, col: int) -> str:

@@ -98,14 +98,14 @@ class ErrorOutput:
 
     def show_text(self, text: str) -> None:
         """Show a message that is not an error."""
-        self.message.value = f'<div role="status" class="vcnb-say">{html.escape(text)}</div>'
+        self.message.value = f'<div class="vcnb-say">{html.escape(text)}</div>'
 
     def show_warnings(self, caught: Iterable[warnings.WarningMessage]) -> None:
         """Append warnings to the message."""
         texts = dict.fromkeys(str(warning.message) for warning in caught)
         if texts:
             lines = "".join(f"<div>Note: {html.escape(text)}</div>" for text in texts)
-            self.message.value += f'<div role="status" class="vcnb-say">{lines}</div>'
+            self.message.value += f'<div class="vcnb-say">{lines}</div>'
 
     def show_error(self, error: BaseException, name: str) -> None:
         """Show an exception: the package's own and a ValueError by its message, any other with its traceback."""

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import numpy as np
 from PIL import Image
 
 from visualcloze_nb.data.grid import Grid, grey_out
-from visualcloze_nb.data.images import resize_and_crop
 from visualcloze_nb.errors import UsageError
 from visualcloze_nb.widgets.controls import FULL_LABEL
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
+from visualcloze_nb.widgets.image_difference import difference
 from visualcloze_nb.widgets.notebook_output import NotebookOutput, figure, figures
 
 if TYPE_CHECKING:
@@ -257,11 +256,3 @@ class GreyOutExplorer(Explorer):
             titles.append(f"without {cell[0] + 1},{cell[1] + 1}: {difference(self.prediction, image)[1]:.1f}")
         title = "Prediction without one cell (row, column), and its distance from that of the whole grid, of 255"
         return sheet([self.prediction, *self.without.values()], titles, cols=4, title=title)
-
-
-def difference(one: Image.Image, other: Image.Image) -> tuple[Image.Image, float]:
-    """The absolute difference of two images, scaled so that its maximum is white, and its mean in 0 to 255."""
-    off = np.abs(np.asarray(one).astype(int) - np.asarray(resize_and_crop(other, *one.size))).astype(float)
-    if off.max() == 0:
-        return Image.new("RGB", one.size, "black"), 0.0
-    return Image.fromarray((off.max(-1) * 255 / off.max()).astype(np.uint8)).convert("RGB"), float(off.mean())

@@ -134,7 +134,8 @@ def toy_cell(kind: str, seed: int) -> Cell:
     """Draw a toy image into a cell that knows its own code."""
     image = toy_image(kind, seed)
     setup = ("from visualcloze_nb.widgets import toy_image",)
-    return Cell(image, f"toy world, {kind}, scene {seed}", Origin(setup, f"toy_image({kind!r}, {seed})"))
+    origin = Origin(setup, f"toy_image({kind!r}, {seed})")
+    return Cell(image, f"toy world, {kind}, scene {seed}", origin, ("toy", seed))
 
 
 def open_task(task: GalleryTask, seed: int = 0, examples: int = 2) -> Draft:
@@ -159,14 +160,14 @@ def open_task(task: GalleryTask, seed: int = 0, examples: int = 2) -> Draft:
     draft = draft_of(made.grid)
     rows = [
         [
-            Cell(cell.image, f"{made.columns[c]}, {cell.note}", Origin(setup, f"toy.grid.rows[{r}][{c}]"))
+            Cell(cell.image, f"{made.columns[c]}, {cell.note}", Origin(setup, f"toy.grid.rows[{r}][{c}]"), (call, r))
             for c, cell in enumerate(cells)
         ]
         for r, cells in enumerate(draft.rows)
     ]
     for place, (col, truth) in enumerate(zip(made.grid.targets, made.truth, strict=True)):
         note = f"{made.columns[col]}, {truth.width} x {truth.height}"
-        rows[-1][col] = Cell(truth, note, Origin(setup, f"toy.truth[{place}]"))
+        rows[-1][col] = Cell(truth, note, Origin(setup, f"toy.truth[{place}]"), (call, len(rows) - 1))
     return Draft(tuple(map(tuple, rows)), draft.targets, draft.names, draft.task, draft.content)
 
 

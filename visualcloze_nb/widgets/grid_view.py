@@ -1,6 +1,6 @@
-"""The grid with drag and drop: the state of a builder, drawn by JavaScript through anywidget.
+"""The grid, drawn by JavaScript through anywidget: cells can be dragged, and everything works by keyboard.
 
-Photographs are shrunk in the browser before they are sent: Jupyter silently drops messages of some ten megabytes.
+A change sends one message of texts; an image is sent once, when the browser first asks for it.
 """
 
 from __future__ import annotations
@@ -11,32 +11,26 @@ import anywidget
 import traitlets
 from PIL import Image
 
-from visualcloze_nb.errors import ImageError, UsageError, shown
+from visualcloze_nb.errors import UsageError, shown
 from visualcloze_nb.widgets.cell_text import caption_problem, describe
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
-from visualcloze_nb.widgets.notebook_output import thumbnail
 from visualcloze_nb.widgets.state import BuilderState
+from visualcloze_nb.widgets.thumbnails import small, thumbnail
 
 HERE = Path(__file__).parent
-FILE_BYTES = 50_000_000  # larger files are refused before they are read
-SENT_BYTES = 900_000  # largest message that the browser sends to the kernel
-SIDE = 2048  # pixels: more than any stage of the model uses
 
 
 class GridWidget(anywidget.AnyWidget):
-    """The browser's side: `cells` are drawn, `selected` is synchronised; what the reader does comes as messages."""
+    """The browser's side: `view` is drawn, `selected` is synchronised; what the reader does comes as messages."""
 
     _esm = HERE / "grid_view.js"
-    _css = HERE / "grid_view.css"
-    cells = traitlets.List().tag(sync=True)
-    headings = traitlets.List().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
     selected = traitlets.List([0, 0]).tag(sync=True)
-    limits = traitlets.Dict({"file": FILE_BYTES, "sent": SENT_BYTES, "side": SIDE}).tag(sync=True)
 
 
 class GridView:
-    """Shows the cells; files and cells can be dragged onto them, and everything works by keyboard.
+    """Shows the cells.
 
     Args:
         state: what is shown.
@@ -49,18 +43,24 @@ class GridView:
     takes_files = True
 
     def __init__(self, state: BuilderState, errors: ErrorOutput):
-        self.state = state
+        self.state, self.errors = state, errors
         self.box = GridWidget()
-        errors.connect("grid view", self.box, "msg", self._receive)
+        errors.connect("grid view", self.box, "msg", self._receive, keeps_message=True)
         errors.connect("choose a cell", self.box, "selected", lambda cell: state.select(*cell), keeps_message=True)
         self.refresh()
 
     def refresh(self) -> None:
-        """Send the current state to the browser."""
+        """Send the current state to the browser, as one message."""
         state = self.state
-        self.box.headings = [name or f"column {col + 1}" for col, name in enumerate(state.draft.names)]
-        self.box.cells = [[self._sent(row, col) for col in range(state.n_cols)] for row in range(state.n_rows)]
-        self.box.selected = list(state.selected)
+        headings = [name or f"column {col + 1}" for col, name in enumerate(state.draft.names)]
+        cells = [[self._sent(row, col) for col in range(state.n_cols)] for row in range(state.n_rows)]
+        with self.box.hold_sync():
+            self.box.view = {"cells": cells, "headings": headings}
+            self.box.selected = list(state.selected)
+
+    def focus(self) -> None:
+        """Move the keyboard's focus to the selected cell."""
+        self.box.send({"kind": "focus"})
 
     def show_preview(self, col: int, image: Image.Image) -> None:
         """Show an x0 preview in a target."""
@@ -73,23 +73,29 @@ class GridView:
 
     def _sent(self, row: int, col: int) -> dict[str, object]:
         described = describe(self.state, row, col)
-        image = self.state.shown(row, col).image
-        data, mime = (b"", "") if image is None else thumbnail(image)
-        problem = caption_problem(self.state, row, col)
-        texts = {"kind": described.kind, "text": described.text, "problem": problem, "refused": described.refused}
-        return {**texts, "image": data, "mime": mime}
+        cell = self.state.shown(row, col)
+        texts = {"kind": described.kind, "text": described.text, "problem": caption_problem(self.state, row, col)}
+        return {**texts, "image": "" if cell.image is None else small(cell).key}
+
+    def _send_images(self, keys: list[str]) -> None:
+        cells = [self.state.shown(r, c) for r in range(self.state.n_rows) for c in range(self.state.n_cols)]
+        there = {made.key: made for made in (small(cell) for cell in cells if cell.image is not None)}
+        sent = [there[key] for key in keys if key in there]
+        mimes = [made.mime for made in sent]
+        message = {"kind": "images", "asked": keys, "keys": [made.key for made in sent], "mimes": mimes}
+        self.box.send(message, [made.data for made in sent])
 
     def _receive(self, content: dict, buffers: list) -> None:
         kind, state = content.get("kind"), self.state
+        if kind == "want":
+            self._send_images(content["keys"])
+            return
+        self.errors.clear()
         if kind in ("undo", "redo"):
             getattr(state, kind)()
             return
         row, col = int(content["row"]), int(content["col"])
-        if kind == "put":
-            self._put(row, col, content, bytes(buffers[0]))
-        elif kind == "refuse":
-            state.refuse(row, col, f"{place(row, col)}: {content['name']} {content['why']}")
-        elif kind == "swap":
+        if kind == "swap":
             state.swap((row, col), (int(content["to_row"]), int(content["to_col"])))
             state.select(int(content["to_row"]), int(content["to_col"]))
         elif kind == "clear":
@@ -100,13 +106,3 @@ class GridView:
             state.mark(col, not state.is_target(row, col))
         else:
             raise UsageError(f"the grid view sent an unknown message, {shown(kind)}: run the cell again")
-
-    def _put(self, row: int, col: int, content: dict, data: bytes) -> None:
-        if len(data) > 1_000_000:
-            raise ImageError(
-                f"{place(row, col)}: {len(data)} bytes came, over the limit of a million: save a smaller image"
-            )
-        shrunk = content.get("from")
-        note = str(content["name"]) + (f" ({shrunk[0]} x {shrunk[1]}, shrunk)" if shrunk else "")
-        self.state.put(row, col, data, note)
-        self.state.select(row, col)

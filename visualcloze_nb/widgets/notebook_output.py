@@ -6,8 +6,8 @@ lives, the static image above it is hidden, and kept up to date for the next sav
 
 from __future__ import annotations
 
+import asyncio
 import html
-import io
 import itertools
 import os
 from collections.abc import Callable
@@ -20,30 +20,21 @@ from PIL import Image
 
 from visualcloze_nb.data.grid_image import png_bytes
 from visualcloze_nb.data.notebook_image import image_output, image_tag
+from visualcloze_nb.widgets.thumbnails import THUMBNAIL, thumbnail
 
 STATIC = "VISUALCLOZE_NB_STATIC"  # environment variable; if set, only static images are shown, as in executed lessons
-THUMBNAIL = 160  # pixels of the longer side of an image in a cell
+IDLE = 0.5  # seconds without a change until the static image is made
+HERE = Path(__file__).parent
+STYLE = (HERE / "form.css").read_text()
+GO_ON = "Run this cell to go on with live controls."
 _numbers = itertools.count(1)
 
-STYLE = """
-.vcnb { color: var(--jp-ui-font-color1, #222); }
-.vcnb :is(button, input, select, textarea, summary, [tabindex]):focus-visible {
-  outline: 3px solid #1a73e8 !important; outline-offset: 2px; }
-.vcnb .vcnb-error { color: #8a1600; background: #fff4f0; border-left: 4px solid #8a1600; padding: 4px 8px;
-  line-height: 1.35; overflow-wrap: anywhere; }
-.vcnb .vcnb-error pre { white-space: pre-wrap; }
-.vcnb .vcnb-say { padding: 4px 8px; border-left: 4px solid #3b6ea5; line-height: 1.35; }
-.vcnb .vcnb-say:empty { display: none; }
-.vcnb .vcnb-facts { line-height: 1.45; overflow-wrap: anywhere; }
-.vcnb h4 { margin: 6px 0 2px; font-size: 1em; }
-.vcnb figure { margin: 0; text-align: center; line-height: 1.3; font-size: 0.86em; }
-.vcnb figure img { display: block; margin: 0 auto 2px; width: 112px; max-height: 128px; object-fit: contain;
-  border: 1px solid #767676; }
-.vcnb figure.vcnb-big img { width: 192px; max-width: 192px; max-height: 260px; }
-.vcnb figure.vcnb-target img { border: 3px dashed #b34700; }
-.vcnb figure.vcnb-chosen img { outline: 3px solid #1a73e8; outline-offset: 2px; }
-.vcnb .widget-html-content { line-height: 1.35; }
-"""
+# In a saved notebook with a new kernel JupyterLab says "model not found" in place of the widget: say what helps.
+SAVED = f"""<style class="vcnb-saved">
+.jp-OutputArea-child:has(.vcnb-saved) + .jp-OutputArea-child .jupyter-widgets:not(:has(*)) {{ font-size: 0; }}
+.jp-OutputArea-child:has(.vcnb-saved) + .jp-OutputArea-child .jupyter-widgets:not(:has(*))::after {{
+  content: "{GO_ON}"; font-size: 14px; }}
+</style>"""
 
 
 def is_static() -> bool:
@@ -51,10 +42,10 @@ def is_static() -> bool:
     return bool(os.environ.get(STATIC))
 
 
-class Keyboard(anywidget.AnyWidget):
-    """Keeps Jupyter's keyboard shortcuts from taking the keys typed into a form."""
+class FormScript(anywidget.AnyWidget):
+    """What a form needs beside ipywidgets: keys that Jupyter would take, roles, names, copying."""
 
-    _esm = Path(__file__).parent / "keyboard.js"
+    _esm = HERE / "form.js"
 
 
 class NotebookOutput:
@@ -68,25 +59,43 @@ class NotebookOutput:
     def __init__(self, box: ipywidgets.Box, still: Callable[[], object]):
         self.box, self.still = box, still
         self.handle: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: asyncio.TimerHandle | None = None
 
     def show(self) -> None:
         """Display both; in static mode the image alone."""
         from IPython.display import display
 
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:  # not in a notebook
+            self._loop = None
         self.handle = display(self.still(), display_id=True)
-        if not is_static():
-            mark = f"vcnb-live-{os.getpid()}-{next(_numbers)}"
-            hide = f".jp-OutputArea-child:has(+ .jp-OutputArea-child .{mark}) {{ display: none; }}"
-            live = ipywidgets.VBox([ipywidgets.HTML(f"<style>{STYLE}{hide}</style>"), Keyboard(), self.box])
-            live.add_class("vcnb").add_class(mark)
-            # Without a kernel, and so without the widget, a notebook shows the text.
-            text = "(Live controls appear here in a running notebook.)"
-            display({**(live._repr_mimebundle_() or {}), "text/plain": text}, raw=True)
+        if is_static():
+            return
+        display({"text/html": SAVED}, raw=True)
+        mark, child = f"vcnb-live-{os.getpid()}-{next(_numbers)}", ".jp-OutputArea-child"
+        hidden = f"{child}:has(+ {child} .{mark}), {child}:has(+ {child} + {child} .{mark})"
+        style = ipywidgets.HTML(f"<style>{STYLE}{hidden} {{ display: none; }}</style>")
+        live = ipywidgets.VBox([style, FormScript(), self.box])
+        live.add_class("vcnb").add_class(mark)
+        # Without a kernel, and so without the widget, a notebook shows the text.
+        display({**(live._repr_mimebundle_() or {}), "text/plain": GO_ON}, raw=True)
 
     def update(self) -> None:
-        """Update the static image that will be saved."""
-        if self.handle is not None:
+        """Update the static image that will be saved, once no change has come for a moment; any thread may call it."""
+        if self.handle is None:
+            return
+        if self._loop is None or not self._loop.is_running():
             self.handle.update(self.still())
+        else:
+            self._loop.call_soon_threadsafe(self._wait)
+
+    def _wait(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        assert self._loop is not None
+        self._waiting = self._loop.call_later(IDLE, lambda: self.handle.update(self.still()))
 
 
 class StaticImage:
@@ -100,17 +109,6 @@ class StaticImage:
 
     def __repr__(self) -> str:
         return f"<StaticImage: {self.alt}>"
-
-
-def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> tuple[bytes, str]:
-    """Encode a small copy for the browser; returns its bytes and MIME type (PNG or JPEG)."""
-    small = image.copy()
-    small.thumbnail((side, side))
-    if small.width * small.height <= 96 * 96:
-        return png_bytes(small), "image/png"
-    data = io.BytesIO()
-    small.save(data, "JPEG", quality=85)
-    return data.getvalue(), "image/jpeg"
 
 
 def _img(image: Image.Image, alt: str, side: int) -> str:

@@ -52,7 +52,7 @@ class PhotoForm:
 
     def _put(self) -> None:
         cell = photo_gallery.photo_cell(self.photograph.value)
-        self.state.put(*self.state.selected, cell.image, cell.note, cell.origin)
+        self.state.put(*self.state.selected, cell.image, cell.note, cell.origin, cell.sample)
 
     def _make(self) -> None:
         """Annotate the source's image into the selected cell."""
@@ -62,7 +62,7 @@ class PhotoForm:
         row, col = self.source.value
         kind, cell = self.kind.value, self.state.draft.rows[row][col]
         image = annotate.annotate(cell.image, kind)
-        self.state.put(*self.state.selected, image, f"{kind} of {place(row, col)}", _origin(cell, kind))
+        self.state.put(*self.state.selected, image, f"{kind} of {place(row, col)}", _origin(cell, kind), cell.sample)
         self._name_column(kind)
         self.errors.clear()
 

@@ -66,8 +66,9 @@ def photo_cell(name: str) -> Cell:
     """A bundled photograph in a cell that knows its own code."""
     image = photos.load(name)
     setup = ("from visualcloze_nb import photos",)
-    return Cell(image, f"photograph, {name}", Origin(setup, f"photos.load({name!r})"))
+    return Cell(image, f"photograph, {name}", Origin(setup, f"photos.load({name!r})"), ("photo", name))
 
 
 def _cell(image: Any, kind: str, photograph: str, setup: tuple[str, ...], expression: str) -> Cell:
-    return Cell(image, f"{kind}, {photograph}, {size_text(image)}", Origin(setup, expression))
+    note = f"{kind}, {photograph}, {size_text(image)}"
+    return Cell(image, note, Origin(setup, expression), ("photo", photograph))

@@ -35,6 +35,8 @@ class PlainGrid:
         self.box = ipywidgets.VBox()
         self._shape: tuple[int, int] | None = None
         self._cells: dict[tuple[int, int], tuple[ipywidgets.HTML, ipywidgets.Button]] = {}
+        self._places: dict[tuple[int, int], ipywidgets.VBox] = {}
+        self._rows: dict[int, tuple[ipywidgets.HTML, ipywidgets.HBox]] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -42,15 +44,16 @@ class PlainGrid:
         shape = self.state.n_rows, self.state.n_cols
         if shape != self._shape:
             self._shape = shape
-            self._cells = {(r, c): self._cell(r, c) for r in range(shape[0]) for c in range(shape[1])}
-            self.box.children = [
-                ipywidgets.HBox([self._label(r), *(ipywidgets.VBox(self._cells[r, c]) for c in range(shape[1]))])
-                for r in range(shape[0])
-            ]
-        for (row, col), (image, button) in self._cells.items():
-            selected = (row, col) == self.state.selected
-            image.value = self._html(row, col, selected)
-            button.description = f"{'● ' if selected else ''}{place(row, col)}"
+            self.box.children = [self._row(r) for r in range(shape[0])]
+        for row in range(shape[0]):
+            for col in range(shape[1]):
+                image, button = self._cells[row, col]
+                selected = (row, col) == self.state.selected
+                image.value = self._html(row, col, selected)
+                button.description = f"{'● ' if selected else ''}{place(row, col)}"
+
+    def focus(self) -> None:
+        """Plain buttons cannot be focused from here; the selected one is marked."""
 
     def show_preview(self, col: int, image: Image.Image) -> None:
         """Show an x0 preview in a target."""
@@ -62,15 +65,24 @@ class PlainGrid:
         """Show the current state in place of the previews."""
         self.refresh()
 
-    def _label(self, row: int) -> ipywidgets.HTML:
-        text = "query" if row == self.state.n_rows - 1 else f"example {row + 1}"
-        return ipywidgets.HTML(text, layout=ipywidgets.Layout(width="76px"))
+    def _row(self, row: int) -> ipywidgets.HBox:
+        """A row, its widgets made once."""
+        if row not in self._rows:
+            self._rows[row] = ipywidgets.HTML(layout={"width": "66px"}), ipywidgets.HBox()
+        label, box = self._rows[row]
+        label.value = "query" if row == self.state.n_rows - 1 else f"example {row + 1}"
+        for col in range(self.state.n_cols):
+            if (row, col) not in self._cells:
+                self._cells[row, col] = self._cell(row, col)
+                self._places[row, col] = ipywidgets.VBox(self._cells[row, col], layout={"flex": "0 1 140px"})
+        box.children = [label, *(self._places[row, col] for col in range(self.state.n_cols))]
+        return box
 
     def _cell(self, row: int, col: int) -> tuple[ipywidgets.HTML, ipywidgets.Button]:
-        width, name = ipywidgets.Layout(width="150px"), f"choose {place(row, col)}"
-        button = ipywidgets.Button(tooltip=name, layout=width)
+        name = f"choose {place(row, col)}"
+        button = ipywidgets.Button(tooltip=name, layout={"width": "auto"})
         self.errors.connect(name, button, "click", lambda: self.state.select(row, col), keeps_message=True)
-        return ipywidgets.HTML(layout=width), button
+        return ipywidgets.HTML(), button
 
     def _html(self, row: int, col: int, selected: bool) -> str:
         described = describe(self.state, row, col)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from ipywidgets import Checkbox, Text, Textarea, VBox
+import html
+from itertools import zip_longest
 
-from visualcloze_nb.widgets.controls import FULL_LABEL, row
+from ipywidgets import HTML, Checkbox, Text, Textarea
+
+from visualcloze_nb.data.prompts import layout_prompt
+from visualcloze_nb.widgets.controls import FULL_LABEL, Fold, row
 from visualcloze_nb.widgets.error_output import ErrorOutput
-from visualcloze_nb.widgets.state import BuilderState
+from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
 
 
 class PromptForm:
@@ -17,14 +21,15 @@ class PromptForm:
         errors: shows what the handlers raise.
 
     Attributes:
-        box: the widget.
+        names_row: the names of the columns.
+        box: the other texts.
     """
 
     def __init__(self, state: BuilderState, errors: ErrorOutput):
         self.state, self.errors = state, errors
-        wide = {"width": "auto", "flex": "1 1 320px"}
+        wide = {"width": "auto", "flex": "1 1 240px"}
         common = {"style": FULL_LABEL, "continuous_update": False, "layout": wide}
-        self.names: list[Text] = []
+        self._fields = [self._name_field(col) for col in range(MAX_SIDE)]  # shown and hidden, not made anew
         self.from_names = Checkbox(True, description="Written from the names", indent=False, layout={"width": "190px"})
         self.task = Textarea(description="Task", **common)
         self.with_content = Checkbox(False, description="Describe the target", indent=False, layout={"width": "190px"})
@@ -33,18 +38,24 @@ class PromptForm:
         errors.connect("task", self.task, "value", state.write_task)
         errors.connect("with content", self.with_content, "value", self._with_content)
         errors.connect("content", self.content, "value", state.write_content)
-        self._names_row = row()
-        rows = [self._names_row, row(self.from_names, self.task), row(self.with_content, self.content)]
-        self.box = VBox(rows)
+        self.names_row = row(*self._fields)
+        self.layout_prompt = HTML()
+        self.layout_prompt.add_class("vcnb-facts")
+        texts = (row(self.from_names, self.task), row(self.with_content, self.content), self.layout_prompt)
+        self.box = Fold("Texts", *texts)
+
+    @property
+    def names(self) -> list[Text]:
+        """The fields of the columns that there are."""
+        return self._fields[: self.state.n_cols]
 
     def refresh(self) -> None:
         """Show the current state."""
         draft = self.state.draft
-        if len(draft.names) != len(self.names):
-            self.names = [self._name_field(col) for col in range(len(draft.names))]
-            self._names_row.children = self.names
-        for field, name in zip(self.names, draft.names, strict=True):
-            field.value = name
+        for field, name in zip_longest(self._fields, draft.names):
+            field.layout.display = "none" if name is None else None
+            field.value = name or ""
+        self.layout_prompt.value = f"Layout prompt: {html.escape(layout_prompt(self.state.n_rows, self.state.n_cols))}"
         self.from_names.value = draft.task is None
         self.task.value, self.task.disabled = draft.task_text, draft.task is None
         self.with_content.value = draft.content is not None
@@ -54,7 +65,7 @@ class PromptForm:
 
     def _name_field(self, col: int) -> Text:
         field = Text(description=f"Column {col + 1} is", placeholder="a depth map", style=FULL_LABEL)
-        field.continuous_update, field.layout.width = False, "230px"
+        field.continuous_update, field.layout.width = False, "220px"
         self.errors.connect(f"name column {col + 1}", field, "value", lambda _: self._name_columns())
         return field
 

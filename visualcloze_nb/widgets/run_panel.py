@@ -12,10 +12,10 @@ from PIL import Image
 
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
-from visualcloze_nb.errors import Cancelled
+from visualcloze_nb.errors import BusyError, Cancelled
 from visualcloze_nb.settings import TEXT_TOKENS, TINY_TEXT_TOKENS, UPSCALING
 from visualcloze_nb.widgets.background_run import BackgroundRun
-from visualcloze_nb.widgets.controls import FULL_LABEL, button, row
+from visualcloze_nb.widgets.controls import Fold, button, row
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.notebook_output import NotebookOutput, figure, figures
 from visualcloze_nb.widgets.run_estimate import RunCost, estimate_seconds, record_speed, resolution_of, run_cost
@@ -32,6 +32,7 @@ class RunPanel(RunSettings):
         grid: a `Grid`, or a function that returns the current one.
         pipe: a pipeline, or a name for `load`; it is loaded on the first run.
         errors: where messages are shown; by default the panel's own output.
+        before_run: called before a run starts; what it raises refuses the run.
         on_preview: called as `on_preview(number, image)` with the x0 prediction for target `number`, from 0.
         on_result: called with the `Result`.
         on_end: called when a run ends, also after an error or a cancellation.
@@ -50,12 +51,13 @@ class RunPanel(RunSettings):
         pipe: VisualClozePipeline | str = "tiny",
         *,
         errors: ErrorOutput | None = None,
+        before_run: Callable[[], object] | None = None,
         on_preview: Callable[[int, Image.Image], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
         on_end: Callable[[], object] | None = None,
     ):
         self._grid = (lambda: grid) if isinstance(grid, Grid) else grid
-        self.on_preview, self.on_result, self.on_end = on_preview, on_result, on_end
+        self.before_run, self.on_preview, self.on_result, self.on_end = before_run, on_preview, on_result, on_end
         self.background = BackgroundRun(pipe, self._count_step, self._take_previews, self._end)
         self.result: Result | None = None
         self.running_grid: Grid | None = None
@@ -64,12 +66,16 @@ class RunPanel(RunSettings):
         self._enabled_while_running: dict[str, bool] = {}
         self.errors = ErrorOutput() if errors is None else errors
         self._make_settings()
-        self.progress = ipywidgets.IntProgress(0, 0, 1, description="Progress", style=FULL_LABEL)
-        self.progress.layout.width = "360px"
+        self.progress = ipywidgets.IntProgress(0, 0, 1, layout={"width": "auto", "display": "none"})
+        self.progress.add_class("vcnb-progress")
         self.estimate, self.status, self.previews = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.estimate.add_class("vcnb-facts")
-        controls = self._controls()
-        self.box = ipywidgets.VBox([self.errors.message, *controls] if errors is None else controls)
+        self.status.add_class("vcnb-status")
+        self.settings_form = self._settings_form()
+        alone = errors is None
+        self.box = ipywidgets.VBox([*([self._grid_figure()] if alone else []), *self._controls()])
+        if alone:
+            self.box.children = [*self.box.children, self.settings_form]
         self._output = NotebookOutput(self.box, self._still)
         self.refresh()
 
@@ -87,18 +93,34 @@ class RunPanel(RunSettings):
     def _controls(self) -> list[Any]:
         """The panel from top to bottom. A new button is one `self._button(...)` here, and its handler."""
         return [
-            row(self.seed, self._button("Random seed", self.random_seed, icon="random"), self.steps, self.guidance),
-            row(self.strength, self.upsampling_steps, self.size),
-            row(self.no_stage2, self.draft),
-            self.estimate,
             row(
                 self._button("Run", self.run, icon="play", style="primary", while_running=False),
                 self._button("Cancel", self.cancel, icon="stop", while_running=True),
-                self.progress,
+                ipywidgets.HBox([self.seed, self._button("Random seed", self.random_seed, icon="random")]),
             ),
+            self.errors.message,
+            self.progress,
             self.status,
+            self.estimate,
             self.previews,
         ]
+
+    def _settings_form(self) -> Fold:
+        return Fold(
+            "Settings",
+            row(self.draft, self.no_stage2),
+            row(self.steps, self.guidance),
+            self.strength,
+            self.upsampling_steps,
+            self.size,
+        )
+
+    def _grid_figure(self) -> ipywidgets.HTML:
+        try:
+            grid = self._grid()
+        except ValueError:  # still incomplete
+            return ipywidgets.HTML()
+        return ipywidgets.HTML(figure(grid.image(cell=64), grid.alt, "", 480, "vcnb-sheet"))
 
     def _button(
         self,
@@ -118,7 +140,8 @@ class RunPanel(RunSettings):
         for label, while_running in self._enabled_while_running.items():
             self.buttons[label].disabled = running != while_running
         self.progress.value = 0 if running else self.progress.value
-        self.status.value = f'<div role="status">{html.escape(status)}</div>' if status else ""
+        self.progress.layout.display = None if running else "none"
+        self.status.value = html.escape(status)
 
     # Estimate ----------------------------------------------------------------------------------------------
 
@@ -177,17 +200,32 @@ class RunPanel(RunSettings):
             GridError: if the grid is incomplete.
             BusyError: if a run is in progress.
         """
+        if self.before_run is not None:
+            self.before_run()
         grid = self._grid().require_targets()
         with self.errors.lock:  # the run's first report waits for the lines below
             settings = grid, self.settings
-            self.background.start(*settings)
+            try:
+                self.background.start(*settings)
+            except BusyError:
+                self._offer_cancel()
+                raise
             self._started_with, self.running_grid, self._previews = settings, grid, {}
             self._set_running(True, "Loading the model …")
 
     def cancel(self) -> None:
-        """Cancel the run at the transformer's next block."""
-        self.background.cancel()
-        self.status.value = "Cancelling …"
+        """Cancel the run at the transformer's next block; where another one holds the pipeline, that."""
+        for run in [self.background] if self.running else self.background.holders():
+            run.cancel()
+        if self.running:
+            self.status.value = "Cancelling …"
+        else:
+            self._set_running(False, "The other run is being cancelled: run again in a moment.")
+
+    def _offer_cancel(self) -> None:
+        if self.background.holders():
+            self.buttons["Cancel"].disabled = False
+            self.status.value = "Another builder or panel runs on this pipeline: Cancel stops it."
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the run to end, at most `timeout` seconds."""
@@ -208,6 +246,8 @@ class RunPanel(RunSettings):
             except Exception as error:
                 self.errors.show_error(error, "run")
             self._set_running(False, status)
+            if isinstance(outcome, BusyError):
+                self._offer_cancel()
             self.refresh()
             if self.on_end is not None:
                 self.on_end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,10 @@ class RunSettings:
 
     def _make_settings(self) -> None:
         self._recommended: dict[str, Any] = {}
-        self.seed = number("Seed", 0, 0, 2**31 - 1, "190px")
-        self.steps = number("Steps", STEPS, 1, 100, "190px")
+        self.seed = number("Seed", 0, 0, 2**31 - 1, "130px")
+        self.steps = number("Steps", STEPS, 1, 100, "130px")
         self.guidance = ipywidgets.BoundedFloatText(GUIDANCE, min=0, max=100, step=1, description="Guidance")
-        self.guidance.style, self.guidance.layout.width = FULL_LABEL, "190px"
+        self.guidance.style, self.guidance.layout.width = FULL_LABEL, "160px"
         self.no_stage2 = self._checkbox("No stage 2", "140px")
         self.strength = ipywidgets.FloatSlider(STRENGTH, min=0.05, max=1, step=0.01, readout_format=".2f")
         self.strength.description, self.strength.style = "Strength of stage 2", FULL_LABEL
@@ -99,6 +99,13 @@ class RunSettings:
         for name in changed:
             with suppress(TraitError, TypeError, ValueError):  # no such value: `fill` would refuse it too
                 self._set(name, recommended.get(name, DEFAULTS[name]))
+
+    def take_settings(self, settings: Mapping[str, Any]) -> None:
+        """Set the controls to arguments of `fill`, such as those of an earlier run."""
+        self.draft.value = False
+        for name, value in settings.items():
+            with suppress(TraitError, TypeError, ValueError, AttributeError):
+                self._set(name, value)
 
     def _set(self, name: str, value: Any) -> None:
         if name == "strength":

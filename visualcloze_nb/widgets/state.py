@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,8 @@ from PIL import Image
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import to_rgb
 from visualcloze_nb.errors import GridError, ImageError
-from visualcloze_nb.widgets.draft import EMPTY, Cell, Draft, Origin, blank_draft, draft_of, place, size_text
+from visualcloze_nb.widgets import draft as drafts
+from visualcloze_nb.widgets.draft import EMPTY, Cell, Draft, Origin, place, size_text
 
 MAX_SIDE = 5  # rows and columns, as in the authors' demonstration
 UNDO_LIMIT = 100  # drafts share their images
@@ -28,17 +30,21 @@ class BuilderState:
         draft: the current snapshot.
         refused: by cell (row, column from 0), why the last image offered there was rejected.
         selected: the cell that the controls act on.
+        tried: whether a run was tried that the grid did not allow; until then, empty cells are no problem to be shown.
     """
 
-    def __init__(self, grid: Grid | None = None):
-        self.draft = blank_draft() if grid is None else draft_of(grid)
+    def __init__(self, grid: Grid | Draft | None = None):
+        self.draft = (
+            grid if isinstance(grid, Draft) else drafts.blank_draft() if grid is None else drafts.draft_of(grid)
+        )
         self.refused: dict[tuple[int, int], str] = {}
         self.selected = (0, 0)
+        self.tried = False
+        self._made: tuple[Draft, Grid] | None = None
+        self._step: object = None
         self._past: list[Draft] = []
         self._future: list[Draft] = []
         self._observers: list[Callable[[], None]] = []
-
-    # Reading ------------------------------------------------------------------------------------------------
 
     @property
     def n_rows(self) -> int:
@@ -67,41 +73,31 @@ class BuilderState:
 
     @property
     def problems(self) -> dict[tuple[int, int], str]:
-        """Validation errors by cell; each names the cell and says what to do."""
-        found = {}
-        for row, cells in enumerate(self.draft.rows):
-            for col, cell in enumerate(cells):
-                if cell.image is not None or self.is_target(row, col):
-                    continue
-                also = " or mark it as a target" if row == self.n_rows - 1 else ""
-                found[row, col] = f"{place(row, col)} is empty: put an image in{also}"
-        if self.n_rows == 1 and len(self.draft.targets) == self.n_cols:
-            found[0, 0] = "row 1 has only targets: without examples, one cell needs an image"
-        return found
+        """What keeps the grid from being run, by cell."""
+        return self.draft.problems
 
     @property
     def problem(self) -> str:
-        """The first validation error, or "" if the grid can be run."""
-        if self.problems:
-            return next(iter(self.problems.values()))
-        return "" if self.draft.targets else f"row {self.n_rows} has no target: mark the cell to be filled in"
+        """The first thing that keeps the grid from being run, or ""."""
+        return self.draft.problem
 
     @property
     def grid(self) -> Grid:
-        """The finished grid.
+        """The finished grid, made once for each draft.
 
         Raises:
             GridError: if it is incomplete; the message names the first such cell.
         """
-        if self.problems:
-            raise GridError(next(iter(self.problems.values())))
-        rows = [
-            [None if self.is_target(r, c) else cell.image for c, cell in enumerate(cells)]
-            for r, cells in enumerate(self.draft.rows)
-        ]
-        return Grid(rows, self.draft.task_text, self.draft.content, recommended=self.draft.recommended)
-
-    # Changing -----------------------------------------------------------------------------------------------
+        if self._made is None or self._made[0] is not self.draft:
+            if self.problems:
+                raise GridError(next(iter(self.problems.values())))
+            rows = [
+                [None if self.is_target(r, c) else cell.image for c, cell in enumerate(cells)]
+                for r, cells in enumerate(self.draft.rows)
+            ]
+            grid = Grid(rows, self.draft.task_text, self.draft.content, recommended=self.draft.recommended)
+            self._made = self.draft, grid
+        return self._made[1]
 
     def observe(self, observer: Callable[[], None]) -> None:
         """Call `observer()` after every change."""
@@ -111,13 +107,23 @@ class BuilderState:
         """Replace fields of the draft. Predictions are dropped unless only texts change."""
         if {"rows", "targets"} & changes.keys():
             changes.setdefault("predictions", {})
-        self._past = [*self._past, self.draft][-UNDO_LIMIT:]
+        if self._step is None or not self._past or self._past[-1] is not self._step:
+            self._past = [*self._past, self.draft][-UNDO_LIMIT:]
         self._future = []
         self._set_draft(replace(self.draft, **changes))
 
+    @contextmanager
+    def one_step(self, before: Draft) -> Iterator[None]:
+        """Make changes, also those of several such blocks, one step that a single undo takes back to `before`."""
+        self._step = before
+        try:
+            yield
+        finally:
+            self._step = None
+
     def open(self, grid: Grid | Draft) -> None:
         """Replace everything by another grid; undo brings the old one back."""
-        draft = grid if isinstance(grid, Draft) else draft_of(grid)
+        draft = grid if isinstance(grid, Draft) else drafts.draft_of(grid)
         self.change(**{name: getattr(draft, name) for name in draft.__dataclass_fields__})
 
     def undo(self) -> bool:
@@ -136,6 +142,18 @@ class BuilderState:
             return True
         return False
 
+    def try_to_run(self) -> None:
+        """Select the first cell that keeps the grid from being run, and show all problems from now on.
+
+        Raises:
+            GridError: if there is one; the message names it.
+        """
+        if problem := self.problem:
+            self.tried = True
+            self.selected = next(iter(self.problems), (self.n_rows - 1, self.n_cols - 1))
+            self._notify()
+            raise GridError(problem)
+
     def select(self, row: int, col: int) -> None:
         """Select the cell that the controls act on."""
         self._must_exist(row, col)
@@ -148,14 +166,11 @@ class BuilderState:
         for name, count in (("rows", n_rows), ("columns", n_cols)):
             if not 1 <= count <= MAX_SIDE:
                 raise GridError(f"{count} {name}: give 1 to {MAX_SIDE}")
-        *examples, query = self.draft.rows
-        examples = [*examples, *((EMPTY,) * self.n_cols,) * n_rows][: n_rows - 1]
-        rows = tuple((*row, *(EMPTY,) * n_cols)[:n_cols] for row in (*examples, query))
-        names = (*self.draft.names, *("",) * n_cols)[:n_cols]
-        targets = frozenset(col for col in self.draft.targets if col < n_cols)
-        self.change(rows=rows, names=names, targets=targets)
+        self.change(**drafts.resized(self.draft, n_rows, n_cols))
 
-    def put(self, row: int, col: int, image: Any, note: str = "", origin: Origin | None = None) -> None:
+    def put(
+        self, row: int, col: int, image: Any, note: str = "", origin: Origin | None = None, sample: object = None
+    ) -> None:
         """Put an image into a cell; a target becomes a condition.
 
         Args:
@@ -163,6 +178,7 @@ class BuilderState:
             image: anything `to_rgb` reads.
             note: a short description; the size is appended.
             origin: code that recreates it.
+            sample: what it was made together with, see `Cell`.
 
         Raises:
             ImageError: if it is not a usable image; the reason is also shown at the cell.
@@ -176,7 +192,7 @@ class BuilderState:
         note = f"{note}, {size_text(image)}" if note else size_text(image)
         targets = self.draft.targets - {col} if row == self.n_rows - 1 else self.draft.targets
         self.refused.pop((row, col), None)
-        self.change(rows=self._with({(row, col): Cell(image, note, origin)}), targets=targets)
+        self.change(rows=self._with({(row, col): Cell(image, note, origin, sample or object())}), targets=targets)
 
     def refuse(self, row: int, col: int, why: str) -> None:
         """Show at a cell why an image was rejected; the cell is unchanged."""
@@ -240,13 +256,16 @@ class BuilderState:
         """Set the content prompt; None omits it."""
         self.change(content=text)
 
-    def set_predictions(self, images: Iterable[Image.Image], note: str = "from the model") -> None:
-        """Store the model's predictions, one for each target from left to right."""
+    def set_predictions(
+        self, images: Iterable[Image.Image], note: str = "from the model", texts: tuple[str, str | None] | None = None
+    ) -> None:
+        """Store the model's predictions, left to right, and the texts that they were made with (the current ones)."""
         images = list(images)
         if len(images) != len(self.draft.targets):
             raise GridError(f"{len(images)} images for {len(self.draft.targets)} targets: give one for each")
         cells = [Cell(image, f"{note}, {size_text(image)}") for image in images]
-        self.change(predictions=dict(zip(sorted(self.draft.targets), cells, strict=True)))
+        predictions = dict(zip(sorted(self.draft.targets), cells, strict=True))
+        self.change(predictions=predictions, answered=texts or self.draft.texts)
 
     def reverse(self) -> None:
         """Reverse the task: predictions become conditions, conditions become targets.
@@ -254,17 +273,9 @@ class BuilderState:
         Raises:
             GridError: if there is no prediction yet, or no condition to predict.
         """
-        predictions, last = self.draft.predictions, self.n_rows - 1
-        if not predictions:
+        if not self.draft.predictions:
             raise GridError(f"row {self.n_rows} has no prediction yet: run it first")
-        if len(predictions) == self.n_cols:
-            raise GridError(
-                f"row {self.n_rows} had no conditions to predict from the predictions: give it some, and run it again"
-            )
-        rows = self._with({(last, col): cell for col, cell in predictions.items()})
-        self.change(rows=rows, targets=frozenset(range(self.n_cols)) - predictions.keys())
-
-    # Internals -------------------------------------------------------------------------------------------------
+        self.change(**drafts.reversed_task(self.draft))
 
     def _with(self, new: Mapping[tuple[int, int], Cell]) -> tuple[tuple[Cell, ...], ...]:
         return tuple(
@@ -277,6 +288,7 @@ class BuilderState:
 
     def _set_draft(self, draft: Draft) -> None:
         self.draft = draft
+        self.tried = self.tried and bool(self.problem)
         self.selected = min(self.selected[0], self.n_rows - 1), min(self.selected[1], self.n_cols - 1)
         there = {(r, c) for r in range(self.n_rows) for c in range(self.n_cols)}
         self.refused = {cell: why for cell, why in self.refused.items() if cell in there}
