@@ -1,8 +1,10 @@
 """The builder's controls: each works, and none loses an error. The browser's side is tested in tests/browser."""
 
+import asyncio
 import io
 import subprocess
 import sys
+import threading
 import warnings
 from datetime import datetime
 
@@ -550,9 +552,9 @@ def shown_by(widget, monkeypatch) -> list:
 def test_a_static_image_comes_first_and_is_kept_up_to_date(builder, monkeypatch):
     shown = shown_by(builder, monkeypatch)
     (first, still), (_, note), (second, live) = shown
-    data, metadata = still._repr_mimebundle_()
-    assert first == {"display_id": True} and data["image/png"][:4] == b"\x89PNG"
-    assert "row 2, column 2: target" in metadata["image/png"]["alt"]
+    data, _ = still._repr_mimebundle_()
+    assert first == {"display_id": True} and "data:image/jpeg;base64," in data["text/html"]
+    assert 'alt="Grid builder. row 1' in data["text/html"] and "row 2, column 2: target" in data["text/html"]
     assert second == {"raw": True} and "application/vnd.jupyter.widget-view+json" in live
     assert len(live["text/plain"]) < 80, "a page without a kernel would print it"
     assert "Run this cell to go on" in note["text/html"] == notebook_output.SAVED
@@ -564,7 +566,30 @@ def test_a_static_image_comes_first_and_is_kept_up_to_date(builder, monkeypatch)
 
 def test_static_mode_shows_the_image_alone(builder, monkeypatch):
     monkeypatch.setenv(notebook_output.STATIC, "1")
-    assert len(shown_by(builder, monkeypatch)) == 1
+    ((_, still),) = shown_by(builder, monkeypatch)
+    data, _ = still._repr_mimebundle_()
+    assert data["image/png"][:4] == b"\x89PNG" and "alt=" in data["text/html"]
+
+
+def test_in_a_notebook_the_static_image_is_made_when_nothing_has_changed_for_a_moment(monkeypatch):
+    """Also after a change in a thread, as when an answer arrives."""
+    monkeypatch.setattr(notebook_output, "IDLE", 0.05)
+
+    async def notebook():
+        builder = GridBuilder(Grid(rows(2, 2)))
+        shown = shown_by(builder, monkeypatch)
+        for name in ("one", "two", "three"):
+            builder.state.name_columns([name, "x"])
+        assert len(shown) == 3
+        await asyncio.sleep(0.4)
+        assert [kind for kind, _ in shown[3:]] == ["update"]
+        thread = threading.Thread(target=builder.state.clear, args=(0, 0))
+        thread.start()
+        thread.join()
+        await asyncio.sleep(0.4)
+        assert len(shown) == 5 and "row 1, column 1: drop, paste" in shown[-1][1].alt
+
+    asyncio.run(notebook())
 
 
 def test_an_unfinished_grid_has_an_image_too():

@@ -184,7 +184,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
 
     fold(nb, "Save, open, code")
     press(nb, "Save the answer")
-    nb.until_text("Saved grid.png (192 x 192) with its record", ".vcnb-message")
+    nb.until_text("with its record and its grid", ".vcnb-message")
     page.get_by_role("spinbutton", name="Steps", exact=True).fill("3")
     page.keyboard.press("Tab")
     press(nb, "Run it backwards")

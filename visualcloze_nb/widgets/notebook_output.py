@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import io
 import itertools
 import os
 from collections.abc import Callable
@@ -99,13 +100,17 @@ class NotebookOutput:
 
 
 class StaticImage:
-    """An image with alt text, as a notebook displays it."""
+    """An image with alt text, as a notebook displays it: in a live notebook as a JPEG, as it is made at every change."""
 
     def __init__(self, image: Image.Image, alt: str):
         self.image, self.alt = image, alt
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        return image_output(png_bytes(self.image), self.alt, repr(self))
+        if is_static():
+            return image_output(png_bytes(self.image), self.alt, repr(self))
+        data = io.BytesIO()
+        self.image.save(data, "JPEG", quality=75)
+        return {"text/html": image_tag(data.getvalue(), self.alt, "image/jpeg"), "text/plain": repr(self)}, {}
 
     def __repr__(self) -> str:
         return f"<StaticImage: {self.alt}>"

@@ -20,6 +20,7 @@ def still(state: BuilderState) -> StaticImage:
         empty = blank(64, max(1, round(64 * height / width)))
         images[:] = [empty if image is None else image for image in images]
     names = state.draft.names if all(state.draft.names) else None
-    image = Grid(rows).image(titles=names, outline=sorted(state.draft.targets))
+    cell = 128 if state.n_cols <= 3 else 72  # it is stored in the notebook
+    image = Grid(rows).image(cell, titles=names, outline=sorted(state.draft.targets))
     texts = [f"{place(r, c)}: {describe(state, r, c).text}" for r in range(state.n_rows) for c in range(state.n_cols)]
     return StaticImage(image, f"Grid builder. {'; '.join(texts)}.")
