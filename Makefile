@@ -8,6 +8,7 @@
 #   make site          build the course as web pages in .make/site, and check every link
 #   make pins          check that every pinned version installs on Python 3.11 to 3.14
 #   make test-graders  nbgrader and Otter-Grader on right, wrong and untouched submissions; takes hours
+#   make hooks         for contributors: checks before each commit, and notebooks compared cell by cell in git diff
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
 #   make clean         remove .venv and what the targets above made
 #
@@ -20,7 +21,7 @@ TORCH_INDEX ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo lab test test-lessons test-browser test-graders notebooks site constraints pins clean
+.PHONY: demo lab test test-lessons test-browser test-graders notebooks hooks site constraints pins clean
 
 RUN := .venv/bin/python
 INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
@@ -59,6 +60,10 @@ test-graders:
 
 notebooks: .venv/installed-test
 	$(LESSON_ENV) $(RUN) -m tools.build_notebooks
+
+hooks: .venv/installed-dev
+	$(RUN) -m pre_commit install
+	git config diff.jupyternotebook.command '$(RUN) -m tools.diff_notebooks'
 
 # Nothing is executed: the pages show the committed outputs. A warning is an error.
 site: .venv/installed-site
@@ -101,6 +106,11 @@ endif
 .venv/installed-browser: .venv/installed
 	@echo "Installing JupyterLab, Notebook and what drives the browser"
 	$(INSTALL) -c constraints.txt -e '.[test,browser]'
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "Installing what contributors need"
+	$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 .venv/installed-site: .venv/installed

@@ -453,6 +453,42 @@ def test_row_23_a_lora_that_does_not_fit(saved, tmp_path, weights):
         assert len(str(caught.value)) <= 300
 
 
+CLIP = {"prefix": "text_encoder.", "layer": "text_model.encoder.layers.0.self_attn.q_proj"}
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {**lora(), **lora(**{**CLIP, "layer": CLIP["layer"].replace("layers.0", "layers.9")}, width=16)},
+        {**lora(), **lora(**CLIP, width=24)},
+        {**lora(), **lora(**CLIP, width=8)},
+        lora(layer="x_embedder", width=448),
+        lora(layer="transformer_blocks.0.attn.norm_q", width=16),
+        dict.fromkeys(lora(), "no tensor"),
+        {key: value[:0] if "lora_A" in key else value[:, :0] for key, value in lora().items()},
+        None,
+    ],
+    ids=["CLIP's layer 9", "wider CLIP", "narrower CLIP", "wider input", "a norm", "text", "rank 0", "None"],
+)
+def test_row_23_a_refused_lora_leaves_the_pipeline_as_it_was(saved, weights):
+    pytest.importorskip("peft")
+    pipe = quiet(VisualClozePipeline.from_pretrained(saved))
+    before = filled(pipe)
+    pipe.load_lora_weights(lora(layer="transformer_blocks.0.attn.to_v"), adapter_name="mine")
+    with_mine = filled(pipe)
+    with pytest.raises(ModelError, match="^the LoRA ") as caught:
+        pipe.load_lora_weights(weights)
+    assert len(str(caught.value)) <= 300
+    assert filled(pipe) == with_mine != before and pipe.get_active_adapters() == ["mine"]
+
+
+def test_row_23_a_lora_for_both_models(saved):
+    pytest.importorskip("peft")
+    pipe = quiet(VisualClozePipeline.from_pretrained(saved))
+    pipe.load_lora_weights({**lora(), **lora(**CLIP, width=16)})
+    assert set(pipe.get_list_adapters()) == {"transformer", "text_encoder"}
+
+
 def test_row_23_a_lora_that_fits(saved):
     pytest.importorskip("peft")
     pipe = quiet(VisualClozePipeline.from_pretrained(saved))

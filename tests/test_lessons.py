@@ -37,6 +37,15 @@ def test_every_notebook_has_a_module_with_exercises():
     assert LESSONS == sorted({name.partition(".")[0] for name in EXERCISES}) == sorted(f"l{n.stem}" for n in notebooks)
 
 
+def test_what_the_lessons_share_and_the_first_two_load_no_torch():
+    shared = {module.name for module in pkgutil.iter_modules(lessons.__path__)} - {*LESSONS, "pair_rows"}
+    modules = ", ".join(f"visualcloze_nb.lessons.{name}" for name in sorted({*shared, *LESSONS[:2]}))
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    listed = set(re.findall(r"^    (\w+)\.py ", lessons.__doc__, re.M)) - {"lNN_topic"}
+    assert listed == {*shared, "pair_rows"}, "the package's docstring lists its modules"
+
+
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES.keys())
 def test_exercise_is_complete(exercise):
     assert len(exercise.mistakes) >= 3, "ship at least three plausible wrong answers"

@@ -213,8 +213,23 @@ def test_addresses_are_made_from_the_slug():
 def test_versions_agree():
     assert yaml.safe_load(CITATION)["version"] == visualcloze_nb.__version__
     assert f"## {visualcloze_nb.__version__}" in (ROOT / "CHANGELOG.md").read_text()
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    assert [hook["rev"] for hook in hooks] == [f"v{PINS['ruff']}"]
+
+
+def test_hooks_run_what_make_installs():
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local", "no addresses: the versions are those of constraints.txt"
+    modules = [hook["entry"].removeprefix(".venv/bin/python -m ").split()[0] for hook in local["hooks"]]
+    assert modules == ["ruff", "ruff", "tools.build_notebooks"]
+    for hook in local["hooks"]:
+        done = subprocess.run([sys.executable, *hook["entry"].split()[1:], "--help"], cwd=ROOT, capture_output=True)
+        assert hook["language"] == "system" and done.returncode == 0
+
+
+def test_what_a_reader_installs_brings_no_jupytext():
+    """Its extension is for a newer JupyterLab than Binder's, and shows an error there."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert not any("jupytext" in text for extra in ("notebooks", "lab") for text in extras[extra])
+    assert any("jupytext" in text for text in extras["test"])
 
 
 # What is committed ------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline as StockPipelin
 
 from visualcloze_nb.errors import ModelError, VisualClozeError, shorten
 from visualcloze_nb.pipelines import validation
-from visualcloze_nb.pipelines.lora_check import adapter_weights, check_lora, lora_name, nothing_fits
+from visualcloze_nb.pipelines.lora_check import adapter_names, adapter_weights, check_lora, lora_name, nothing_fits
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
 from visualcloze_nb.pipelines.prompt_check import no_truncation_logs, warn_about_text
 from visualcloze_nb.pipelines.run_lock import in_callback
@@ -115,18 +115,21 @@ class PipelineBase(DiffusionPipeline):
         """
         lora = pretrained_model_name_or_path_or_dict
         models = [part for name in PARTS if (part := getattr(self, name, None)) is not None]
-        before = [adapter_weights(model) for model in models]
+        before, adapters = [adapter_weights(model) for model in models], adapter_names(models)
         read = type(self).lora_state_dict  # pyright: ignore[reportAttributeAccessIssue]
 
         def checked(*args: Any, **kwargs: Any) -> Any:
             found = read(*args, **kwargs)
-            check_lora(found[0] if isinstance(found, tuple) else found, self.transformer, lora_name(lora))
+            parts = {name: getattr(self, name, None) for name in ("transformer", "text_encoder")}
+            check_lora(found[0] if isinstance(found, tuple) else found, parts, lora_name(lora))
             return found
 
         self.lora_state_dict = checked  # called by diffusers before it changes the models
         try:
             super().load_lora_weights(lora, adapter_name, hotswap, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
+        except Exception as error:  # diffusers and peft raise whatever their readers meet
+            if added := adapter_names(models) - adapters:
+                self.delete_adapters(sorted(added))  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(error, VisualClozeError):
                 raise
             advice = "give a LoRA that was trained for FLUX"
