@@ -229,7 +229,7 @@ with torch.no_grad():
 # %%
 def fit(rows, steps, watch=None):
     """Train the adapters with batches of eight grids; returns the loss of each step."""
-    transformer.enable_gradient_checkpointing()  # recompute a block rather than store it: slower, half the memory
+    transformer.enable_gradient_checkpointing()  # recompute activations, not store them: slower, smaller
     optimizer = torch.optim.AdamW([p for p in transformer.parameters() if p.requires_grad], lr=4e-3, weight_decay=0)
     generator, losses = torch.Generator().manual_seed(0), []
     for step in range(steps):
