@@ -15,16 +15,19 @@
 # PYTHON=python3.12    which Python makes .venv
 # TORCH_INDEX=URL      a wheel index to take torch from, such as PyTorch's CPU index (see pytorch.org/get-started);
 #                      without it, pip's usual source, which on Linux brings a CUDA build
+# UV=uv                installs with uv, if you have it, in place of pip: the same versions, sooner
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+UV ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: demo lab test test-lessons test-browser test-graders notebooks hooks site constraints pins clean
 
 RUN := .venv/bin/python
-INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet
+PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
+INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(RUN),$(PIP))
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 # The lessons' printed numbers are compared: no downloads, and the same number of threads everywhere.
@@ -130,7 +133,7 @@ constraints:
 
 # Every pin can be installed on every promised Python, as wheels, the first patch release included.
 pins: .venv/installed
-	for version in 3.11.0 3.12.0 3.13.0 3.14.0; do echo "Python $$version" && $(INSTALL) --dry-run --no-deps \
+	for version in 3.11.0 3.12.0 3.13.0 3.14.0; do echo "Python $$version" && $(PIP) --dry-run --no-deps \
 	    --ignore-installed --target .make/none --only-binary=:all: --python-version $$version -r constraints.txt || exit 1; done
 
 clean:

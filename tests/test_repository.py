@@ -1,5 +1,6 @@
 """The house: its environments agree, its commands are there, and a failed set-up says what to do."""
 
+import json
 import os
 import re
 import shutil
@@ -100,6 +101,15 @@ def test_binder_start_reads_the_container_s_share(quota, threads, tmp_path):
     assert got == (threads or cores)
 
 
+def test_the_container_installs_what_make_lab_installs():
+    text = re.sub(r"^//.*", "", (ROOT / ".devcontainer" / "devcontainer.json").read_text(), flags=re.M)
+    container = json.loads(text)
+    version = re.fullmatch(r"python:([\d.]+)", container["image"])[1]
+    assert f"Programming Language :: Python :: {version}" in PROJECT["project"]["classifiers"]
+    command, target, *_ = container["postCreateCommand"].split()
+    assert command == "make" and f"\nlab: {target}\n" in MAKEFILE and f"\n{target}:" in MAKEFILE
+
+
 # Commands ---------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +190,17 @@ def test_a_failed_install_leaves_no_stamp_and_is_tried_again(bare, tmp_path):
     assert second.returncode == 0 and "filled" in second.stdout
     third = bare(script)
     assert third.stdout.strip() == "filled", "an installed environment is used as it is"
+
+
+def test_uv_installs_the_same_where_it_is_named(bare, tmp_path, monkeypatch):
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    for name in (".venv/bin/python", "fakeuv"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$*"\n')
+        (tmp_path / name).chmod(0o755)
+    (venv / "made").touch()
+    monkeypatch.setenv("UV", "./fakeuv")
+    assert "fakeuv pip install --quiet --python .venv/bin/python -c constraints.txt -e ." in bare("exit 1").stdout
 
 
 def test_an_edited_pyproject_is_installed_again(bare, tmp_path):

@@ -116,8 +116,8 @@ class Grid:
     def layout(self, resolution: int, vae_scale_factor: int = VAE_SCALE) -> Layout:
         """Compute the sizes of the cells and their arrangement as tokens.
 
-        Each row has its own cell size: about `resolution` x `resolution` pixels at the aspect ratio of its first image. The other
-        images of the row are scaled to cover that size and cropped equally on both sides. A query without any image
+        Each row has its own cell size: about `resolution` x `resolution` pixels at the aspect ratio of its first image.
+        The other images are scaled to cover that size and cropped equally on both sides. A query without any image
         takes the size of the last example. Several targets change nothing: they lie in one row (diffusers 0.42.1
         resizes once more, with width and height swapped).
 
