@@ -450,3 +450,26 @@ def test_row_22_numbers_of_numpy_without_a_warning(random_pipe):
 def test_row_22_an_attention_mask_that_is_no_tensor(random_pipe):
     with pytest.raises(UsageError, match="attention_mask.*give a tensor"):
         random_pipe.fill(Grid(rows()), joint_attention_kwargs={"attention_mask": 1})
+
+
+def test_row_21_a_callback_that_returns_no_dict(random_pipe):
+    with pytest.raises(UsageError, match="callback_on_step_end returned 3: return a dict"):
+        random_pipe("a task", None, rows(), num_inference_steps=1, callback_on_step_end=lambda *_: 3)
+
+
+@pytest.mark.parametrize("folder", [None, 3, __file__])
+def test_row_18_saving_into_no_folder(folder, random_pipe):
+    with pytest.raises(UsageError, match="save_directory is .*: give a folder"):
+        random_pipe.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("resolution", ["384", 0, -16, 50, 10**7, 64.0])
+def test_row_15_a_resolution_that_is_none(resolution, random_pipe, tmp_path):
+    random_pipe.save_pretrained(tmp_path)
+    for load in (
+        visualcloze_nb.load,
+        VisualClozePipeline.from_pretrained,
+        VisualClozeGenerationPipeline.from_pretrained,
+    ):
+        with pytest.raises(UsageError, match="resolution is .*: give"):
+            load(tmp_path, resolution=resolution)

@@ -28,7 +28,7 @@ from visualcloze_nb.loading.checkpoints import (
 from visualcloze_nb.loading.hardware import limit_threads, probe
 from visualcloze_nb.loading.pretrained import Pretrained, dtypes_of, four_bits
 from visualcloze_nb.pipelines.combined import VisualClozePipeline
-from visualcloze_nb.settings import TOKEN_PIXELS
+from visualcloze_nb.pipelines.validation import check_resolution
 
 
 def load(
@@ -85,7 +85,7 @@ def load(
             f"{shown(name)} names no resolution in its model_index.json: {named} is taken from its name or by default"
         )
         warnings.warn(f"{message}. Give load(…, resolution=…) if it is another", VisualClozeWarning, stacklevel=2)
-    model = replace(model, resolution=resolution or named)
+    model = replace(model, resolution=int(resolution or named))
     chosen = memory_plan.plan(model, probe(), plan)
     if chosen.missing:
         message = f"{name} does not fit this machine as {chosen.name}: it lacks {'; '.join(chosen.missing)}"
@@ -133,10 +133,6 @@ def check_arguments(name: Any, *, device: Any, dtype: Any, revision: Any, varian
             torch.device(device)
         except (RuntimeError, TypeError) as error:
             raise UsageError(f"device is {shown(repr(device))}: give cpu, cuda or cuda:1") from error
-    if resolution is not None and (
-        not isinstance(resolution, int) or isinstance(resolution, bool) or resolution <= 0 or resolution % TOKEN_PIXELS
-    ):
-        raise UsageError(
-            f"resolution is {shown(repr(resolution))}: give a multiple of {TOKEN_PIXELS} pixels, such as 384"
-        )
+    if resolution is not None:
+        check_resolution(resolution)
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline as StockPipeline
 
-from visualcloze_nb.errors import ModelError, VisualClozeError, shorten
+from visualcloze_nb.errors import ModelError, UsageError, VisualClozeError, shorten, shown
 from visualcloze_nb.pipelines import validation
 from visualcloze_nb.pipelines.lora_check import adapter_names, adapter_weights, check_lora, lora_name, nothing_fits
 from visualcloze_nb.pipelines.prompt_cache import TextEncoderLoader
@@ -53,6 +54,8 @@ class PipelineBase(DiffusionPipeline):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any):
         """Load a pipeline as in diffusers, and warn about a resolution that the checkpoint was not made for."""
+        if kwargs.get("resolution") is not None:
+            kwargs["resolution"] = validation.check_resolution(kwargs["resolution"])
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         if kwargs.get("resolution") is not None:
             where = {name: kwargs[name] for name in ("cache_dir", "revision") if name in kwargs}
@@ -86,6 +89,9 @@ class PipelineBase(DiffusionPipeline):
     @functools.wraps(StockPipeline.save_pretrained, assigned=())
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
         """Save as in diffusers; freed text encoders are loaded for it, so that the folder is whole."""
+        folder = args[0] if args else kwargs.get("save_directory")
+        if not isinstance(folder, (str, os.PathLike)) or os.path.isfile(folder):
+            raise UsageError(f"save_directory is {shown(folder)}: give a folder")
         with self._text_encoders() as loader, no_truncation_logs():
             if loader is not None:
                 loader.ensure_loaded()
@@ -227,4 +233,7 @@ class StepCallback:
         if self.callback is None:
             return {}
         with in_callback():
-            return self.callback(pipe, step, timestep, tensors) or {}
+            changed = self.callback(pipe, step, timestep, tensors) or {}
+        if not isinstance(changed, dict):
+            raise UsageError(f"callback_on_step_end returned {shown(changed)}: return a dict, or nothing")
+        return changed

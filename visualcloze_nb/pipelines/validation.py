@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from visualcloze_nb.data.checks import LARGEST
 from visualcloze_nb.errors import UsageError, VisualClozeWarning, shown
-from visualcloze_nb.settings import TEXT_TOKENS
+from visualcloze_nb.settings import TEXT_TOKENS, TOKEN_PIXELS
 
 MOST_STEPS = 1000  # the training timesteps of FLUX
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -37,6 +38,14 @@ def whole(name: str, value: Any, most: int = 10**6) -> int:
 def whole_steps(name: str, value: Any) -> int:
     """A number of steps; more than the noise levels that the model was trained at are of no use."""
     return whole(name, value, MOST_STEPS)
+
+
+def check_resolution(value: Any) -> int:
+    """A pipeline's resolution: pixels along a side of a square cell."""
+    value = whole("resolution", value, LARGEST)
+    if value % TOKEN_PIXELS:
+        raise UsageError(f"resolution is {value}: give a multiple of {TOKEN_PIXELS} pixels, such as 384")
+    return value
 
 
 def images_per_prompt(value: Any) -> int:
