@@ -442,6 +442,7 @@ def test_every_step_can_be_looked_at(grid, random_pipe):
         assert pixels([one.latents]) == pixels([random_pipe.read(step)[1]])
         assert pixels([one.x0]) == pixels([random_pipe.read(step, step.x0)[1]])
     first = explorer.view.value
+    assert "step 3 of 5" in first and "change of the prediction:" in first, "the first frame shows a change"
     explorer.control.value = 5
     assert explorer.view.value != first and "step 5 of 5" in explorer.view.value
     assert explorer.view.value.count("<img") == 3
@@ -461,8 +462,8 @@ def test_strengths_go_from_a_copy_to_a_new_image(random_pipe):
     same = random_pipe.fill(grid, seed=0, steps=4, strength=0.25, progress=False)
     assert pixels([explorer.results[0.25]]) == pixels([same.image])
     first = explorer.view.value
-    explorer.control.value = 1.0
-    assert "strength 1.00" in explorer.view.value and explorer.view.value != first
+    explorer.control.value = 0.25
+    assert "strength 0.25" in explorer.view.value and explorer.view.value != first
     assert explorer.sheet()._repr_png_()[:4] == b"\x89PNG" and "0.25" in explorer.sheet().alt
 
 
@@ -474,6 +475,7 @@ def test_greying_out_a_cell_shows_its_effect(random_pipe):
     assert without.rows[1][0].getcolors() == [(48 * 48, (128, 128, 128))] and without.rows[1][1] == grid.rows[1][1]
     expected = random_pipe.fill(without, seed=0, steps=3, strength=0, progress=False).image
     assert pixels([explorer.without[1, 0]]) == pixels([expected])
+    assert "without row 1, column 1" in explorer.view.value, "the first frame shows a difference"
     explorer.control.value = (1, 0)
     assert "without row 2, column 1" in explorer.view.value and explorer.view.value.count("<img") == 4
     assert "without 2,1" in explorer.sheet().alt
@@ -500,8 +502,35 @@ def test_explorers_show_a_sheet_first_and_lose_no_error(explorer, monkeypatch):
     assert len(shown_by(explorer, monkeypatch)) == 1
     explorer.errors.handlers["show"] = lambda _: 1 / 0
     choices = [value for _, value in explorer.control.options] if hasattr(explorer.control, "options") else [1, 2]
-    explorer.control.value = choices[-1]
+    explorer.control.value = choices[0]
     assert "ZeroDivisionError" in explorer.errors.message.value
+
+
+def test_progress_is_shown_while_an_explorer_computes_and_nothing_is_left(random_pipe, monkeypatch):
+    import IPython
+    import IPython.display
+
+    from visualcloze_nb.widgets import progress
+
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data["text/html"])
+
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+    monkeypatch.setattr(IPython.display, "display", lambda *data, **options: Handle())
+    grid = Grid(rows())
+    StepExplorer.of(random_pipe, grid, seed=0, steps=3, strength=0)
+    assert [text.split("> ")[-1] for text in shown] == ["step 1 of 3", "step 2 of 3", "step 3 of 3", ""]
+    shown.clear()
+    StrengthExplorer.of(random_pipe, grid, strengths=(0.5, 1.0), steps=2)
+    assert "run 2 of 2" in shown[-2] and shown[-1] == ""
+    shown.clear()
+    monkeypatch.setenv(notebook_output.STATIC, "1")
+    StepExplorer.of(random_pipe, grid, seed=0, steps=2, strength=0)
+    assert shown == []
 
 
 def test_nothing_to_explore_is_said():

@@ -29,8 +29,8 @@ def test_the_page_shows_what_a_reader_sees(tmp_path):
         page.keyboard.press("Control+Enter")
 
         def press(name: str):
-            assert f"*{name}*" in PAGE, f"the page does not name the button {name}"
-            page.locator(".vcnb .jupyter-button", has_text=name).first.click()
+            assert f"*{name}*" in PAGE, f"the page does not name {name}"
+            page.locator(".vcnb :is(.jupyter-button, summary)", has_text=name).first.click()
 
         def keep(step: str):
             assert step in STEPS
@@ -41,9 +41,9 @@ def test_the_page_shows_what_a_reader_sees(tmp_path):
             assert (SHOTS / f"{step}.png").stat().st_size < 120_000
 
         page.locator(".vcnb [data-keyboard=ready]").wait_for(state="attached")
-        nb.until_text("is empty")
+        page.locator('[role="gridcell"]').first.wait_for()
         keep("1-empty")
-        press("Open task")
+        page.locator(".vcnb-cards button", has_text="depth").first.click()
         nb.until_text("Ready to run")
         keep("2-task")
         press("Run")
@@ -51,7 +51,8 @@ def test_the_page_shows_what_a_reader_sees(tmp_path):
         keep("3-preview")
         nb.until_text("Done in")
         keep("4-result")
-        press("Show the Python")
+        press("Save, open, code")
+        page.locator(".vcnb .jupyter-button", has_text="Show the code").click()
         nb.until_text("pipe.fill")
         keep("5-python")
         browser.close()

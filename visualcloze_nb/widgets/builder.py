@@ -121,7 +121,9 @@ class GridBuilder:
         )
         right = VBox([self.panel.box, row(backwards), self.history.box, self.panel.settings_form, self.ways_out.box])
         columns = Box([left.add_class("vcnb-left"), right.add_class("vcnb-right")]).add_class("vcnb-columns")
-        self.box = VBox([HTML(f"<h3>Grid builder</h3><div>{INVITATION}</div>"), self.picker.box, columns])
+        self.box = VBox(
+            [HTML(f'<div class="vcnb-name">Grid builder</div><div>{INVITATION}</div>'), self.picker.box, columns]
+        )
         self._output = NotebookOutput(self.box, self.still)
         self._displayed = state.draft
         if settings:

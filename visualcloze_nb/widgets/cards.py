@@ -70,6 +70,7 @@ class Cards:
         ]
         with self.errors.muted():
             self.list.options = [(text, number) for number, text in enumerate(texts)]
+            self.list.index = 0
 
     def _open(self) -> None:
         if self.list.value is not None:

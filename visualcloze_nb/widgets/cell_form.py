@@ -78,7 +78,9 @@ class CellForm:
         described = describe(state, row, col)
         problem = html.escape(described.problem)
         alert = f'<div class="vcnb-error">{problem}</div>' if problem else ""
-        self.heading.value = f"<h4>Chosen cell: {place(row, col)} ({html.escape(described.text)})</h4>{alert}"
+        self.heading.value = (
+            f'<div class="vcnb-name">Chosen cell: {place(row, col)} ({html.escape(described.text)})</div>{alert}'
+        )
         self.is_target.disabled = row != state.n_rows - 1
         self.is_target.value = state.is_target(row, col)
         if self.photos:

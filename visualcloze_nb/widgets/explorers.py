@@ -19,6 +19,7 @@ from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.image_difference import difference
 from visualcloze_nb.widgets.notebook_output import NotebookOutput, figure, figures
+from visualcloze_nb.widgets.progress import counted
 
 if TYPE_CHECKING:
     from visualcloze_nb.drawing.notebook_figure import NotebookFigure
@@ -88,7 +89,8 @@ class StepExplorer(Explorer):
         if not steps:
             raise UsageError("there are no steps to show: give those of a run")
         self.steps = list(steps)
-        super().__init__(ipywidgets.IntSlider(1, 1, len(steps), description="Step", style=FULL_LABEL, layout=WIDE))
+        middle = len(steps) // 2 + 1  # the first shows noise and no change
+        super().__init__(ipywidgets.IntSlider(middle, 1, len(steps), description="Step", style=FULL_LABEL, layout=WIDE))
 
     @classmethod
     def of(
@@ -103,7 +105,7 @@ class StepExplorer(Explorer):
             target: which target, from 0.
             settings: as for `pipe.steps`: seed, steps, strength …
         """
-        return cls(decode_steps(pipe, pipe.steps(grid, **settings), stage, target))
+        return cls(decode_steps(pipe, counted(pipe.steps(grid, **settings), "step"), stage, target))
 
     def changes(self, number: int) -> tuple[Image.Image, float]:
         """How an x0 prediction differs from that of the step before: an image, and the mean in 0 to 255."""
@@ -163,7 +165,9 @@ class StrengthExplorer(Explorer):
             raise UsageError("there are no strengths to show: give at least one")
         self.results, self.stage1 = dict(sorted(results.items())), stage1
         options = [(f"{strength:.2f}", strength) for strength in self.results]
-        slider = ipywidgets.SelectionSlider(options=options, description="Strength", style=FULL_LABEL, layout=WIDE)
+        middle = options[len(options) // 2][1]
+        slider = ipywidgets.SelectionSlider(options=options, value=middle, description="Strength", layout=WIDE)
+        slider.style = FULL_LABEL
         super().__init__(slider)
 
     @classmethod
@@ -183,7 +187,8 @@ class StrengthExplorer(Explorer):
             settings: as for `pipe.fill`: seed (0 unless given), steps …
         """
         settings = {"seed": 0, "progress": False, **settings}
-        done = {strength: pipe.fill(grid, strength=strength, **settings) for strength in strengths}
+        runs = counted(strengths, "run", len(strengths))
+        done = {strength: pipe.fill(grid, strength=strength, **settings) for strength in runs}
         return cls({strength: one.image for strength, one in done.items()}, next(iter(done.values())).stage1[0])
 
     def _distance(self, image: Image.Image) -> float:
@@ -215,7 +220,9 @@ class GreyOutExplorer(Explorer):
     def __init__(self, grid: Grid, prediction: Image.Image, without: Mapping[tuple[int, int], Image.Image]):
         self.grid, self.prediction, self.without = grid, prediction, dict(without)
         options = [("none: all cells as they are", None)] + [(f"grey: {place(*cell)}", cell) for cell in self.without]
-        super().__init__(ipywidgets.Dropdown(options=options, description="Cell", style=FULL_LABEL, layout=WIDE))
+        first = next(iter(self.without), None)
+        control = ipywidgets.Dropdown(options=options, value=first, description="Cell", style=FULL_LABEL, layout=WIDE)
+        super().__init__(control)
 
     @classmethod
     def of(
@@ -233,12 +240,13 @@ class GreyOutExplorer(Explorer):
         if cells is None:
             cells = [(row, col) for row in range(grid.n_rows - 1) for col in range(grid.n_cols)]
         prediction = pipe.fill(grid, **settings).image
-        return cls(grid, prediction, {cell: pipe.fill(grey_out(grid, *cell), **settings).image for cell in cells})
+        runs = counted(cells, "run", len(cells))
+        return cls(grid, prediction, {cell: pipe.fill(grey_out(grid, *cell), **settings).image for cell in runs})
 
     def panels(self) -> list[tuple[str, Image.Image]]:
         cell = self.control.value
         if cell is None:
-            return [("grid", self.grid.image(cell=64)), ("prediction with all cells", self.prediction)]
+            return [("grid, all cells", self.grid.image(cell=64)), ("prediction with all cells", self.prediction)]
         image = self.without[cell]
         changed, mean = difference(self.prediction, image)
         return [

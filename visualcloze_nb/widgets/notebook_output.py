@@ -32,8 +32,8 @@ _numbers = itertools.count(1)
 
 # In a saved notebook with a new kernel JupyterLab says "model not found" in place of the widget: say what helps.
 SAVED = f"""<style class="vcnb-saved">
-.jp-OutputArea-child:has(.vcnb-saved) + .jp-OutputArea-child .jupyter-widgets:not(:has(*)) {{ font-size: 0; }}
-.jp-OutputArea-child:has(.vcnb-saved) + .jp-OutputArea-child .jupyter-widgets:not(:has(*))::after {{
+.jp-OutputArea-child:has(.vcnb-saved) + * > .jp-OutputArea-output.jupyter-widgets:not(:has(*)) {{ font-size: 0; }}
+.jp-OutputArea-child:has(.vcnb-saved) + * > .jp-OutputArea-output.jupyter-widgets:not(:has(*))::after {{
   content: "{GO_ON}"; font-size: 14px; }}
 </style>"""
 
@@ -100,7 +100,7 @@ class NotebookOutput:
 
 
 class StaticImage:
-    """An image with alt text, as a notebook displays it: in a live notebook as a JPEG, as it is made at every change."""
+    """An image with alt text, as a notebook displays it; a live one gets a JPEG, as every change makes one."""
 
     def __init__(self, image: Image.Image, alt: str):
         self.image, self.alt = image, alt

@@ -41,7 +41,7 @@ class RunSettings:
         self.no_stage2 = self._checkbox("No stage 2", "140px")
         self.strength = ipywidgets.FloatSlider(STRENGTH, min=0.05, max=1, step=0.01, readout_format=".2f")
         self.strength.description, self.strength.style = "Strength of stage 2", FULL_LABEL
-        self.upsampling_steps = number("Steps of stage 2 (0: as stage 1)", 0, 0, 100, "290px")
+        self.upsampling_steps = number("Steps of stage 2 (0: as stage 1)", 0, 0, 100, "260px")
         self.size: Any = ipywidgets.Dropdown(options=SIZES, value=UPSCALING, description="Size", style=FULL_LABEL)
         self.size.layout.width = "260px"
         self.draft = self._checkbox(f"Draft: {DRAFT_STEPS} steps, no stage 2", "240px")
