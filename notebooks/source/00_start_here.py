@@ -32,15 +32,15 @@ pipe = load("tiny")
 # %% [markdown]
 # The model is now in `pipe`. It is the tiny one: the same kind of model as the real VisualCloze, and more than a
 # thousand times smaller. It was trained on a toy world of simple shapes, and that world is all it knows. Lesson 10 runs
-# the same lines on the model with 17 billion parameters.
+# the same lines on the model with 17 billion *parameters*, the numbers that training adjusts.
 #
 # ## What is a grid?
 # We take three **held-out** scenes of the toy world: scenes that were not used in training. Each scene has an image,
 # and a *depth map* that shows how near everything is: the brighter, the nearer.
 #
-# The scenes are chosen by a rule. The examples show scenes 40 and 41. The query is the first of the scenes 50 to 57
-# that the model fills better than half of them, in both tasks of this lesson: scene 53. The section *Is every answer
-# like this?* runs the rule, and shows the scenes that it leaves out.
+# Two scenes, 40 and 41, serve as finished examples. The third is the one to fill, chosen by a rule: of the scenes 50 to
+# 57 it is the first whose error is below the median in both tasks of this lesson, scene 53. The section *Is every
+# answer like this?* runs the rule, and shows the scenes that it leaves out.
 
 # %%
 SCENES = [40, 41, 53]
@@ -117,9 +117,10 @@ guess.compare(min(KINDS, key=lambda kind: difference(answer, KINDS[kind])))
 # how far two images differ: take the difference of all their numbers (0 to 1), square it, take the mean, take the root.
 # This metric is the *root mean square error*:
 #
-# $$\mathrm{RMSE}(a, b) = \sqrt{\mathrm{mean}\,(a - b)^2}$$
+# $$\mathrm{RMSE}(a, b) = \sqrt{\mathrm{mean}\bigl((a - b)^2\bigr)}$$
 #
-# **Exercise.** Write it. `np.asarray(image) / 255` is the array of an image's numbers, 0 to 1.
+# **Exercise.** Write it for two images, $a$ and $b$. `np.asarray(image) / 255` is the array of an image's numbers, 0
+# to 1.
 
 
 # %% tags=["exercise"]
@@ -231,13 +232,14 @@ print(f"seeds 0 and 1 differ by {rmse(*again[:2]):.2f}, the ground truth is {rms
 
 # %% [markdown]
 # Three different images, and yet alike: they differ less from each other than from the ground truth. A depth map
-# follows from its image, so one answer is right and the noise decides little. From outlines to an image it decides the
-# colours (lesson 07).
+# follows from its image, so one answer is right and the noise decides little. In the other direction, from outlines to
+# an image, the noise decides the colours (lesson 07).
 #
-# Scenes make the difference. Here are the eight queries that the rule of this lesson chooses from.
+# Scenes make the difference. So we run the rule that chose the query of this lesson, on all eight scenes.
 #
 # **Exercise.** `errors` are numbers. Return the index of the first one that is below their median, counted from 0.
-# (`np.median` is the middle of the sorted numbers: half of them lie below it.)
+# (`np.median` is the middle of the sorted numbers: half of them lie below it.) Below, it is applied to each task.
+# To save time these runs take `steps=10` in place of 30 (lesson 03 explains steps).
 
 
 # %% tags=["exercise"]
@@ -268,7 +270,7 @@ print("better than half of them in both tasks:", [n for n, good in zip(QUERIES, 
 given = [s.grid.query[0] for s in samples]
 images = [*given, *made["image > edge"], *(s.truth[0] for s in samples)]
 titles = [f"scene {n}" for n in QUERIES] + [f"error {e:.2f}" for e in errors["image > edge"]] + ["truth"] * len(QUERIES)
-show.sheet(images, titles, cols=8, title="Eight queries and their outlines: the crowded ones fail")
+show.sheet(images, titles, cols=8, title="Eight queries and their outlines: the most crowded have the largest errors")
 
 # %% [markdown]
 # ## How do I keep the answer?
@@ -303,7 +305,8 @@ show.show_result(photo_result, grey_cat, "A photograph: the colour goes, and so 
 # the lines that call it are the same (lesson 10).
 #
 # **Your turn.** The builder below makes grids without code. In a running notebook, open an example task, drop images of
-# your own into cells, press *Run*, and let it show you the Python. What is saved with the notebook is its image.
+# your own into cells, press *Run*, and let it show you the Python. What is saved with the notebook is its image. Its
+# grid shows a third task, this time with text: a *class mask*, in which the colour of an object names its shape.
 
 # %%
 mine = sample("image > mask", scenes=SCENES, text=True)
@@ -319,7 +322,7 @@ show.show_result(result, mine.truth[0], "The builder's grid, filled: the colour 
 # - A task is shown, not described: finished rows, and one row with a gap.
 # - With other examples the same query got another answer, each nearest to its own ground truth.
 # - The toy world draws the ground truth exactly, so each answer has a number, and a baseline to compare it with.
-# - Simple scenes were filled well, crowded ones badly; of a photograph nothing was left.
+# - Simple scenes were filled better than crowded ones; of a photograph nothing was left.
 # - An answer is saved together with how it was made.
 #
 # How can a grid of images be *one* input of a model that generates one image? Lesson 01 joins the cells.

@@ -2,8 +2,9 @@
 # # 01 Grids
 # **How does a task become one image?**
 #
-# [VisualCloze](https://arxiv.org/abs/2504.07960) gets images in rows and columns. Its transformer reads one long
-# list of *tokens*, each a short list of numbers. This lesson goes from one to the other. At the end you will be able to
+# [VisualCloze](https://arxiv.org/abs/2504.07960) gets images in rows and columns. The neural network inside it, a
+# *transformer*, reads one long list of *tokens*, each a short list of numbers. This lesson goes from one to the other.
+# At the end you will be able to
 #
 # - compute at what size the model sees each image,
 # - count the tokens of any grid,
@@ -95,7 +96,8 @@ print(f"the package computes the same sizes for {len(sizes)} shapes:", same)
 #
 # **Exercise.** Write `cover`. If the size to cover is wider than the image (compare width / height), the new width is
 # `width` and the new height `image.height * width // image.width`; else the other way round. Scale with
-# `image.resize(scaled, Image.Resampling.LANCZOS)`. The crop begins at half the new width minus half of `width`.
+# `image.resize(scaled, Image.Resampling.LANCZOS)`. The crop begins at half the new width minus half of `width` (all
+# with `//`): `image.crop((left, top, left + width, top + height))`.
 
 
 # %% tags=["exercise"]
@@ -123,10 +125,10 @@ show.sheet(
 )
 
 # %% [markdown]
-# ## How do the cells become tokens?
 # In the package the two functions are `images.fit_size` and `images.resize_and_crop`; in diffusers
 # `VisualClozeProcessor.preprocess_image`, which calls `VaeImageProcessor._resize_and_crop`.
 #
+# ## How do the cells become tokens?
 # Now the cells of each row are joined side by side: one *strip* for each row. The empty cell becomes black. The two
 # strips are not joined to each other: they differ in width.
 
@@ -147,14 +149,15 @@ strips = strips_of(grid, 64)
 print([strip.shape for strip in strips])
 
 # %% [markdown]
-# Each strip goes through the VAE, a network that *encodes* images in fewer numbers and can *decode* them again. It
-# makes the strip 8 times smaller along each side, with 16 numbers (*channels*) at each position: the **latents**. FLUX,
-# the model on which VisualCloze is based, then *packs* 2 x 2 neighbouring latents. Those 4 x 16 = 64 numbers are one
-# **token**. A token therefore stands for 16 x 16 pixels.
+# Each strip goes through the VAE (variational autoencoder), a network that *encodes* images in fewer numbers and can
+# *decode* them again, with some loss. It makes the strip 8 times smaller along each side, with 16 numbers (*channels*)
+# at each position: the **latents**. FLUX, the model on which VisualCloze is based, then *packs* 2 x 2 neighbouring
+# latents. Those 4 x 16 = 64 numbers are one **token**. A token therefore stands for 16 x 16 pixels.
 #
-# **Exercise.** Write `pack`. `rearrange(z, "b c (h p) (w q) -> …", p=2, q=2)` reads as follows: the height is `h` pairs
-# of `p` latents, the width `w` pairs of `q`. After the arrow comes the new order: tokens line by line, `(h w)`, and in
-# each the channels first, `(c p q)`.
+# **Exercise.** Write `pack` with `rearrange` of the library einops, which names the axes of an array.
+# `rearrange(z, "b c (h p) (w q) -> …", p=2, q=2)` reads as follows: `b` images (a *batch*) of `c` channels; the height
+# is `h` times `p` latents, the width `w` times `q`. After the arrow comes the new order, and brackets join axes: the
+# batch, then the tokens line by line, `(h w)`, and in each the channels first, `(c p q)`.
 
 
 # %% tags=["exercise"]
@@ -194,8 +197,9 @@ checks.draw_tokens(strips, numbers, f"What the model gets of the grid: {len(numb
 # of a row. From here on there are no cells any more, only tokens. Their positions tell which cell they belong to.
 #
 # ## How does the model know where a token lies?
-# Attention, the central operation of a transformer, works on a *set*: shuffle the tokens and it returns the same
-# results, shuffled. So each token gets **position ids**: three numbers, `row, y, x`.
+# In **attention**, the central operation of a transformer, each token looks at all others and takes something over from
+# those that match (lesson 03). It works on a *set*: shuffle the tokens and it returns the same results, shuffled. So
+# each token gets **position ids**: three numbers, `row, y, x`.
 #
 # - `row` is the row of the grid, counted from **1**.
 # - `y` counts the tokens down, `x` the tokens across. Both start at 0 in each strip.
@@ -244,8 +248,9 @@ checks.draw_tokens(strips, labels, "Position ids of each token: row, y, x", word
 # %% [markdown]
 # What does the model do with them? Attention compares vectors that it computes from the tokens. Before that it rotates
 # pairs of their numbers by angles proportional to row, y and x, at several frequencies (*rotary embedding*,
-# `transformer.pos_embed` in diffusers). Two tokens with equal ids are rotated equally, so attention depends only on
-# the *difference* of two positions. Below: the similarity of each position to the outlined one.
+# `transformer.pos_embed` in diffusers). When two rotated vectors are compared, only the *difference* of their angles
+# counts. So attention sees how far apart two tokens are, not where. Below: the similarity of each position to the
+# outlined one, which is the mean cosine of these differences.
 
 # %%
 here = 45
@@ -257,7 +262,7 @@ words = "Heat map: brightest at the outlined token, fading around it; bright at 
 checks.draw_tokens(checks.heat(similarity, layout), labels, "Bright: near, even in the other row", words, marked=[here])
 
 # %% [markdown]
-# The same y and x in *another row* is near. That should make in-context learning easier: "look at the same position in
+# The same y and x in *another row* is near. That should make examples easier to follow: "look at the same position in
 # the example" is a small rotation. But there is a trap. Rows of different shape share x, not cells: token 2,2,3 lies in
 # the blank cell and 1,2,3 in the example's *photograph*. If you can, give all rows the same aspect ratio.
 #
@@ -290,8 +295,8 @@ print(stock.get_layout_prompt((2, 2)))
 
 # %% [markdown]
 # ## What does a larger grid cost?
-# The model denoises in steps, some 30 of them (lesson 03). Each step reads all tokens: those of the grid, and those of
-# the text, padded to a fixed length. The released model pads to 512. Count first:
+# The model turns noise into an image in steps, some 30 of them (lesson 03). Each step reads all tokens: those of the
+# grid, and those of the text, padded to a fixed length. The released model pads to 512. Count first:
 
 # %%
 for rows, cols in [(1, 2), (2, 2), (3, 2), (3, 3), (5, 5)]:
@@ -311,6 +316,7 @@ text = encode_text(pipe, grid.prompt, 64)
 @torch.no_grad()
 def seconds(layout):
     """Time of one step on a grid of this layout; the values of the tokens do not matter."""
+    # A step is one pass through the transformer (lesson 03). It reads 64 + 320 numbers a token (lesson 02).
     noise, known = torch.zeros(1, layout.total, 64), torch.zeros(1, layout.total, 320)
     start = time.perf_counter()
     velocity(pipe.transformer, noise, known, 0.5, text, latents.position_ids(layout))

@@ -111,8 +111,8 @@ checks.draw_strips(rows, "Equal strips, different masks: fill the white part", w
 # %% [markdown]
 # ## How does a mask of pixels fit into tokens?
 # The model reads tokens, and a token stands for 16 x 16 pixels. The VAE makes the strip smaller. The mask must become
-# smaller too. A VAE would blur it. Averaging would lose its shape. FLUX Fill discards nothing: *every pixel of the mask
-# gets its own channel.*
+# smaller too. A VAE would blur it. Averaging would lose its shape. FLUX Fill, the form of FLUX that fills holes in
+# images and that VisualCloze was trained from, discards nothing: *every pixel of the mask gets its own channel.*
 #
 # 1. A latent stands for 8 x 8 pixels. Move these 64 numbers into the channels: `(1, 1, H, W)` becomes
 #    `(1, 64, H/8, W/8)`.
@@ -230,9 +230,10 @@ parts = {"noise: 64": 64, "known: 64": 64, "mask: 256, one number per pixel": 25
 checks.draw_numbers(numbers, parts, "One line per token: its noise, the known image, the mask", words)
 
 # %% [markdown]
-# Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. There the masked
-# image latents in the middle band are nearly equal, because the blank is black everywhere. The left band is the image
-# to generate: noise, also where the image is known.
+# Read it from the right. The mask is light in half of the lower lines: these tokens are the blank. (The lines go
+# through the strip from left to right, four tokens of the image, then four of the blank: hence the stripes.) There the
+# masked image latents in the middle band are nearly equal, because the blank is black everywhere. The left band is the
+# image to generate: noise, also where the image is known.
 #
 # Is this really what the model reads? Record its input with a **hook**, a function that PyTorch calls before a module
 # runs, during one step of the pipeline.
@@ -334,14 +335,14 @@ checks.draw_strips(rows, f"The hole inside a cell fails: off by {wrong:.0f} perc
 # %% [markdown]
 # The hole is a failure, and an instructive one. The bundled model was trained on blanks that are whole cells. It has
 # met black pixels inside an image only as content, so in the committed run it paints a dark disc, as if the mask were
-# not there, and one grey all over would be nearer. (FLUX Fill was trained on holes of all shapes.) The mask can *say*
-# more than a model has learned to read.
+# not there, and one grey all over would be nearer. The outlines in the blank cell go around that disc as well. (FLUX
+# Fill was trained on holes of all shapes.) The mask can *say* more than a model has learned to read.
 #
-# And look at the third strip: the model generates *every* token, also where the image
-# is known. No step copies the known pixels in. The pipeline crops the target cells and discards the rest
-# (`latents.decode_targets`), and here we paste along the mask. But the VAE decodes the whole row, so what is generated
-# beside a target influences it. So training counts errors there too: less than those of the blanks for the tiny model,
-# as much for the authors' models. What if the model generated noise there?
+# And look at the third strip: the model generates *every* token, also where the image is known. No step copies the
+# known pixels in. The pipeline crops the target cells and discards the rest (`latents.decode_targets`), and here we
+# paste along the mask. But the VAE decodes the whole row, so what is generated beside a target influences it. So
+# training counts errors there too: less than those of the blanks for the tiny model, as much for the authors' models.
+# What if the model generated noise there?
 
 # %%
 z = latents.unpack(last.after[:, layout.row_slices[1]], 8, 16)
@@ -362,7 +363,7 @@ print("after pasting inside the mask, they are unchanged:", torch.equal(pasted[o
 # - The mask is packed without loss: 8 x 8 pixels to 64 channels, 2 x 2 latents to a token, 256 numbers.
 # - A token has 384 channels: 64 of noise, 64 of the masked image, 256 of mask.
 # - The colour below the mask reaches the neighbours through the VAE. It must be the one of training.
-# - The mask may have any shape, and several cells may be blank at once.
+# - The mask may have any shape. Whether the model can fill it depends on the masks that it was trained on.
 #
 # All of it is `visualcloze_nb/sampling/latents.py`.
 #

@@ -4,10 +4,11 @@
 # **Why does an infilling model already know how?**
 #
 # VisualCloze took FLUX.1-Fill, a model that fills holes in images, and trained it further: same architecture, same
-# objective, only grids instead of single images ([VisualCloze, section 4](https://arxiv.org/abs/2504.07960)). The
-# objective is *flow matching* ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747)). Here you write its loss and
-# its sampler, train a network in seconds, meet a perfect infiller that fits in five lines, and look into the tiny
-# model.
+# objective (what training minimises), only grids instead of single images ([VisualCloze, section
+# 4](https://arxiv.org/abs/2504.07960)). What a model has learned before is called its **prior**: here, how to fill
+# holes. The objective is *flow matching* ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747)). Here you write its
+# loss and its sampler, train a network in seconds, meet a perfect infiller that fits in five lines, and look into the
+# tiny model.
 #
 # You will be able to
 #
@@ -133,6 +134,9 @@ guess.compare(round(best_x0(torch.tensor([0.8]), 1.0, black_or_white).item()))
 #
 # $$\mathcal L = \mathbb E\,\bigl\|\,v_\theta(z, \sigma) - (n - x)\,\bigr\|^2$$
 #
+# Here $v_\theta$ is the network with its weights $\theta$, and $\mathbb E$ the mean over images, noise and noise
+# levels.
+#
 # **Exercise.** Write this loss for a batch of pixels. `velocity(z, sigma)` is the network; `clean`, `noise` and
 # `sigma` are `(B,)`. (Lesson 11 needs it again, for the tokens of grids.)
 
@@ -151,7 +155,9 @@ checks.flow_loss.check(flow_loss)
 loss_of = checks.flow_loss.or_answer(flow_loss)
 
 # %% [markdown]
-# Now train: two inputs, `z` and sigma, one output, two hidden layers. The network never sees `best_x0`.
+# Now train: two inputs, `z` and sigma, one output, two hidden layers. In the loop `loss.backward()` computes how each
+# weight affects the loss, and `optimizer.step()` moves all weights a little so that it falls. The network never sees
+# `best_x0`.
 
 # %%
 torch.manual_seed(0)
@@ -203,10 +209,11 @@ figure.alt = f"{title}. Two fields over sigma and z; they differ at small sigma,
 figure
 
 # %% [markdown]
-# Nobody told the network about means. The targets `n - x` contradict each other wherever lines cross; the mean square
-# error is smallest at their mean, so that is what it learns. The loss does not go to 0: what remains is the spread of
-# the targets. The two fields differ only where there are hardly any samples: at small sigma, away from black and
-# white.
+# The pixel comes from the left, at sigma 1. Blue is a positive velocity, red a negative one; a step to a lower sigma
+# moves the pixel down in blue and up in red. Nobody told the network about means. The targets `n - x` contradict each
+# other wherever lines cross; the mean square error is smallest at their mean, so that is what it learns. The loss does
+# not go to 0: what remains is the spread of the targets. The two fields differ where there are hardly any samples: at
+# small sigma, away from black and white.
 #
 # **Exercise.** Write the **sampler**: the loop that turns noise into an image. `sigmas` are noise levels, descending
 # and not always even. Take one Euler step from each level to the next, compute the velocity anew each time, and return
@@ -290,10 +297,11 @@ guess.compare(len(set(possible.tolist())))
 # an image, and a model that fills holes well enough must use the other cells.
 #
 # What is the prior worth? The paper trains the same recipe on FLUX.1-dev, which was never an infiller: for depth to
-# image the error (RMSE, on the paper's scale) is 25.06, on Fill between 9.68 and 10.31. The bundled model cannot tell,
-# since it was trained on grids from the start. So here are four smaller ones. Two first learned to fill holes in
-# single images. Then all learned grids, by training all weights, or only LoRA weights (lesson 11) as VisualCloze does.
-# The error is that of the velocity near pure noise, on scenes **held out** from training; 1 is an uninformed model.
+# image the error (RMSE, on the paper's scale) is 25.06, on Fill 9.68 to 10.31, with two examples to none. The bundled
+# model cannot tell, since it was trained on grids from the start. So here are four smaller ones. Two first learned to
+# fill holes in single images. Then all learned grids, by training all weights, or only LoRA weights (lesson 11) as
+# VisualCloze does. The error is that of the velocity near pure noise, on scenes **held out** from training; 1 is about
+# what an *uninformed* model gets, one that ignores the other cells.
 
 # %%
 curves = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}
@@ -373,8 +381,9 @@ StepExplorer.of(pipe, task.grid, seed=0, steps=12, strength=0)
 # %% [markdown]
 # ### Where does a token look?
 #
-# In each block of a transformer, tokens meet in one place only, **attention**: a token sends a *query*, all tokens
-# offer a *key*, and the better they match, the more the token takes over from that other one.
+# In each block of a transformer, tokens meet in one place only, **attention**: a token sends a *query* (a vector, not
+# the query of a grid), all tokens offer a *key*, and the better they match, the more the token takes over from that
+# other one. With a query in each row of $q$, a key in each row of $k$, and $d$ numbers in each of them:
 #
 # $$\text{attention} = \text{softmax}\bigl(q\,k^\top / \sqrt{d}\bigr)$$
 #

@@ -13,8 +13,9 @@
 # - find out what the model follows when text and examples disagree;
 # - find out on which cells of a grid an answer depends.
 #
-# About 30 minutes. A CPU is enough. The paper calls it visual in-context learning, and measures it with 0, 1 and 2
-# examples: [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
+# About 30 minutes. A CPU is enough. Doing a task from examples in the input, with unchanged weights, is called
+# *in-context learning*. The paper measures it with 0, 1 and 2 examples:
+# [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
 
 # %% tags=["setup"]
 from functools import cache
@@ -177,7 +178,8 @@ for text in ("no text", "task text"):
 
 # %% [markdown]
 # "Not significant" means: less than two standard errors, so it may be random. It does not mean that there is no
-# effect, only that eight scenes do not show one.
+# effect, only that eight scenes do not show one. And of six tests one may cross that line by accident: a change of a
+# fraction of a percent, just beyond two standard errors, is no finding.
 #
 # Text and examples specify the same task here. What can an example add to the text? The paper measured the large model
 # with its text: for depth to image, no, one and two examples give an error of 10.31, 9.91 and 9.68 (RMSE on the
@@ -255,13 +257,15 @@ for order in (("depth", "edge"), ("edge", "depth")):
 
 # %% [markdown]
 # Read the two lines together. If the lower example wins in both, distance from the query counts. If the same *kind*
-# wins in both, the model prefers that kind. Both may be true at once. And four or five of eight is no win: a tossed
+# wins in both, the model prefers that kind. Both may be true at once: in the committed run outlines win in all scenes
+# when they are below, and still in half of them when they are above. And four or five of eight is no win: a tossed
 # coin gives five or more in every third trial.
 #
 # ## What if no text can name the task?
 #
-# A text names a task only if there is a word for it. The toy world has families without: *hue 120* rotates all colours
-# by 120 degrees, *hue 240* by 240. Both are called "a recoloured image".
+# A text names a task only if there is a word for it. The toy world has families without: *hue 120* moves all colours by
+# 120 degrees around the colour circle (red becomes green, green blue), *hue 240* by 240. Both are called "a recoloured
+# image".
 
 # %%
 ANGLES = (0, 60, 120, 180, 240, 300)
@@ -297,13 +301,11 @@ for n in (0, 1, 2):
     verdict = "better than random" if share - 2 * error > 1 / 6 else "not better than random"
     print(f"examples: {n}   the two answers differ by {apart:4.1f}   right {share:4.0%} ± {error:.0%}: {verdict}")
 
-images, titles = [rotated[0]], ["query"]
+images, titles = [], []
 for angle in (120, 240):
-    images += [hues[angle, n][middle] for n in (0, 1, 2)] + [rotated[ANGLES.index(angle)]]
-    titles += [f"hue {angle}\nexamples: {n}" for n in (0, 1, 2)] + [f"hue {angle}\nground truth"]
-show.sheet(
-    [*images[:5], None, *images[5:]], [*titles[:5], "", *titles[5:]], cols=5, title="Only examples specify the hue"
-)
+    images += [rotated[0], *(hues[angle, n][middle] for n in (0, 1, 2)), rotated[ANGLES.index(angle)]]
+    titles += ["query", *(f"hue {angle}\nexamples: {n}" for n in (0, 1, 2)), f"hue {angle}\nground truth"]
+show.sheet(images, titles, cols=5, title="Only examples specify the hue")
 
 # %% [markdown]
 # This is what examples are for: a task that you can show but have no word for. In the committed run none of the answers
@@ -385,15 +387,16 @@ changes = {}
 for row, column in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
     moved = latents.pixels(fill(grey_out(grid, row, column))) - latents.pixels(answer)
     changes[row, column] = 50 * moved[0].square().mean(0).sqrt().numpy()
-checks.draw_influence(grid.completed([answer]), changes, "Each cell's place on the right: what changes when it is grey")
+checks.draw_influence(grid.completed([answer]), changes, "Right, in each cell's place: what greying it out changes")
 
 # %%
 GreyOutExplorer.of(pipe, grid, seed=0, steps=6)
 
 # %% [markdown]
-# Look for shapes in the right half. Without the query, what becomes of the objects? Without an example cell, does the
-# answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so that small changes are
-# visible. Below it are the answers themselves; in a running notebook, select the cell to grey out.
+# In the first figure, look for shapes in the right half. Without the query, what becomes of the objects? Without an
+# example cell, does the answer change at the outlines, everywhere, or hardly at all? The colour scale is stretched, so
+# that small changes are visible. The second figure shows the answers themselves, with a mean difference of 0 to 255 in
+# place of the RMSE; in a running notebook, select the cell to grey out.
 #
 # This is one scene again. So, over all scenes: one example, two, and two with the text.
 
