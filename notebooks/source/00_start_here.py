@@ -40,7 +40,8 @@ pipe = load("tiny")
 #
 # Two scenes, 40 and 41, serve as finished examples. The third is the one to fill, chosen by a rule: of the scenes 50 to
 # 57 it is the first whose error is below the median in both tasks of this lesson, scene 53. The section *Is every
-# answer like this?* runs the rule, and shows the scenes that it leaves out.
+# answer like this?* runs the rule, and shows the scenes that it leaves out. `sample` draws a task of the toy world: in
+# `grid` the images, and in `truth` what belongs in the empty cell.
 
 # %%
 SCENES = [40, 41, 53]
@@ -85,7 +86,7 @@ guess = predict("What will it generate?", ..., list(KINDS))
 
 # %%
 result = pipe.fill(grid, seed=0, progress=False)
-truth = depth.large()[0]
+truth = depth.large()[0]  # as `depth.truth[0]`, drawn three times as large
 print("stage 1:", result.stage1[0].size, "stage 2:", result.image.size)
 show.show_result(result, truth, "The model's answer, and the ground truth")
 

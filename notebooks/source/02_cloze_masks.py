@@ -216,7 +216,7 @@ joined = checks.channels.or_answer(channels)
 strips, masks = [lay(row, (64, 64)) for row in grid.rows], [cell_mask(row) for row in grid.rows]
 random = torch.Generator().manual_seed(0)
 with torch.no_grad():
-    known = [latents.encode(pipe.vae, one, random) for one in strips]
+    known = [latents.encode(pipe.vae, one, random) for one in strips]  # drawn from a distribution that the VAE predicts
 noise = torch.randn(1, 64, 64, generator=random)
 parts = zip(noise.chunk(2, dim=1), known, masks, strict=True)
 numbers = torch.cat([joined(*part) for part in parts], dim=1)

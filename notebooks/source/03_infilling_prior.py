@@ -299,9 +299,9 @@ guess.compare(len(set(possible.tolist())))
 # What is the prior worth? The paper trains the same recipe on FLUX.1-dev, which was never an infiller: for depth to
 # image the error (RMSE, on the paper's scale) is 25.06, on Fill 9.68 to 10.31, with two examples to none. The bundled
 # model cannot tell, since it was trained on grids from the start. So here are four smaller ones. Two first learned to
-# fill holes in single images. Then all learned grids, by training all weights, or only LoRA weights (lesson 11) as
-# VisualCloze does. The error is that of the velocity near pure noise, on scenes **held out** from training; 1 is about
-# what an *uninformed* model gets, one that ignores the other cells.
+# fill holes in single images. Then all learned grids, by training all weights, or only LoRA weights, small additions to
+# each layer (lesson 11), as VisualCloze does. The error is that of the velocity near pure noise, on scenes **held out**
+# from training; 1 is about what an *uninformed* model gets, one that ignores the other cells.
 
 # %%
 curves = {tasks: ablation_curves.read("infilling_prior", tasks) for tasks in ("trained", "held out")}

@@ -317,8 +317,8 @@ show.sheet(images, titles, cols=5, title="Only examples specify the hue")
 # Grey out one cell and see what changes. We use plain grey, since black is what a blank looks like to the model
 # (lesson 02).
 #
-# **Exercise.** Write it: `grid.to_lists()` gives rows that you may change, `Image.new("RGB", size, (128, 128, 128))` a
-# grey image, `grid.replace(rows=rows)` a new grid. Row and column count from 0.
+# **Exercise.** Write it: `grid.to_lists()` gives rows that you may change, `grid.replace(rows=rows)` a new grid, and
+# `Image.new("RGB", cell.size, (128, 128, 128))` a grey image of the size of a cell. Row and column count from 0.
 
 
 # %% tags=["exercise"]
