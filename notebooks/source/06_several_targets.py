@@ -4,8 +4,8 @@
 # **What does one call give that two do not?**
 #
 # A grid may have several empty cells in its last row. One call then fills them all: outlines, depth map and mask of one
-# image, or a depth map and the image that belongs to it. Two calls could do the same, one cell each. Here you find out
-# when it makes a difference, and what in the network makes it.
+# image, or a depth map and the image that belongs to it. Two separate calls could do the same, one cell each. Here you
+# find out when it makes a difference, and what in the network makes it.
 #
 # You will be able to
 #
@@ -13,8 +13,8 @@
 # - test whether cells of one run agree better than cells of two;
 # - write an attention mask that keeps blank cells apart, and predict what it does.
 #
-# About 30 minutes. A CPU is enough. The paper calls it unifying several tasks into one step:
-# [VisualCloze, "Unify multiple tasks"](https://arxiv.org/abs/2504.07960).
+# About 30 minutes. A CPU is enough. The paper counts it among the unseen tasks, as the unification of several tasks in
+# one step: [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
 
 # %% tags=["setup"]
 from functools import cache
@@ -53,7 +53,7 @@ show.show_grid(result.filled, "One call, three answers (bottom row)", ["image", 
 
 # %% [markdown]
 # All three show a triangle and a ring in the same places. (The colours of this mask are wrong: they should name the
-# shapes, as in the examples. That is an error of this model.)
+# shapes. The examples show neither a triangle nor a ring, so their colours must come from training.)
 #
 # A chain may also end in an image. From outlines, a depth map *and* an image: the depth map is the intermediate result
 # of the chain *outlines, depth, image*, and we get to see it. At each step `pipe.read(step, step.x0)` decodes the x0
@@ -97,9 +97,10 @@ figure.alt = f"How far each cell is from its final form, over sigma. After the f
 figure
 
 # %% [markdown]
-# The outlines decide most of the depth map, so its first prediction shows the answer already. They decide no colour:
-# the image begins as a pale mean of all answers, and the steps choose. Its ground truth has other colours, and both
-# are right. Here are all steps of the image; in a running notebook there is a slider.
+# The outlines decide most of the depth map, so its first prediction is near its final form already; from there it
+# changes slowly, to the last step. They decide no colour: the image begins as a pale mean of all answers, and the first
+# five steps choose. Its ground truth has other colours, and both are right. Here are all steps of the image; in a
+# running notebook there is a slider.
 
 # %%
 StepExplorer.of(pipe, both.grid, target=1, seed=0, steps=12, strength=0)
@@ -127,8 +128,8 @@ checks.overlap.check(overlap)
 
 # %% [markdown]
 # Now the comparison. Run the same grid with two seeds, that is, from two draws of noise. Both cells of *one run* come
-# from one draw. For *two runs* take the depth map of one and the mask of the other: that is what two calls give you.
-# Nothing else differs.
+# from one draw. For *two runs* take the depth map of one and the mask of the other, as if you called twice and kept one
+# cell of each. Nothing else differs.
 
 
 # %%
@@ -191,9 +192,10 @@ DECIDED = "image > edge + depth + mask", (1, 2, 3)
 guess.compare(report("depth map and mask", *one_and_two_runs(*DECIDED, objects_differ)))
 
 # %% [markdown]
-# In the committed run there is **no gain**. Each answer follows from the given image, so the noise decides hardly
-# anything, and two calls cannot contradict each other more than one does. The disagreement that is left is error of the
-# model. If all your targets follow from what is given, one call saves time, not more.
+# In the committed run **no gain** is shown: the mean is within two standard errors. Each answer follows from the given
+# image, so the noise decides hardly anything, and two calls hardly contradict each other more than one does. The
+# disagreement that is left is error of the model. If all your targets follow from what is given, one call saves time,
+# not more. (With eight scenes, a mean of pure luck passes two standard errors about once in twelve tests.)
 #
 # ## And where it does not decide?
 #
@@ -218,6 +220,11 @@ free = {"negative": one_and_two_runs(*NEGATIVE, implies("negative")), "grey": on
 guess.compare(report("image and its negative", *free["negative"]))
 agrees = report("image and its grey", *free["grey"])
 
+image, second = run(*NEGATIVE, 0).outputs.unbind(1)
+apart = [(other - second).square().mean((1, 2, 3)) for other in (image, changed(image, "negative"))]
+copies = int((apart[0] < apart[1]).sum())
+print(f"the cell of the negative is nearer to the image itself in {copies} of {len(second)} scenes")
+
 # %%
 images, titles = [], []
 for name, task, kind in (("outlines", NEGATIVE, "negative"), ("mask", GREY, "grey")):
@@ -231,9 +238,11 @@ show.sheet([to_image(one) for one in images], titles, cols=5, title=title)
 
 # %% [markdown]
 # Two pairs, two outcomes in the committed run. Image and **grey** version agree better in one run than in two: one call
-# gives what two cannot. Image and **negative** do not: they disagree in one run just as much as in two. A shared run
-# makes agreement *possible*; whether it happens must be learned. (In training, image and grey version are blank
-# together beside a mask, as here; image and negative only in grids of four columns.)
+# gives what two separate ones cannot. (A second call that is *given* the first one's image could: a chain.) For image
+# and **negative** no gain is shown, and the count says why: in most scenes the cell of the negative repeats the image,
+# so there is no negative that could agree. A shared run makes agreement *possible*; whether it happens must be learned.
+# (In training, image and grey version are blank together beside a mask, as here; image and negative only in grids of
+# four columns.)
 #
 # ## How do the cells hear of each other?
 #
@@ -339,8 +348,8 @@ for name, allowed in masks.items():
 guess.compare(round(apart["grey"], 2))
 
 # %% [markdown]
-# The first mask is not enough. The given cells look at the image, the grey cell looks at the given cells, and two
-# layers later the news has arrived. Only if nobody carries it does the change become exactly 0: the cells are then
+# The first mask is not enough. In one layer the given cells look at the image, in the next the grey cell looks at the
+# given cells, and the news has arrived. Only if nobody carries it does the change become exactly 0: the cells are then
 # as far apart as in two calls. And their agreement?
 
 # %%
@@ -369,17 +378,19 @@ show.sheet(
 )
 
 # %% [markdown]
-# In the committed run the blocked cells disagree about as much as those of two runs. So the gain of one call comes
-# through attention between the blanks, and through nothing else. (Not to the last percent: the mask also hides the
-# blanks from the given cells and the text, which the model has never met in training.)
+# In the committed run the blocked cells disagree nearly as much as those of two runs. So one call's gain needs
+# attention between the blanks. (A part of the new disagreement may be damage: the mask also hides the blanks from the
+# given cells and the text, which the model has never met in training, and the blocked grey cells in the sheet are
+# worse.)
 #
 # ## What we saw
 #
 # - `None` in several cells of the last row: one call fills them all, and shows the steps of a chain.
-# - What follows from the given images is settled in the first steps, what is free later.
-# - Where the given image decides, one call agrees no better than two: no gain.
-# - Where it does not, one call *can* agree better. This model does so for an image and its grey version, and not for an
-#   image and its negative.
-# - The agreement comes through attention between the blank cells, and is gone without it.
+# - What follows from the given images is near its final form in the first prediction; what is free is chosen in the
+#   next few steps.
+# - Where the given image decides, no gain of one call over two is shown.
+# - Where it does not, one call *can* agree better. This model does so for an image and its grey version. Of an image
+#   and its negative it mostly paints the image twice.
+# - The agreement needs attention between the blank cells, and is nearly gone without it.
 #
 # An open question: if you leave more and more cells blank, when does the model begin to contradict itself?

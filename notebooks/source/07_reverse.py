@@ -128,7 +128,8 @@ for blanks, times in drawn.most_common():
 # %% [markdown]
 # The last column is blank most often, but each of the three is at times. So the network has learned to denoise each
 # kind from the others. Outlines and depth map are never blank *together*: this pair was held out on purpose. The
-# reverse of this lesson combines two reverses that were trained apart.
+# reverse of this lesson combines two reverses that were trained apart. (The authors' training blanks one cell at a
+# time: there every grid with several blanks is unseen.)
 #
 # ## Image to conditions: how good?
 #
@@ -158,7 +159,8 @@ show.sheet(sheet, titles, title="From one image back to its outlines and its dep
 #
 # **Predict.** One call for both, or one call for each: what will happen to the error of the depth map? With five
 # scenes we take the difference scene by scene, and call it significant if its mean is more than twice *its own*
-# standard error. That is smaller than those of the two errors: a hard scene is hard for both.
+# standard error. That is smaller than those of the two errors: a hard scene is hard for both. (With five scenes luck
+# alone passes this about once in nine tests.)
 
 
 # %%
@@ -204,10 +206,10 @@ for kind, way in errors:
 guess.compare(verdict(errors["depth", "both at once"], errors["depth", "alone"]))
 
 # %% [markdown]
-# In the committed run the four lines of the reverse direction are far below both baselines, and both at once is as good
-# as each alone, although this pair was never trained. The last line is the forward direction. It starts from two exact
-# conditions, and yet its error is *above* that of the mean image. Either the model has learned nothing here, or there
-# is more than one right answer and this error cannot tell. Which is it?
+# In the committed run the four lines of the reverse direction are far below both baselines, and five scenes show no
+# difference between both at once and each alone, although this pair was never trained. The last line is the forward
+# direction. It starts from two exact conditions, and yet its error is *above* that of the mean image. Either the model
+# has learned nothing here, or there is more than one right answer and this error cannot tell. Which is it?
 #
 # ## What cannot be recovered?
 #
@@ -282,11 +284,12 @@ for caption, images in made.items():
 
 # %% [markdown]
 # In the committed run each caption brings the answers nearer to the scene that it describes, and nearer to each other:
-# the spread falls to a third or less. The caption has selected one of the right answers, and the noise has little left
-# to decide.
+# the spread falls to about a third or less. The caption has selected one of the right answers, and the noise has little
+# left to decide.
 #
 # This matters for metrics as well. An error against *the* ground truth penalises other right answers. Compare the
 # answers without caption with the ground truth, and with the nearest of the right answers that we have just counted.
+# (It cannot be farther, since the ground truth is one of them.)
 
 # %%
 right = [to_image(one) for one in views["image"]]
@@ -371,11 +374,12 @@ guess.compare(max(list(lost)[:3], key=lost.get))
 print("with a caption the image is", verdict(after["the image, with a caption"], after["the image"]))
 
 # %% [markdown]
-# In the committed run outlines and depth map survive the trip, and the image does not: a ratio above 1 is worse than
-# the mean image. With a caption it survives as well. These ratios have two causes. The model makes mistakes, twice. And
-# outlines and depth maps contain no colours, so even a perfect model could not recover them; it could recover outlines
-# and depth. The second cause remains, however long one trains. Only another input with the colours can help: a caption,
-# which was given both ways, or one more condition, such as a grey image.
+# In the committed run outlines and depth map survive the trip, and the image does not. A ratio above 1 alone is no sign
+# of a bad model: two independent samples are on average √2 = 1.41 times as far apart (root mean square) as one is from
+# the mean. With a caption the image survives as well. These ratios have two causes. The model makes mistakes, twice.
+# And outlines and depth maps contain no colours, so even a perfect model could not recover them; it could recover
+# outlines and depth. The second cause remains, however long one trains. Only another input with the colours can help: a
+# caption, which was given both ways, or one more condition, such as a grey image.
 #
 # ## How are two cells generated at once?
 #
@@ -428,8 +432,9 @@ for name, place in places.items():
 
 # %% [markdown]
 # The other cell changes too, but far less. At every step each blank sees the other's noisy state, so they can agree.
-# Where several answers are right, only one call can make them consistent. Where each follows from the image, as here,
-# two calls agree as well: `evaluation.md` beside the model's card compares them.
+# Where several answers are right, separate calls cannot be consistent; one call can, or a chain of calls in which the
+# next is given the last one's answer. Where each follows from the image, as here, two calls agree as well:
+# `evaluation.md` beside the model's card compares them.
 #
 # ## What we saw
 #

@@ -145,8 +145,8 @@ guess.compare(round(noise.std().item() / shrunk.std().item()))
 # %% [markdown]
 # ## Where does stage 2 start?
 #
-# So a larger image needs a schedule with more noise. FLUX **shifts** its noise levels
-# ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 5.3.2): it multiplies the ratio of noise to image,
+# So a larger image needs a schedule with more noise. FLUX **shifts** its noise levels, after
+# [Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 5.3.2: it multiplies the ratio of noise to image,
 # `sigma / (1 - sigma)`, by `exp(mu)`, and `mu` grows with the number of tokens. Solved for the new sigma:
 # `exp(mu) / (exp(mu) + 1 / sigma - 1)`.
 #
@@ -195,7 +195,7 @@ guess = predict("30 steps, strength 0.4, 192 x 192 pixels: at which sigma does s
 first = sdedit.skipped_steps(30, 0.4)
 print("skipped:", first, "run:", 30 - first)
 guess.compare(round(schedules[144][first].item(), 2), within=0.05)
-for strength in (0.2, 0.4, 0.8):
+for strength in (0.2, 0.4, 0.6, 0.8):
     sigma = schedules[144][sdedit.skipped_steps(30, strength)]
     above = (sigma_of["drawings, 192 pixels"] > sigma).sum().item()
     print(f"strength {strength}: sigma {sigma:.2f}, {above} of 12 frequencies stronger than the noise")
@@ -301,10 +301,11 @@ StrengthExplorer(made, small)
 # %% [markdown]
 # The promise of SDEdit is that moderate noise keeps the large shapes. The bundled model keeps it badly. In the
 # committed run, at 0.2 the large ring is whole with an uneven outline, and the small ring has opened. At 0.4 the large
-# ring opens too and dots merge, although the waves that draw a ring are stronger than the noise. From 0.6 on whole
-# shapes dissolve. The noise does not hide them: the model, a thousand times smaller than FLUX, does not recognise them.
-# The sheet of x0 predictions above shows when it happens: the first prediction has the gap already, and no later step
-# closes it.
+# ring opens too and dots merge, although one to three waves across the image, the coarse form of a ring, are stronger
+# than the noise. There the noise does not hide the shapes: the model, more than a thousand times smaller than FLUX,
+# does not recognise them. The sheet of x0 predictions above shows when it happens: the first prediction has the gap
+# already, and no later step closes it. From 0.6 on whole shapes dissolve; but there the noise is stronger than nearly
+# all frequencies.
 #
 # At strength 1 the first sigma is 1: the start is `0 * clean + 1 * noise`. Take two different small images,
 # the same noise and the same text.
@@ -325,8 +326,8 @@ for name, cls in {"stock diffusers": diffusers.VisualClozePipeline, "this packag
 
 # %% [markdown]
 # At strength 1 stage 1 was computed and then ignored: stage 2 uses only a caption and noise, and there is no warning.
-# It is stock's default. With stock diffusers set `upsampling_strength` yourself; the authors' examples use 0.2 to 0.4.
-# (The noise slider of the authors' own demo has the opposite direction.)
+# It is stock's default. With stock diffusers set `upsampling_strength` yourself; the documentation's examples use 0.2
+# and 0.4. (The noise slider of the authors' demo is neither: it is 1 less the sigma of the start.)
 #
 # Which strength is best? Measure, on four scenes with perfect small images. *VAE* is the ground truth encoded and
 # decoded, about the best that stage 2 could do.

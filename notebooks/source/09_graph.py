@@ -235,7 +235,8 @@ print(f"two calls less one call: {mean:.1f} ± {uncertain:.1f} percent")
 guess.compare("not significant" if abs(mean) < 2 * uncertain else "one call" if mean > 0 else "two calls")
 
 # %% [markdown]
-# In the committed run neither way is better: two calls win for the mask, one call for the depth map.
+# In the committed run no difference is shown over both tasks: two calls have the smaller mean error for the mask, one
+# call for the depth map. (With six scenes luck alone passes two standard errors about once in ten tests.)
 #
 # ### The real graph
 #
@@ -380,8 +381,8 @@ grid, truth = my_grid("image > mine", 0)
 show.show_grid(grid, "The new kind, shown in two examples", ["image", "mine"])
 
 # %% [markdown]
-# The score is that of lesson 05: 0 for the better of two baselines (the given image copied, the mean of the examples'
-# targets), 1 for what the VAE could show of the truth.
+# The score is made as in lesson 05, with other baselines: 0 for the better of two (the given image copied, the mean of
+# the examples' targets), 1 for what the VAE could show of the truth.
 
 # %%
 guess = predict("For how many of the two tasks is the score above 0, the best answer without a model?", ...)
@@ -432,10 +433,10 @@ show.sheet(images, titles, cols=3, title="A scene of middling error for each of 
 
 # %% [markdown]
 # In the committed run the two end differently. The outlines of the new kind are recognisable, though no training grid
-# had an image in these colours: the model finds shapes in whatever it is given. The new kind itself is not painted. The
-# answer that is shown is nearly plain grey, and its score, a little above 0, says no more than that grey is about as
-# far from the truth as the query itself. A new *condition* is a path that the graph nearly has; a new *target* is
-# something that the weights have never made. To teach it one, train: lesson 11.
+# had this kind: the model finds shapes in whatever it is given. The new kind itself is not painted. The answer that is
+# shown is nearly plain grey, and its score, a little above 0, says no more than that grey is about as far from the
+# truth as the query itself. A new *condition* is a path that the graph nearly has; a new *target* is something that the
+# weights have never made. To teach it one, train: lesson 11.
 #
 # In diffusers a kind of your own needs no registration either: `VisualClozePipeline` sees images and a text.
 #
@@ -443,7 +444,7 @@ show.sheet(images, titles, cols=3, title="A scene of middling error for each of 
 #
 # - `n` kinds of one scene give `3**n - 2 * 2**n + 1` tasks, for `n` images.
 # - Training joins kinds to a graph. In it the unseen tasks that the model follows have a path of two trained steps, the
-#   others have none.
+#   others have none; hue 180 is the exception, or no kind of its own.
 # - Graph200K is such a graph of photographs: 134 paths, 129 without the kind boxes.
 # - Our own curves are old, of small models, and show hardly any gain from density on held-out tasks.
 # - A new kind opens two tasks with each old one. That a grid can show them does not mean that the model does them.

@@ -196,7 +196,9 @@ print(", ".join(f"{part} {gb(size)}" for part, size in light.items()), "| togeth
 print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", part in four_bit) for part in PARTS))
 
 # %% [markdown]
-# In diffusers: `PipelineQuantizationConfig` with a `BitsAndBytesConfig(load_in_4bit=True)` for each of the two parts.
+# In diffusers: `PipelineQuantizationConfig(quant_mapping=…)` with, for each of the two parts, a
+# `BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)`: diffusers'
+# for the transformer, that of transformers for T5. Without the last two, they are fp4 and `float32`.
 #
 # ## What does a step cost?
 # On `meta` PyTorch can even run the model: it computes no numbers, but counts the work of all matrix products, each
@@ -333,8 +335,9 @@ print(re.findall(r"(?:guidance|num_inf|max_seq|upsampling_)\w+=[\d.]+", example)
 # %% [markdown]
 # The page has two more examples, in the same folder: soft edges (two columns, 864 x 1152 pixels) and a subject in a new
 # place (three columns, 1024 x 1024). Nothing was downloaded here. To see all three *grids*, build them from free
-# photographs: `tasks` has the prompts and the settings that the authors use. Where an annotation needs a network, a
-# stand-in takes its place: few colours for segments, a blurred Canny map for soft edges, grey values for depth.
+# photographs: `tasks` has the prompts and the settings of the authors' demo, its noise as a strength. Where an
+# annotation needs a network, a stand-in takes its place: few colours for segments, a blurred Canny map for soft edges,
+# grey values for depth.
 
 # %%
 examples = documented_grids()
@@ -441,5 +444,5 @@ print(big.plan.words())
 # - The cost of a step grows with the tokens and with their pairs: with examples and pixels.
 # - The call is the one you know. New are guidance as an input, 512 text tokens, and a licence to accept.
 #
-# An open question: most of these parameters store what the world looks like, and few are about grids. How small could a
-# model be that only does the tasks *you* need?
+# An open question: VisualCloze trained only LoRA weights, a fraction of these parameters; all others come from a model
+# that fills holes in single images. How small could a model be that only does the tasks *you* need?
