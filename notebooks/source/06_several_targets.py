@@ -13,8 +13,8 @@
 # - test whether cells of one run agree better than cells of two;
 # - write an attention mask that keeps blank cells apart, and predict what it does.
 #
-# About 30 minutes. A CPU is enough. The paper counts it among the unseen tasks, as the unification of several tasks in
-# one step: [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
+# About 30 minutes. A CPU is enough. The paper counts it among the unseen tasks:
+# [VisualCloze](https://arxiv.org/abs/2504.07960), section 5.1, "Multi-task consolidation".
 
 # %% tags=["setup"]
 from functools import cache

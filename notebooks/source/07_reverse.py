@@ -6,7 +6,7 @@
 # A model that turns outlines and a depth map into an image is usually one network, and a model that turns an
 # image into a depth map another. Here one model does both: you only move the blanks. This lesson shows which inputs
 # change and why the model can follow, measures both directions, and finds what cannot be recovered. The paper shows it
-# as *reverse generation*: [VisualCloze](https://arxiv.org/abs/2504.07960), section "Experiments".
+# as *reverse generation*: [VisualCloze](https://arxiv.org/abs/2504.07960), section 5.1, "Bilateral generation".
 #
 # You will be able to
 #

@@ -5,9 +5,9 @@
 #
 # Stage 1 fills a cell of 64 x 64 pixels (384 or 512 in the released models). The result of the whole pipeline is three
 # times as wide and high. Enlarging alone cannot do that: the details are missing. Stage 2 generates them. Its method is
-# **SDEdit** ([Meng et al. 2022](https://arxiv.org/abs/2108.01073)), and the second stage of
-# [VisualCloze](https://arxiv.org/abs/2504.07960). It has one parameter, strength, and stock diffusers sets it to its
-# maximum.
+# **SDEdit** ([Meng et al. 2022](https://arxiv.org/abs/2108.01073)), which
+# [VisualCloze](https://arxiv.org/abs/2504.07960) names for its large results (section 4.3). It has one parameter,
+# strength, and stock diffusers sets it to its maximum.
 #
 # You will be able to
 #
@@ -326,8 +326,8 @@ for name, cls in {"stock diffusers": diffusers.VisualClozePipeline, "this packag
 
 # %% [markdown]
 # At strength 1 stage 1 was computed and then ignored: stage 2 uses only a caption and noise, and there is no warning.
-# It is stock's default. With stock diffusers set `upsampling_strength` yourself; the documentation's examples use 0.2
-# and 0.4. (The noise slider of the authors' demo is neither: it is 1 less the sigma of the start.)
+# It is stock's default. With stock diffusers set `upsampling_strength` yourself; the authors' examples for diffusers
+# use 0.2 to 0.4. (The noise slider of the authors' demo is neither: it is 1 less the sigma of the start.)
 #
 # Which strength is best? Measure, on four scenes with perfect small images. *VAE* is the ground truth encoded and
 # decoded, about the best that stage 2 could do.
@@ -361,8 +361,9 @@ print("strength 0.4 has a smaller error than bicubic:", errors["strength 0.4"] <
 # card). Sharpness alone is not quality: blots and noise are sharp, so look at the images too. What the VAE cannot
 # reconstruct, stage 2 cannot get right, however sharp it is.
 #
-# In the committed run bicubic has the smaller error, and stage 2 at 0.4 is no sharper. So for the bundled model stage 2
-# is a loss, and its use is to show the method. Its card, `visualcloze_nb/tiny/README.md`, says how it was trained.
+# In the committed run bicubic has the smaller error, and stage 2 at 0.4 is by this metric no sharper. So at 0.4 stage 2
+# of the bundled model is a loss, and its use is to show the method. (Of images that have been through the VAE, 0.2 is a
+# small gain.) Its card, `visualcloze_nb/tiny/README.md`, says how it was trained.
 #
 # And a photograph? The bundled model was trained on drawings, and this cup was held out of all training.
 
