@@ -54,6 +54,6 @@ def test_the_page_shows_what_a_reader_sees(tmp_path):
         press("Save, open, code")
         page.locator(".vcnb .jupyter-button", has_text="Show the code").click()
         nb.until_text("pipe.fill")
-        keep("5-python")
+        keep("5-code")
         browser.close()
     assert [path.stem for path in sorted((ROOT / "docs" / "builder").glob("*.png"))] == STEPS
