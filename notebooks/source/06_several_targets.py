@@ -220,11 +220,6 @@ free = {"negative": one_and_two_runs(*NEGATIVE, implies("negative")), "grey": on
 guess.compare(report("image and its negative", *free["negative"]))
 agrees = report("image and its grey", *free["grey"])
 
-image, second = run(*NEGATIVE, 0).outputs.unbind(1)
-apart = [(other - second).square().mean((1, 2, 3)) for other in (image, changed(image, "negative"))]
-copies = int((apart[0] < apart[1]).sum())
-print(f"the cell of the negative is nearer to the image itself in {copies} of {len(second)} scenes")
-
 # %%
 images, titles = [], []
 for name, task, kind in (("outlines", NEGATIVE, "negative"), ("mask", GREY, "grey")):
@@ -234,6 +229,10 @@ for name, task, kind in (("outlines", NEGATIVE, "negative"), ("mask", GREY, "gre
     images += [given, image, changed(image[None], kind)[0], other, elsewhere]
     titles += [f"given {name}", "image", f"its own {kind},\ncomputed", f"{kind}\nsame run", f"{kind}\nanother run"]
 title = "Where two runs disagree most: does the fourth image match the third?"
+image, cell = run(*NEGATIVE, 0).outputs.unbind(1)
+apart = [(other - cell).square().mean((1, 2, 3)) for other in (image, changed(image, "negative"))]
+copies = int((apart[0] < apart[1]).sum())
+print(f"the cell of the negative is nearer to the image itself in {copies} of {len(cell)} scenes")
 show.sheet([to_image(one) for one in images], titles, cols=5, title=title)
 
 # %% [markdown]
