@@ -183,6 +183,7 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     assert page.locator(f"{CELLS[form]}:has-text('preview')").count() == 0, "the cell shows its prediction again"
 
     fold(nb, "Save, open, code")
+    page.get_by_label("File or folder").fill(f"mouse-{form}.png")
     press(nb, "Save the answer")
     nb.until_text("with its record and its grid", ".vcnb-message")
     page.get_by_role("spinbutton", name="Steps", exact=True).fill("3")
@@ -368,8 +369,9 @@ def test_a_3_by_3_grid_from_eight_photographs_in_one_drop_saved_and_opened_again
     press(nb, "Run")
     nb.until("predictions", [2])
     fold(nb, "Save, open, code")
+    nb.page.get_by_label("File or folder").fill("eight.png")
     press(nb, "Save the answer")
-    nb.until_text("Saved grid.png", ".vcnb-message")
+    nb.until_text("Saved eight.png", ".vcnb-message")
     press(nb, "Undo")  # the answer
     press(nb, "Undo")  # the photographs
     nb.until("shape", [3, 2])

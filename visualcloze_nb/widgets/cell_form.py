@@ -14,6 +14,7 @@ from visualcloze_nb.widgets.cell_text import describe
 from visualcloze_nb.widgets.controls import FULL_LABEL, Fold, button, number, row
 from visualcloze_nb.widgets.draft import place
 from visualcloze_nb.widgets.error_output import ErrorOutput
+from visualcloze_nb.widgets.file_upload import files, forget
 from visualcloze_nb.widgets.photo_form import PhotoForm
 from visualcloze_nb.widgets.state import DIRECTIONS, BuilderState
 
@@ -104,17 +105,17 @@ class CellForm:
             raise GridError(f"{place(*self.state.selected)}: choose the other cell to swap with")
         self.state.swap(self.state.selected, self.other.value)
 
-    def _put_file(self, files: tuple[dict[str, Any], ...]) -> None:
+    def _put_file(self, value: Any) -> None:
         with self.errors.muted():  # first of all: an unchanged value raises no event when the file is chosen again
-            self.file.value = ()
+            forget(self.file)
         row, col = self.state.selected
-        for file in files:
-            if file["size"] > FILE_BYTES:
-                size = f"{file['size'] / 1e6:.1f} MB, over the limit of {FILE_BYTES / 1e6:.0f} MB"
-                why = f"{place(row, col)}: {shorten(file['name'])} is {size}: save a smaller version"
+        for name, data in files(value):
+            if len(data) > FILE_BYTES:
+                size = f"{len(data) / 1e6:.1f} MB, over the limit of {FILE_BYTES / 1e6:.0f} MB"
+                why = f"{place(row, col)}: {shorten(name)} is {size}: save a smaller version"
                 self.state.refuse(row, col, why)
                 raise ImageError(why)
-            self.state.put(row, col, bytes(file["content"]), file["name"])
+            self.state.put(row, col, data, name)
 
     def _put_toy(self) -> None:
         self.errors.show_text("Drawing … (the first time it takes some seconds)")

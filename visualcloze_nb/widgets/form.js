@@ -53,9 +53,11 @@ function render({ el }) {
   // would go to another cell, D D would delete one. Inside our forms plain keys belong to the form; those with Ctrl or
   // Cmd (save, run) stay Jupyter's. This handler runs first: the window gets a key before the document.
   const key = (event) => {
-    if (!ours(event) || event.target.closest(".vcnb-grid, .vcnb-cards")) return;
+    if (!ours(event)) return;
+    const command = event.ctrlKey || event.metaKey;
+    const own = event.target.closest(".vcnb-grid") && /^(z|v|home|end)$/i.test(event.key); // undo, paste, first, last
     // The mark counts only on the focused element itself: JupyterLab's shortcuts ask for `:focus`.
-    event.target.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !command || Boolean(own));
   };
   const click = (event) => {
     if (ours(event) && event.target.closest(".vcnb-copy")) copy(event.target.closest(".vcnb-copy"));

@@ -81,7 +81,8 @@ class NotebookOutput:
         live = ipywidgets.VBox([style, FormScript(), self.box])
         live.add_class("vcnb").add_class(mark)
         # Without a kernel, and so without the widget, a notebook shows the text.
-        display({**(live._repr_mimebundle_() or {}), "text/plain": GO_ON}, raw=True)
+        view = {"version_major": 2, "version_minor": 0, "model_id": live.model_id}  # as ipywidgets 7 and 8 show it
+        display({"application/vnd.jupyter.widget-view+json": view, "text/plain": GO_ON}, raw=True)
 
     def update(self) -> None:
         """Update the static image that will be saved, once no change has come for a moment; any thread may call it."""
