@@ -232,7 +232,7 @@ print("different images from three seeds:", len({image.tobytes() for image in ag
 print(f"seeds 0 and 1 differ by {rmse(*again[:2]):.2f}, the ground truth is {rmse(again[0], truths['depth']):.2f} away")
 
 # %% [markdown]
-# Three different images, and yet alike: they differ less from each other than from the ground truth. A depth map
+# Three different images. The first two differ less from each other than from the ground truth. A depth map
 # follows from its image, so one answer is right and the noise decides little. In the other direction, from outlines to
 # an image, the noise decides the colours (lesson 07).
 #

@@ -249,8 +249,9 @@ checks.draw_tokens(strips, labels, "Position ids of each token: row, y, x", word
 # What does the model do with them? Attention compares vectors that it computes from the tokens. Before that it rotates
 # pairs of their numbers by angles proportional to row, y and x, at several frequencies (*rotary embedding*,
 # `transformer.pos_embed` in diffusers). When two rotated vectors are compared, only the *difference* of their angles
-# counts. So attention sees how far apart two tokens are, not where. Below: the similarity of each position to the
-# outlined one, which is the mean cosine of these differences.
+# counts. So between two image tokens attention sees the offset, not the place. (Text has the ids 0, 0, 0: relative to
+# it, attention sees the place as well.) Below: the similarity of each position to the outlined one, which is the mean
+# cosine of these differences.
 
 # %%
 here = 45

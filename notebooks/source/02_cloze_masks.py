@@ -277,8 +277,8 @@ moved = ((black - grey).abs().amax(-1) > 0.1).reshape(4, 8)
 guess.compare(int(moved[:, :4].sum()))
 
 # %% [markdown]
-# The VAE encodes the whole row at once, and normalises over the whole row (*group norm*). A black neighbour changes
-# the scale of everything beside it. The decoder takes most of that back:
+# The VAE encodes the whole row at once, and normalises over the whole row (*group norm*; FLUX's VAE also has attention
+# in its middle). A black neighbour changes the scale of everything beside it. The decoder takes most of that back:
 
 # %%
 z = [latents.unpack(one, 8, 16) for one in (black, grey)]

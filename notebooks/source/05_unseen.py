@@ -14,7 +14,7 @@
 # - give a score an interval, so that others can tell it from luck.
 #
 # About 30 minutes. A CPU is enough. The paper shows unseen tasks of the large model in figures and gives no numbers:
-# [VisualCloze, "Generalization to unseen tasks"](https://arxiv.org/abs/2504.07960).
+# [VisualCloze, 5.1, "Generalization on unseen tasks"](https://arxiv.org/abs/2504.07960).
 
 # %% tags=["setup"]
 from functools import cache
