@@ -385,7 +385,7 @@ show.sheet([*shown.values(), cup], [*titles, "photograph"], cols=5, title="A pho
 # it: a missing side is 1024, so give both.
 
 # %%
-wide = sample("image > grey", seed=1, height=48, width=80).grid
+wide = sample("image > depth", seed=1, height=48, width=80).grid
 for sizes in ({}, {"width": 160}, {"height": 192}):
     result = pipe.fill(wide, seed=0, steps=4, progress=False, **sizes)
     print(sizes or "nothing given", "->", result.stage1[0].size, "to", result.image.size)
@@ -393,11 +393,17 @@ for sizes in ({}, {"width": 160}, {"height": 192}):
 # %% [markdown]
 # ### Can you write the whole pipeline?
 #
-# **Exercise.** You have all pieces. Stage 1 (01, 02, 03): *cover* each row's cells, lay them in a *strip*, encode it,
-# *pack* it, put the *mask tokens* beside it; position ids, noise, levels, Euler steps; decode the target. Stage 2
-# (above): `enlarge` three times. One generator with seed 0 draws everything: first the latents of each row from top to
-# bottom, then the noise of stage 1, then stage 2. Take 8 steps and strength 0.4. The image must equal that of
-# `pipe.fill(grid, seed=0, steps=8)`, within one level of 255.
+# **Exercise.** You have all pieces. One generator with seed 0 draws everything, in this order:
+#
+# 1. Each row from top to bottom, of `grid.rows` and `layout.sizes`: `cover` its cells, lay them in a `strip`,
+#    `latents.encode(pipe.vae, …, generator)`, `pack`; beside it `mask_tokens(latents.cell_mask(blanks, size))`.
+# 2. The grid: noise of shape `(1, layout.total, 64)`, `position_ids(layout.sizes, layout.n_cols)`,
+#    `encode_text(pipe, grid.prompt, 64)`, `levels(8, mu)` with `mu = flow.shift(layout.total, pipe.scheduler.config)`,
+#    then `denoise`.
+# 3. The target: `latents.decode_targets(z, pipe.vae, layout)[0]`.
+# 4. Stage 2, three times as large: `enlarge(small, grid.content or "", size=…, steps=8, generator=generator)`.
+#
+# `layout` is `grid.layout(64)`. The image must equal that of `pipe.fill(grid, seed=0, steps=8)`, within one level.
 
 # %%
 cover, pack, position_ids = l01_grids.cover.answer, l01_grids.pack.answer, l01_grids.position_ids.answer
@@ -435,7 +441,7 @@ print("my_fill and pipe.fill, equal within one level of 255:", bool(off <= 1))
 *_, last = pipe.steps(wide, seed=0, steps=8)
 print("pipe.steps and pipe.fill, bit for bit:", pipe.read(last)[0] == result.image)
 shown = [wide.query[0], mine, result.image]
-show.sheet(shown, ["query", "my_fill", "pipe.fill"], title="One pipeline, twice: equal, and both lose the ring")
+show.sheet(shown, ["query", "my_fill", "pipe.fill"], title="One pipeline, written twice: the same answer")
 
 # %% [markdown]
 # ## What we saw

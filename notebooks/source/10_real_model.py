@@ -25,6 +25,7 @@ import time
 import diffusers
 import torch
 from diffusers.utils import load_image
+from IPython.display import display
 
 from visualcloze_nb import Grid, load, show, tasks
 from visualcloze_nb.cli import doctor
@@ -202,8 +203,9 @@ print("as the package says:", all(light[part] == FULL_PARTS[part].bytes("bf16", 
 #
 # ## What does a step cost?
 # On `meta` PyTorch can even run the model: it computes no numbers, but counts the work of all matrix products, each
-# multiplication and each addition as one operation. Compare with a formula. A token is multiplied with about
-# 12 `width`² weights in each block, and attention multiplies every token with every other, twice over `width` numbers.
+# multiplication and each addition as one operation. Compare with a formula. A token is multiplied with about 12
+# `width`² weights in each block (modulation, counted above, works once for a grid, not for each token), and attention
+# multiplies every token with every other, twice over `width` numbers.
 #
 # **Exercise.** Count the operations of one step: those with weights, and those of attention.
 
@@ -342,7 +344,7 @@ print(re.findall(r"(?:guidance|num_inf|max_seq|upsampling_)\w+=[\d.]+", example)
 # %%
 examples = documented_grids()
 for name, example in examples.items():
-    show.show_grid(example.grid, f"{name}: photographs in place of the documented ones")
+    display(show.show_grid(example.grid, f"{name}: photographs in place of the documented ones"))
     print(f"{example.task.name}; recommended: {dict(example.grid.recommended)}\n{example.grid.task}")
 
 # %% [markdown]
@@ -422,7 +424,7 @@ for name, (task, *kinds) in OTHER_EXAMPLES.items():
     cells = [[f"{folder}{name}_incontext-example-{n}_{kind}.jpg" for kind in kinds] for n in (1, 2)]
     cells.append([f"{folder}{name}_query_{kind}.jpg" for kind in kinds[:-1]])
     loaded = [[load_image(url) for url in row] for row in cells]
-    show.show_result(big.fill(tasks.find(task).grid(loaded), seed=0), title=f"The full model: {name}")
+    display(show.show_result(big.fill(tasks.find(task).grid(loaded), seed=0), title=f"The full model: {name}"))
 
 # %% [markdown]
 # There is a second way. A **LoRA** (low-rank adaptation) keeps a matrix fixed and adds the product of two narrow ones,

@@ -248,8 +248,9 @@ def fit(rows, steps, watch=None):
 
 
 # %%
-figure = show.new_figure(2.2)
+figure = show.new_figure(2.5)
 figure.alt = "Left the loss of each training step, right the answer to one held-out query before and during training."
+figure.suptitle("The loss falls while the answer turns to the heat map's colours", size=11, weight="bold")
 curve, *panels = figure.subplots(1, 5, width_ratios=[2.2, 1, 1, 1, 1])
 answers = {}  # by the number of steps
 

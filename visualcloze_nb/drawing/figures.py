@@ -219,7 +219,7 @@ def _figure(
     height = head + (shown[1] + 0.1 if above is not None else 0) + sum(heights)
 
     figure = new_figure(height, width, layout=None)
-    figure.alt = f"{title}. {alt}".replace("\n", " ") if title else alt
+    figure.alt = f"{title}. {alt}".replace("\n", " ").strip() if title else alt
     if title:
         place = (0.06 / width, 1 - 0.04 / height)
         figure.text(*place, title, size=NORMAL, weight="bold", color=TEXT, va="top")
