@@ -26,6 +26,9 @@ WIDGET = "Grid builder. row 1, column 1: "
 IMAGES = """() => [...document.querySelectorAll(".jp-OutputArea-output img")].map(
   (image) => ({alt: image.alt, width: image.naturalWidth, fits: image.width <= image.parentElement.clientWidth}))"""
 
+WORDS = """() => [...document.querySelectorAll(".jp-Notebook img")].map(
+  (image) => image.alt || image.closest("[aria-label]")?.ariaLabel || "")"""  # a cell of the grid is named as a whole
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -67,12 +70,15 @@ def test_every_image_has_its_alt_text(kind, browser, executed, tmp_path):
         check(page, widget=True)
         committed.shot("alt-committed")
 
-        server.write("live.ipynb", "\n".join(CELLS[:1]), *CELLS[1:])
+        server.write("live.ipynb", *CELLS, "GridBuilder(grid)")
         live = Notebook(page, server, "live.ipynb").open()
         page.locator(".jp-Notebook .jp-CodeCell").first.focus()
-        for _ in CELLS:
+        for _ in range(len(CELLS) + 1):
             page.keyboard.press("Shift+Enter")
-        check(page, widget=False)
+        page.locator(".vcnb [data-keyboard=ready]").wait_for(state="attached")
+        until(lambda: page.locator(".vcnb img").count() >= 3, "the images of the grid in the builder")
+        shown = page.evaluate(WORDS)
+        assert shown[: len(ALT)] == ALT and all(alt.strip() for alt in shown), shown
         live.shot("alt-live")
         page.close()
 
