@@ -67,11 +67,11 @@ def notebook(server, browser, model, request):
     """Gives `open(form)`: a notebook with a builder in it, run; its errors in the browser fail the test."""
     opened, problems = [], []
 
-    def open_(form: str, code: str | None = None) -> Notebook:
+    def open_(form: str, code: str | None = None, height: int = 1500) -> Notebook:
         name = f"{request.node.name.split('[')[0]}_{form}.ipynb"
         code = code or BUILDER.format(model=str(model), drag=form == "drop", file=f"{name}.json")
         server.write(name, code.strip(), "print('the end')")
-        page = browser.new_page(viewport={"width": 1180, "height": 1500})
+        page = browser.new_page(viewport={"width": 1280 if height < 1000 else 1180, "height": height})
         page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: problems.append(error.stack) if ours(error.stack) else None)
         page.on(
@@ -203,6 +203,38 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     nb.until_text("Copied")
     assert page.evaluate(FAINT) == []
     nb.shot(f"mouse-{form}-4-end")
+
+
+IN_VIEW = """(selector) => {
+  const box = document.querySelector(selector).getBoundingClientRect();
+  return box.top >= 0 && box.bottom <= innerHeight && box.left >= 0 && box.right <= innerWidth && box.width > 0;
+}"""
+
+
+def test_a_ready_task_is_run_by_two_clicks_without_scrolling(notebook):
+    """At 1280 x 800, in a notebook of one cell; the answer is in view too."""
+    name = "test_a_ready_task_is_run_by_two_clicks_without_scrolling_drop.ipynb"
+    code = f"""import json, pathlib
+from visualcloze_nb import GridBuilder
+builder = GridBuilder()
+written = pathlib.Path({name + ".json"!r})
+builder.on_change(lambda changed: written.write_text(json.dumps({{"problem": changed.state.problem}})))
+builder"""
+    nb = notebook("drop", code, height=800)
+    page = nb.page
+    assert page.evaluate(IN_VIEW, ".vcnb-cards button")
+    page.mouse.click(*center(page.locator(".vcnb-cards button").first))
+    nb.until("problem", "")
+    page.wait_for_function(IN_VIEW, arg=".vcnb .mod-primary")
+    page.mouse.click(*center(page.locator(".vcnb .mod-primary")))
+    nb.until_text("Done in")
+    page.wait_for_function(IN_VIEW, arg=".vcnb figure.vcnb-big img")
+    nb.shot("three-clicks")
+
+
+def center(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 @pytest.mark.parametrize("form", FORMS)
