@@ -78,7 +78,7 @@ class BuilderState:
 
     @property
     def problem(self) -> str:
-        """The first thing that keeps the grid from being run, or ""."""
+        """The first problem, or "" if the grid can be run."""
         return self.draft.problem
 
     @property
