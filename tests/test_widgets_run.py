@@ -591,6 +591,17 @@ def test_a_model_of_photographs_opens_real_tasks(photo_builder):
     assert made["grid"] == grid and len(photo_builder.code()) < 2000, "code that makes it again, no images"
 
 
+def test_a_builder_without_a_task_to_offer_works_all_the_same(monkeypatch):
+    from visualcloze_nb.widgets import photo_gallery
+
+    monkeypatch.setattr(photo_gallery, "choices", list)  # without the packages that annotate
+    for drag_and_drop in (True, False):
+        builder = GridBuilder(pipe="384", drag_and_drop=drag_and_drop)
+        assert builder.picker.tasks == [] and len(builder.state.problems) == 5
+    builder.picker.cards.button.click()
+    assert builder.errors.message.value == ""
+
+
 @pytest.mark.parametrize("pipe, photographs", [("tiny", False), ("384", True), ("512", True), ("some/model", True)])
 def test_which_model_gets_photographs(pipe, photographs, random_pipe):
     assert (GridBuilder(pipe=pipe).cell_form.photos is not None) == photographs

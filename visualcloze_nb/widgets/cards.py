@@ -70,7 +70,7 @@ class Cards:
         ]
         with self.errors.muted():
             self.list.options = [(text, number) for number, text in enumerate(texts)]
-            self.list.index = 0
+            self.list.index = 0 if cards else None
 
     def _open(self) -> None:
         if self.list.value is not None:
