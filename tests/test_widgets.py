@@ -15,7 +15,7 @@ from PIL import Image
 from test_widgets_state import grids
 
 from visualcloze_nb import Grid, tasks
-from visualcloze_nb.widgets import GridBuilder, cards, gallery, notebook_output, task_picker, thumbnails
+from visualcloze_nb.widgets import GridBuilder, cards, gallery, notebook_output, photo_gallery, task_picker, thumbnails
 from visualcloze_nb.widgets.cell_text import describe
 from visualcloze_nb.widgets.drop_zone import SENT_BYTES, DropWidget
 from visualcloze_nb.widgets.error_output import ErrorOutput
@@ -482,8 +482,14 @@ def test_every_task_has_a_card_and_every_kind_a_thumbnail():
     assert [card["title"] for card in picker.cards.box.cards] == [task.title for task in gallery.GALLERY]
     for card, task in zip(picker.cards.box.cards, gallery.GALLERY, strict=True):
         assert [task_picker.toy_kinds()[tile] for tile in card["tiles"]] == task_picker.columns_of(task.task)
-    photos = Image.open(cards.HERE / task_picker.PHOTO_SHEET)
-    assert photos.height == -(-len(tasks.KINDS) // cards.PER_LINE) * cards.TILE, "run: python -m tools.task_cards"
+
+
+def test_the_thumbnails_of_photographs_are_made_here_from_a_bundled_one():
+    sheet = Image.open(io.BytesIO(photo_gallery.thumbnails()))
+    assert sheet.height == -(-len(tasks.KINDS) // cards.PER_LINE) * cards.TILE
+    tiles = [sheet.crop((x, y, x + 64, y + 64)) for y in range(0, sheet.height, 64) for x in range(0, 512, 64)]
+    drawn = [len(set(tile.getdata())) > 100 for tile in tiles[: len(tasks.KINDS)]]
+    assert dict(zip(tasks.KINDS, drawn, strict=True))["image"] and sum(drawn) >= 33
 
 
 @pytest.mark.parametrize("number", range(len(gallery.GALLERY)), ids=lambda number: gallery.GALLERY[number].label)

@@ -29,6 +29,11 @@ class Availability(NamedTuple):
     note: str = ""
 
 
+def nothing_else() -> Availability:
+    """The check of an annotator without weights."""
+    return Availability(True)
+
+
 @dataclass(frozen=True)
 class Annotator:
     """How one kind of condition image is made.
@@ -46,7 +51,12 @@ class Annotator:
     needs: tuple[str, ...] = ()
     seeded: bool = False
     turns: bool = False
-    check: Callable[[], Availability] = lambda: Availability(True)
+    check: Callable[[], Availability] = nothing_else
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is a network, whose weights may have to be downloaded."""
+        return self.check is not nothing_else
 
     def availability(self) -> Availability:
         """Whether this annotator works here; imports and downloads nothing."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import traitlets
 from ipywidgets import Dropdown
 from PIL import Image
 
+from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.errors import VisualClozeError
 from visualcloze_nb.widgets.controls import FULL_LABEL, button, row
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.thumbnails import thumbnail
@@ -37,14 +41,14 @@ class Cards:
         label: what is chosen, for screen readers and for messages.
         choose: called with the number of a card, from 0.
         plain: a list and a button, in place of cards.
-        sheet: file name of a sheet of thumbnails, in this folder.
+        sheet: thumbnails as `sheet_of` draws them.
 
     Attributes:
         box: the widget.
     """
 
     def __init__(
-        self, errors: ErrorOutput, label: str, choose: Callable[[int], object], plain: bool = False, sheet: str = ""
+        self, errors: ErrorOutput, label: str, choose: Callable[[int], object], plain: bool = False, sheet: bytes = b""
     ):
         self.errors, self.plain, self._choose = errors, plain, choose
         if plain:
@@ -52,8 +56,7 @@ class Cards:
             self.button = button(errors, f"Open {label.lower()}", self._open, "folder-open")
             self.box: Any = row(self.list, self.button)
         else:
-            data = (HERE / sheet).read_bytes() if sheet else b""
-            self.box = CardsWidget(label=label, sheet=data)
+            self.box = CardsWidget(label=label, sheet=sheet)
             errors.connect(label.lower(), self.box, "msg", lambda content, _: choose(int(content["number"])))
 
     def show(self, cards: Sequence[dict[str, Any]]) -> None:
@@ -75,6 +78,17 @@ class Cards:
     def _open(self) -> None:
         if self.list.value is not None:
             self._choose(self.list.value)
+
+
+def sheet_of(kinds: Sequence[str], draw: Callable[[str], Image.Image]) -> bytes:
+    """Draw the thumbnails of all kinds into one JPEG; those that cannot be made here stay grey."""
+    sheet = Image.new("RGB", (PER_LINE * TILE, -(-len(kinds) // PER_LINE) * TILE), "#8a8a8a")
+    for number, kind in enumerate(kinds):
+        with suppress(VisualClozeError):
+            sheet.paste(resize_and_crop(draw(kind), TILE, TILE), (number % PER_LINE * TILE, number // PER_LINE * TILE))
+    data = io.BytesIO()
+    sheet.save(data, "JPEG", quality=88)
+    return data.getvalue()
 
 
 def source(image: Image.Image) -> str:

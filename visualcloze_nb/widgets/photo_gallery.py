@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ipywidgets import Dropdown
+from PIL import Image
 
 from visualcloze_nb import photos, tasks
+from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.widgets.cards import TILE, sheet_of
 from visualcloze_nb.widgets.controls import FULL_LABEL
 from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of, size_text
 
 FIRST = ("cat", "astronaut", "coffee", "temple", "flower", "rocket")  # objects and people, before textures
+GREY = Image.new("RGB", (1, 1), "#8a8a8a")  # a kind that a network makes, or a person
 NAMES = (*FIRST, *(name for name in photos.names() if name not in FIRST))
 
 
@@ -60,6 +65,19 @@ def open_task(task: tasks.Task, photograph: str, examples: int = 2) -> Draft:
         rows[-1][col] = _cell(truth, task.columns[col], photograph, setup, f"sample.truth[{number}]")
     wordings = tuple(tasks.KINDS[kind].wordings[0] for kind in task.columns)
     return replace(draft, rows=tuple(map(tuple, rows)), names=wordings, task=sample.grid.task)
+
+
+@cache
+def thumbnails() -> bytes:
+    """A sheet of all kinds of image of one photograph; small, and without networks, so that it takes no second."""
+    from visualcloze_nb.annotate import annotate, annotators
+
+    photo = resize_and_crop(photos.load(FIRST[0]), 2 * TILE, 2 * TILE)
+    made = {kind for kind, annotator in annotators().items() if not annotator.has_weights}
+    return sheet_of(
+        list(tasks.KINDS),
+        lambda kind: annotate(photo, kind) if kind in made else photo if kind == "image" else GREY,
+    )
 
 
 def photo_cell(name: str) -> Cell:

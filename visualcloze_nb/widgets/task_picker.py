@@ -8,12 +8,12 @@ from typing import Any
 
 from visualcloze_nb import tasks
 from visualcloze_nb.widgets import gallery, photo_gallery
-from visualcloze_nb.widgets.cards import Cards
+from visualcloze_nb.widgets.cards import HERE, Cards
 from visualcloze_nb.widgets.controls import Fold, number, row
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
 
-TOY_SHEET, PHOTO_SHEET = "task_cards_toy.jpg", "task_cards_photos.jpg"  # made by: python -m tools.task_cards
+TOY_SHEET = HERE / "task_cards_toy.jpg"  # made by: python -m tools.task_cards
 
 
 class TaskPicker:
@@ -44,7 +44,8 @@ class TaskPicker:
         self.scene = self._source.scene_control()
         self.examples = number("Examples", 2, 0, MAX_SIDE - 1)
         self.tasks = [task for _, task in self._source.choices()]
-        self.cards = Cards(errors, "Example task", self.open, plain, PHOTO_SHEET if photographs else TOY_SHEET)
+        sheet = b"" if plain else photo_gallery.thumbnails() if photographs else TOY_SHEET.read_bytes()
+        self.cards = Cards(errors, "Example task", self.open, plain, sheet)
         self.cards.show([self._card(task) for task in self.tasks])
         self.box = Fold("Start from an example task", self.cards.box, row(self.scene, self.examples))
 
