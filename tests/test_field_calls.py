@@ -453,7 +453,7 @@ def test_row_22_an_attention_mask_that_is_no_tensor(random_pipe):
 
 
 def test_row_21_a_callback_that_returns_no_dict(random_pipe):
-    with pytest.raises(UsageError, match="callback_on_step_end returned 3: return a dict"):
+    with pytest.raises(UsageError, match="callback_on_step_end returned 3: give one that returns a dict"):
         random_pipe("a task", None, rows(), num_inference_steps=1, callback_on_step_end=lambda *_: 3)
 
 

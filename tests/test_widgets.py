@@ -8,15 +8,26 @@ import threading
 import warnings
 from datetime import datetime
 
+import ipywidgets
 import numpy as np
 import pytest
 from conftest import noise_image, rows
 from hypothesis import given, settings
+from ipywidgets import Widget
 from PIL import Image
 from test_widgets_state import grids
 
 from visualcloze_nb import Grid, tasks
-from visualcloze_nb.widgets import GridBuilder, cards, gallery, notebook_output, photo_gallery, task_picker, thumbnails
+from visualcloze_nb.widgets import (
+    GridBuilder,
+    cards,
+    file_upload,
+    gallery,
+    notebook_output,
+    photo_gallery,
+    task_picker,
+    thumbnails,
+)
 from visualcloze_nb.widgets.cell_text import describe
 from visualcloze_nb.widgets.drop_zone import SENT_BYTES, DropWidget
 from visualcloze_nb.widgets.error_output import ErrorOutput
@@ -38,10 +49,18 @@ def open_example(builder, number):
         cards.box._handle_custom_msg({"kind": "choose", "number": number}, [])
 
 
-def upload(name: str, data: bytes) -> tuple[dict]:
-    """What ipywidgets' FileUpload holds after a reader chose a file."""
-    sent = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
-    return ({**sent, "last_modified": datetime.now()},)
+def alive() -> int:
+    """Number of widgets."""
+    return len(Widget.widgets if file_upload.SEVEN else ipywidgets.widgets.widget._instances)
+
+
+def choose(builder, name: str, data: bytes) -> None:
+    """What happens to ipywidgets' FileUpload, of 7 or 8, when a reader chooses a file."""
+    sent = {"name": name, "type": "image/png", "size": len(data)}
+    if file_upload.SEVEN:
+        builder.cell_form.file.set_trait("value", {name: {"metadata": sent, "content": data}})
+    else:
+        builder.cell_form.file.value = ({**sent, "content": memoryview(data), "last_modified": datetime.now()},)
 
 
 @pytest.fixture(params=["plain", "drop"])
@@ -188,17 +207,15 @@ def test_rows_and_columns_come_and_go(builder):
 
 
 def test_fifty_column_changes_leave_the_number_of_widgets_level(builder):
-    from ipywidgets.widgets.widget import _instances
-
     def change(times):
         for _ in range(times):
             for label in ("Add column", "Add row", "Remove column", "Remove row"):
                 builder.buttons[label].click()
 
     change(1)
-    before = len(_instances), len(builder.errors.connections), len(builder.errors.handlers)
+    before = alive(), len(builder.errors.connections), len(builder.errors.handlers)
     change(25)
-    assert (len(_instances), len(builder.errors.connections), len(builder.errors.handlers)) == before
+    assert (alive(), len(builder.errors.connections), len(builder.errors.handlers)) == before
 
 
 def test_a_target_is_marked_and_unmarked(builder):
@@ -285,10 +302,10 @@ def test_the_message_stands_beside_run(builder):
 def test_a_file_is_put_into_the_chosen_cell():
     builder = GridBuilder(drag_and_drop=False)
     builder.state.select(1, 1)
-    builder.cell_form.file.value = upload("cat.png", png(noise_image(30, 20)))
+    choose(builder, "cat.png", png(noise_image(30, 20)))
     cell = builder.state.draft.rows[1][1]
     assert cell.image.size == (30, 20) and cell.note == "cat.png, 30 x 20" and builder.errors.message.value == ""
-    assert builder.cell_form.file.value == ()
+    assert not builder.cell_form.file.value
     shown = builder.cells._cells[1, 1][0].value
     assert 'alt="row 2, column 2: cat.png, 30 x 20"' in shown and "data:image/png;base64" in shown
 
@@ -299,7 +316,7 @@ def test_a_file_is_put_into_the_chosen_cell():
 def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
     builder = GridBuilder(drag_and_drop=False)
     builder.state.select(0, 1)
-    builder.cell_form.file.value = upload("bad.png", data)
+    choose(builder, "bad.png", data)
     assert said in builder.state.refused[0, 1] and said in builder.errors.message.value
     assert said in builder.cells._cells[0, 1][0].value and 'role="alert"' in builder.cells._cells[0, 1][0].value
     assert said not in builder.cells._cells[0, 0][0].value and said in builder.cell_form.heading.value
@@ -309,25 +326,25 @@ def test_a_broken_or_too_large_file_is_refused_at_its_cell(data, said):
 @pytest.mark.parametrize("data", [b"broken", bytes(5_000_001)])
 def test_row_10_a_refused_file_can_be_chosen_again(data):
     """The browser sends no event for a value that stays as it is, so the form is empty before anything is raised."""
-    builder, file = GridBuilder(drag_and_drop=False), upload("bad.png", data)
+    builder = GridBuilder(drag_and_drop=False)
     for cell in ((0, 1), (0, 1), (1, 0)):
         builder.state.select(*cell)
         builder.errors.clear()
-        builder.cell_form.file.value = file
-        assert builder.cell_form.file.value == () and cell in builder.state.refused
+        choose(builder, "bad.png", data)
+        assert not builder.cell_form.file.value and cell in builder.state.refused
         assert "bad.png" in builder.errors.message.value or "row" in builder.errors.message.value
-    good = upload("cat.png", png(noise_image(30, 20)))
+    good = png(noise_image(30, 20))
     for cell in ((0, 1), (1, 0)):
         builder.state.select(*cell)
-        builder.cell_form.file.value = good
-        assert builder.state.draft.rows[cell[0]][cell[1]].image.size == (30, 20) and builder.cell_form.file.value == ()
+        choose(builder, "cat.png", good)
+        assert builder.state.draft.rows[cell[0]][cell[1]].image.size == (30, 20) and not builder.cell_form.file.value
 
 
 def test_a_gif_s_first_frame_is_used_and_that_is_said():
     builder, data = GridBuilder(drag_and_drop=False), io.BytesIO()
     frames = [noise_image(9, 9, seed=n) for n in range(3)]
     frames[0].save(data, "GIF", save_all=True, append_images=frames[1:])
-    builder.cell_form.file.value = upload("moving.gif", data.getvalue())
+    choose(builder, "moving.gif", data.getvalue())
     assert "holds 3 frames: the first is used" in builder.errors.message.value
 
 
@@ -614,6 +631,6 @@ def test_images_for_the_browser_are_small():
 def test_what_readers_write_is_not_run_as_html():
     builder = GridBuilder(Grid(rows(), task="<b>", content="<i>"), drag_and_drop=False)
     builder.state.select(0, 0)
-    builder.cell_form.file.value = upload("<img onerror=x>.png", png(noise_image()))
+    choose(builder, "<img onerror=x>.png", png(noise_image()))
     values = [widget.value for widget in everything(builder.box) if hasattr(widget, "value")]
     assert not any("<img onerror" in value for value in values if isinstance(value, str))

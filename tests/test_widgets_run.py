@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
+from test_widgets import alive
 
 from visualcloze_nb import BusyError, Grid, UsageError, annotate, photos, tasks
 from visualcloze_nb.data.grid import grey_out
@@ -418,8 +419,6 @@ def test_a_second_builder_is_refused_in_words_and_its_cancel_works(grid):
 
 
 def test_fifty_runs_leave_the_number_of_widgets_and_the_images_level(random_pipe):
-    from ipywidgets.widgets.widget import _instances
-
     builder = GridBuilder(Grid(rows(2, 2)), random_pipe)
     builder.panel.steps.value, builder.panel.no_stage2.value = 1, True
     counts = []
@@ -427,7 +426,7 @@ def test_fifty_runs_leave_the_number_of_widgets_and_the_images_level(random_pipe
         builder.panel.seed.value = seed
         builder.panel.run()
         builder.panel.wait(60)
-        counts.append(len(_instances))
+        counts.append(alive())
     assert counts[1] == counts[-1] and len(builder.history.runs) == history.KEPT
 
 

@@ -235,5 +235,5 @@ class StepCallback:
         with in_callback():
             changed = self.callback(pipe, step, timestep, tensors) or {}
         if not isinstance(changed, dict):
-            raise UsageError(f"callback_on_step_end returned {shown(changed)}: return a dict, or nothing")
+            raise UsageError(f"callback_on_step_end returned {shown(changed)}: give one that returns a dict or nothing")
         return changed
