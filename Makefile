@@ -7,6 +7,7 @@
 #   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
 #   make site          build the course as web pages in .make/site, and check every link
 #   make pins          check that every pinned version installs on Python 3.11 to 3.14
+#   make test-widgets-7  the widgets' tests on ipywidgets 7.7.1, which Colab keeps
 #   make test-graders  nbgrader and Otter-Grader on right, wrong and untouched submissions; takes hours
 #   make hooks         for contributors: checks before each commit, and notebooks compared cell by cell in git diff
 #   make notebooks     rebuild and execute the lessons from notebooks/source/
@@ -23,7 +24,7 @@ UV ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo lab test test-lessons test-browser test-graders notebooks hooks site constraints pins clean
+.PHONY: demo lab test test-lessons test-browser test-widgets-7 test-graders notebooks hooks site constraints pins clean
 
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
@@ -54,6 +55,11 @@ test-browser: .venv/installed-browser
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null \
 	    || { echo "No Chromium here. On Debian: apt install chromium. Or: make test-browser CHROMIUM=/path/to/it"; exit 1; }
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -p no:cacheprovider tests/browser
+
+test-widgets-7: .venv/installed-test
+	test -d .make/ipywidgets7/ipywidgets || $(INSTALL) --target .make/ipywidgets7 --no-deps ipywidgets==7.7.1 \
+	    widgetsnbextension==3.6.10 jupyterlab_widgets==1.1.11 ipython_genutils==0.2.0
+	PYTHONPATH=.make/ipywidgets7 HF_HUB_OFFLINE=1 $(RUN) -m pytest -q tests/test_widgets*.py
 
 # Both bring a whole JupyterLab, so they get an environment of their own.
 test-graders:
