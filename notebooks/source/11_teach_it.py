@@ -281,7 +281,7 @@ print(f"score before {score(before):.1f}, after {score(after):.1f}")
 guess.compare(round(score(after), 1), within=0.1)
 shown = [to_image(image) for images in (queries[1], after) for image in images[1:5]]
 names = ["ground truth"] * 4 + ["answer"] * 4
-show.sheet(shown, names, cols=4, title="After 60 steps the answers are heat maps")
+show.sheet(shown, names, cols=4, title="After 60 steps: the colours of heat maps, blots for shapes")
 
 # %% [markdown]
 # The loss of single steps varies, because noise levels and grids do. The answers to the held-out query say more: first
