@@ -258,3 +258,14 @@ def test_a_notebook_gets_an_image_and_words(grid):
     assert repr(grid) == "<Grid 2 x 2, target in column 2, task='swap', content='a field'>"
     assert "targets in columns 1, 2" in repr(grid.with_blanks(0, 1))
     assert "finished" in repr(grid.completed([RED]))
+
+
+def test_a_list_that_cannot_be_read_is_refused():
+    class Unreadable(list):
+        def __iter__(self):
+            raise RuntimeError("no items")
+
+    with pytest.raises(GridError, match="rows is of type Unreadable: give a list"):
+        Grid(Unreadable([[None]]))
+    with pytest.raises(GridError, match="row 1 is of type Unreadable: give a list"):
+        Grid([Unreadable([None])])

@@ -322,7 +322,7 @@ show.sheet(images, titles, cols=5, title="Only examples specify the hue")
 
 
 # %% tags=["exercise"]
-def grey_out(grid, row, column):
+def in_grey(grid, row, column):
     """The same grid with one cell in plain grey."""
     ### BEGIN SOLUTION
     rows = grid.to_lists()
@@ -332,8 +332,8 @@ def grey_out(grid, row, column):
 
 
 # %%
-checks.grey_out.check(grey_out)
-grey_out = checks.grey_out.or_answer(grey_out)
+checks.in_grey.check(in_grey)
+grey_out = checks.in_grey.or_answer(in_grey)  # yours if it is right
 grid = build("image > depth", QUERIES[middle], 2, text=False).grid
 show.show_grid(grey_out(grid, 0, 1), "The first example without its depth map", ["image", "depth map"])
 

@@ -97,21 +97,21 @@ def _grey_cases() -> list[tuple]:
 
 
 @exercise(cases=_grey_cases)
-def grey_out(grid, row, column):
+def in_grey(grid, row, column):
     return grids.grey_out(grid, row, column)
 
 
-@grey_out.mistake("The cell is black. To the model black is a blank (lesson 02). Use (128, 128, 128).")
+@in_grey.mistake("The cell is black. To the model black is a blank (lesson 02). Use (128, 128, 128).")
 def black_cell(grid, row, column):
     return grids.grey_out(grid, row, column, colour=(0, 0, 0))
 
 
-@grey_out.mistake("Row and column are exchanged: `rows[row][column]`.")
+@in_grey.mistake("Row and column are exchanged: `rows[row][column]`.")
 def exchanged_place(grid, row, column):
     return grids.grey_out(grid, column, row)
 
 
-@grey_out.mistake("The whole row is grey. Replace one cell only.")
+@in_grey.mistake("The whole row is grey. Replace one cell only.")
 def grey_row(grid, row, column):
     for every in range(grid.n_cols):
         if grid.rows[row][every] is not None:
@@ -119,7 +119,7 @@ def grey_row(grid, row, column):
     return grid
 
 
-@grey_out.mistake("The cell keeps its mean colour, which tells the model something. Use the same grey everywhere.")
+@in_grey.mistake("The cell keeps its mean colour, which tells the model something. Use the same grey everywhere.")
 def mean_colour(grid, row, column):
     red, green, blue = map(int, np.asarray(grid.rows[row][column]).mean((0, 1)))
     return grids.grey_out(grid, row, column, colour=(red, green, blue))

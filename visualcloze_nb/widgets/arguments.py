@@ -35,9 +35,17 @@ def opened(grid: Any) -> tuple[Draft, dict[str, Any]]:
         return draft_of(Grid(grid)), {}
     if isinstance(grid, (str, os.PathLike)):
         return open_saved(grid)
-    if hasattr(grid, "resolution") and hasattr(grid, "fill"):
+    if _fills(grid):
         raise GridError("grid is a pipeline: give it second, as in GridBuilder(grid, pipe) or GridBuilder(pipe=pipe)")
     raise GridError(f"grid is {shown(grid)}: give a Grid, its rows, or the path of a saved grid")
+
+
+def _fills(value: Any) -> bool:
+    """Whether this is a pipeline, by what it can do; nothing else is imported for it."""
+    try:
+        return hasattr(value, "resolution") and hasattr(value, "fill")
+    except Exception:  # whatever an object of somebody's own raises
+        return False
 
 
 def checked_pipe(pipe: Any) -> None:
@@ -47,7 +55,7 @@ def checked_pipe(pipe: Any) -> None:
         UsageError: if not.
     """
     names = f"give a pipeline, {', '.join(RESOLUTIONS)}, a folder or a hub id"
-    if hasattr(pipe, "resolution") and hasattr(pipe, "fill"):
+    if _fills(pipe):
         return
     if not isinstance(pipe, (str, os.PathLike)) or not isinstance(os.fspath(pipe), str):
         raise UsageError(f"pipe is {shown(pipe)}: {names}")
