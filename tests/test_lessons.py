@@ -1,6 +1,7 @@
 """Exercises: the framework, and every exercise of every lesson."""
 
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
@@ -460,3 +461,14 @@ def test_gpu_cell_waits_for_the_variables_it_names(value, runs):
     )
     first = "it ran" if runs else "Skipped: this cell needs an NVIDIA GPU, and `model` to be set."
     assert said.splitlines() == [first, "Skipped: this cell needs an NVIDIA GPU, and `model`, `other` to be set."]
+
+
+def test_a_slow_machine_adds_no_warning_to_compared_outputs():
+    code = (
+        "import warnings, visualcloze_nb.lessons as l; from visualcloze_nb.errors import LongRunWarning;"
+        "warnings.warn('slow', LongRunWarning)"
+    )
+    for static, shown in (("1", False), ("", True)):
+        environment = os.environ | {"VISUALCLOZE_NB_STATIC": static}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert ("slow" in done.stderr) == shown

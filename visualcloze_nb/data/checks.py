@@ -54,10 +54,11 @@ def checked_rows(rows: Sequence[Sequence[ImageSource | None]]) -> tuple[tuple[Im
     """Return the rows as tuples of RGB images, or raise the first error."""
     if not isinstance(rows, (list, tuple)):
         raise GridError(f"rows is {type_of(rows)}: give a list of rows, each a list of images")
+    rows = as_list("rows", rows)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, (list, tuple)):
             raise GridError(f"row {number} is {type_of(row)}: give a list of images for each row")
-    rows = [as_list(f"row {number}", row) for number, row in enumerate(as_list("rows", rows), start=1)]
+    rows = [as_list(f"row {number}", row) for number, row in enumerate(rows, start=1)]
     if not rows or not rows[0]:
         raise GridError("the grid has no cells: give a list of rows, each a list of images")
     for number, row in enumerate(rows, start=1):
