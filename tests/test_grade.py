@@ -96,6 +96,25 @@ def test_a_class_with_accidents_harms_nobody(tmp_path, capsys):
     assert (victim / "kept").read_text() == "kept"
 
 
+def test_an_exercise_that_loops_or_exits_costs_no_other(tmp_path, capsys):
+    """Each is judged by itself, and one whose cases write files is judged too."""
+    for lesson, name in (("02_cloze_masks", "strip"), ("11_teach_it", "read_pairs"), ("11_teach_it", "merge")):
+        path = ROOT / "notebooks" / "solutions" / f"{lesson}.ipynb"
+        for student, code in (
+            ("loops", "while True: pass"),
+            ("exits", "import os; os._exit(0)"),
+            ("wrong", "return 1"),
+        ):
+            place = tmp_path / f"{student}-{name}"
+            place.mkdir()
+            attempt = f"def {name}(*arguments):\n    {code}"
+            nbformat.write(notebook(path, lambda _, attempt=attempt: attempt), place / path.name)
+    for row in graded(tmp_path, capsys, "--seconds", "10"):
+        student, _, name = row["student"].partition("-")
+        expected = "right" if row["exercise"] != name else "wrong" if student == "wrong" else "crashed"
+        assert row["state"] == expected, row
+
+
 def test_students_are_told_apart_by_file_name_too(tmp_path, capsys):
     for name in ("ann", "bob"):
         nbformat.write(notebook(SOLUTIONS[0]), tmp_path / f"{name}_{SOLUTIONS[0].name}")

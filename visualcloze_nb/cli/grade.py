@@ -1,8 +1,8 @@
-"""`visualcloze-nb grade`: score a folder of submitted notebooks, each in a process of its own.
+"""`visualcloze-nb grade`: score a folder of submitted notebooks, each exercise in a process of its own.
 
-One process imports the libraries and forks a child for each notebook, so a submission costs a fraction of a second.
-A child has a time and a memory limit, writes only into a folder of its own and has no network. That protects a class
-from accidents; it is no sandbox for hostile code.
+One process imports the libraries and forks a child for each exercise, which costs a fraction of a second. A child has a
+time and a memory limit, writes only into a folder of its own and has no network. That protects a class from accidents;
+it is no sandbox for hostile code.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OUTSIDE = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posi
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the folder and the limits."""
     parser.add_argument("folder", type=folder, help="notebooks: STUDENT/…/NAME.ipynb, or STUDENT_NN_topic.ipynb")
-    parser.add_argument("--seconds", type=positive, default=60, help="limit of one notebook; else 60")
+    parser.add_argument("--seconds", type=positive, default=60, help="limit of one exercise; else 60")
     parser.add_argument("--megabytes", type=whole(1), default=1000, help="of memory beyond the libraries; else 1000")
     parser.add_argument("--jobs", type=whole(1), default=os.cpu_count() or 1, help="at a time; else one a core")
 
@@ -69,59 +69,65 @@ def run(options: argparse.Namespace) -> int:
 
 
 def grade_all(paths: list[Path], seconds: float, megabytes: int, jobs: int) -> Iterator[tuple[Path, str, list[Score]]]:
-    """Grade notebooks in forked processes, in the order given.
+    """Grade notebooks, each exercise in a forked process of its own, so that one that loops or exits costs no other.
 
     Args:
         paths: of the notebooks.
-        seconds: wall-clock limit of one notebook.
-        megabytes: memory that a notebook may take beyond what the imported libraries take.
+        seconds: wall-clock limit of one exercise.
+        megabytes: memory that an exercise may take beyond what the imported libraries take.
         jobs: processes at a time.
 
     Returns:
-        path, lesson (`lNN_topic`, empty if unknown) and scores of each.
+        path, lesson (`lNN_topic`, empty if unknown) and scores of each, in the order given.
     """
     import torch
 
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
     fork = multiprocessing.get_context("fork")
-    waiting, running, finished = list(enumerate(paths)), {}, {}
-    warmed = set[str]()
-    while len(finished) < len(paths):
-        while waiting and len(running) < jobs:
-            number, path = waiting.pop(0)
-            try:
-                cells = read_cells(path)
-                lesson = lesson_of(cells, path.name)
-            except UsageError as error:
-                finished[number] = path, "", [Score("", "crashed", str(error))]
-                continue
-            if lesson not in warmed:  # imports and cached inputs of the lesson, once for all its submissions
-                warmed.add(lesson)
-                for exercise in exercises(lesson).values():
-                    exercise.judge(exercise.answer)
+    waiting, units, running = list(enumerate(paths)), [], {}
+    scores: dict[int, dict[str, Score | None]] = {}  # None while an exercise waits or runs
+    lessons, warmed, shown = [""] * len(paths), set[str](), 0
+    while shown < len(paths):
+        while len(running) < jobs and (units or waiting):
+            if not units:
+                number, path = waiting.pop(0)
+                try:
+                    cells = read_cells(path)
+                    lessons[number] = lesson_of(cells, path.name)
+                except UsageError as error:
+                    scores[number] = {"": Score("", "crashed", str(error))}
+                    continue
+                found = exercises(lessons[number])
+                if lessons[number] not in warmed:  # imports and cached inputs, once for all submissions of a lesson
+                    warmed.add(lessons[number])
+                    for exercise in found.values():
+                        exercise.judge(exercise.answer)
+                scores[number] = dict.fromkeys(found)
+                units = [(number, cells, name) for name in found]
+            number, cells, name = units.pop(0)
             receiving, sending = fork.Pipe(duplex=False)
-            child = fork.Process(target=_child, args=(sending, cells, lesson, seconds, megabytes))
+            child = fork.Process(target=_child, args=(sending, cells, lessons[number], name, seconds, megabytes))
             child.start()
             sending.close()
-            running[receiving] = number, path, lesson, child, time.monotonic() + seconds
+            running[receiving] = number, name, child, time.monotonic() + seconds
         deadline = min((entry[-1] for entry in running.values()), default=time.monotonic())
         ready = wait(list(running), timeout=max(deadline - time.monotonic(), 0.01))
         for pipe in list(running):
-            number, path, lesson, child, deadline = running[pipe]
+            number, name, child, deadline = running[pipe]
             if pipe not in ready and time.monotonic() < deadline:
                 continue
-            scores = _received(pipe) if pipe in ready else f"took more than {seconds:g} seconds"
+            score = _received(pipe) if pipe in ready else f"took more than {seconds:g} seconds"
             _stop(child)
-            if isinstance(scores, str):
-                scores = [Score(name, "crashed", scores) for name in exercises(lesson)]
-            finished[number] = path, lesson, scores
+            scores[number][name] = Score(name, "crashed", score) if isinstance(score, str) else score
             del running[pipe]
-    yield from (finished[number] for number in range(len(paths)))
+        while shown in scores and all(scores[shown].values()):
+            yield paths[shown], lessons[shown], [score for score in scores[shown].values() if score]
+            shown += 1
 
 
-def _received(pipe: Any) -> list[Score] | str:
+def _received(pipe: Any) -> Score | str:
     try:
-        return [Score(*score) for score in pipe.recv()]
+        return Score(*pipe.recv())
     except EOFError:
         return "the notebook's code ended the process or ran out of memory"
 
@@ -135,21 +141,21 @@ def _stop(child: BaseProcess) -> None:
     child.join()
 
 
-def _child(pipe: Connection, cells: list[str], lesson: str, seconds: float, megabytes: int) -> None:
+def _child(pipe: Connection, cells: list[str], lesson: str, name: str, seconds: float, megabytes: int) -> None:
     os.setsid()
     with tempfile.TemporaryDirectory() as own:
         os.chdir(own)
+        tempfile.tempdir = own  # the cases of an exercise may write files too
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
         _limit(seconds, megabytes)
         sys.addaudithook(_guard(Path(own).resolve()))
         try:
-            scores = [(s.exercise, s.state, s.hint) for s in grade_cells(cells, lesson)]
+            (score,) = grade_cells(cells, lesson, name)
         except BaseException as error:  # exit(), KeyboardInterrupt: everything ends this child only
-            hint = f"the notebook's code stopped with {type(error).__name__}"
-            scores = [(name, "crashed", hint) for name in exercises(lesson)]
-        pipe.send(scores)
+            score = Score(name, "crashed", f"the notebook's code stopped with {type(error).__name__}")
+        pipe.send((score.exercise, score.state, score.hint))
     os._exit(0)
 
 

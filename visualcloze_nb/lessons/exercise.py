@@ -129,6 +129,8 @@ class Exercise:
             return _Outcome(error=f"{type(error).__name__}: {error}")
 
     def _right(self, expected: _Outcome, yours: _Outcome, case: tuple) -> bool:
+        if expected.error:  # then nothing can be compared, and no answer may pass for right
+            return False
         if yours.error or self.accept is None:
             return expected.like(yours, self.tolerance)
         accepted = self.accept(yours.value, *_fresh(case))

@@ -68,15 +68,16 @@ def exercises(lesson: str) -> dict[str, Exercise]:
     return {value.name: value for value in vars(module).values() if isinstance(value, Exercise)}
 
 
-def grade_cells(cells: list[str], lesson: str) -> list[Score]:
-    """Judge every exercise of a lesson in this process.
+def grade_cells(cells: list[str], lesson: str, only: str = "") -> list[Score]:
+    """Judge the exercises of a lesson in this process.
 
     Args:
         cells: source of the code cells.
         lesson: `lNN_topic`.
+        only: the name of one exercise; else all.
     """
     statements, broken = _statements(cells)
-    return [_grade(exercise, statements, broken) for exercise in exercises(lesson).values()]
+    return [_grade(exercise, statements, broken) for name, exercise in exercises(lesson).items() if only in ("", name)]
 
 
 def _grade(exercise: Exercise, statements: list[ast.stmt], broken: str) -> Score:
