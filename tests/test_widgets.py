@@ -17,7 +17,7 @@ from ipywidgets import Widget
 from PIL import Image
 from test_widgets_state import grids
 
-from visualcloze_nb import Grid, tasks
+from visualcloze_nb import Grid, ImageError, tasks
 from visualcloze_nb.widgets import (
     GridBuilder,
     cards,
@@ -500,6 +500,16 @@ def test_every_task_has_a_card_and_every_kind_a_thumbnail():
     assert [card["title"] for card in picker.cards.box.cards] == [task.title for task in gallery.GALLERY]
     for card, task in zip(picker.cards.box.cards, gallery.GALLERY, strict=True):
         assert [task_picker.toy_kinds()[tile] for tile in card["tiles"]] == task_picker.columns_of(task.task)
+
+
+def test_without_photographs_a_builder_for_them_still_opens(monkeypatch):
+    def absent(name):
+        raise ImageError("not installed")
+
+    photo_gallery.thumbnails.cache_clear()
+    monkeypatch.setattr(photo_gallery.photos, "load", absent)
+    assert GridBuilder(pipe="384").state.n_rows
+    photo_gallery.thumbnails.cache_clear()
 
 
 def test_the_thumbnails_of_photographs_are_made_here_from_a_bundled_one():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from visualcloze_nb import photos, tasks
 from visualcloze_nb.data.images import resize_and_crop
+from visualcloze_nb.errors import ImageError
 from visualcloze_nb.widgets.cards import TILE, sheet_of
 from visualcloze_nb.widgets.controls import FULL_LABEL
 from visualcloze_nb.widgets.draft import Cell, Draft, Origin, draft_of, size_text
@@ -72,7 +73,10 @@ def thumbnails() -> bytes:
     """A sheet of all kinds of image of one photograph; small, and without networks, so that it takes no second."""
     from visualcloze_nb.annotate import annotate, annotators
 
-    photo = resize_and_crop(photos.load(FIRST[0]), 2 * TILE, 2 * TILE)
+    try:
+        photo = resize_and_crop(photos.load(FIRST[0]), 2 * TILE, 2 * TILE)
+    except ImageError:  # the packages that bring photographs are not installed
+        return sheet_of(list(tasks.KINDS), lambda kind: GREY)
     made = {kind for kind, annotator in annotators().items() if not annotator.has_weights}
     return sheet_of(
         list(tasks.KINDS),
