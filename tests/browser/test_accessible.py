@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from servers import PATIENCE, Notebook, Server, missing, until
+from servers import CHROMIUM, FLAGS, PATIENCE, Notebook, Server, missing, until
 
 axe = pytest.importorskip("axe_playwright_python", reason="pip install -e '.[browser]'")
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
@@ -30,6 +30,16 @@ SMALL = """() => [...document.querySelectorAll(".vcnb :is(button, input, select,
 WIDE = """() => [...document.querySelectorAll(".vcnb *")].filter((one) => one.getClientRects().length
   && !one.closest(".vcnb-cards, pre, select") && one.getBoundingClientRect().right
      > document.querySelector(".vcnb").getBoundingClientRect().right + 2).map((one) => one.outerHTML.slice(0, 150))"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import build_random_pipe
 from PIL import Image
-from servers import FAINT, PATIENCE, SHOTS, Notebook, Server, missing, until
+from servers import CHROMIUM, FAINT, FLAGS, PATIENCE, SHOTS, Notebook, Server, missing, until
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
@@ -36,6 +36,16 @@ builder
 
 # Errors on an empty page too: Notebook 7 looks for a schema that it does not have, files that are not there.
 THEIRS = ("reading 'schema'", "Failed to load resource", "WebSocket connection")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")
