@@ -4,7 +4,8 @@
 #   make lab           open the lessons in JupyterLab
 #   make test          what CI runs: ruff, the type checker, pytest, and every lesson executed and compared
 #   make test-lessons  the lessons only
-#   make test-browser  the grid builder in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names one)
+#   make test-browser  the builder and the lessons in JupyterLab and Notebook 7; needs Chromium (CHROMIUM=path names
+#                      one), or with BROWSER=firefox Firefox (FIREFOX=path)
 #   make site          build the course as web pages in .make/site, and check every link
 #   make pins          check that every pinned version installs on Python 3.11 to 3.14
 #   make test-widgets-7  the widgets' tests on ipywidgets 7.7.1, which Colab keeps
@@ -52,8 +53,7 @@ test-lessons: .venv/installed-test
 	    --nbval-sanitize-with=tests/nbval_sanitize.cfg notebooks
 
 test-browser: .venv/installed-browser
-	@command -v "$${CHROMIUM:-chromium}" >/dev/null \
-	    || { echo "No Chromium here. On Debian: apt install chromium. Or: make test-browser CHROMIUM=/path/to/it"; exit 1; }
+	@PYTHONPATH=tests/browser $(RUN) -c 'import servers, sys; sys.exit(servers.missing() or 0)'
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -p no:cacheprovider tests/browser
 
 test-widgets-7: .venv/installed-test

@@ -149,6 +149,15 @@ def rows(n_rows=2, n_cols=2, size=(48, 48), targets=(-1,), seed=0):
 
 
 @pytest.fixture(scope="session")
+def browser():
+    """The browser of the tests in tests/browser."""
+    from servers import open_browser
+
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 def random_pipe():
     """Our pipeline with random weights. Shared: a test that changes it builds its own."""
     return build_random_pipe()

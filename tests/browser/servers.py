@@ -1,6 +1,7 @@
 """A real JupyterLab, a real Notebook 7, a real browser: started on this machine by the tests, and ended by them.
 
-Needs Chromium (Debian: apt install chromium) and the `browser` extra. Without them the tests are skipped.
+Needs the `browser` extra and Chromium (Debian: apt install chromium), or with BROWSER=firefox the Firefox that is
+installed (apt install firefox-esr), which Playwright drives by WebDriver BiDi. Without them the tests are skipped.
 """
 
 import json
@@ -12,13 +13,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 
 FLAGS = """--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+BROWSER = os.environ.get("BROWSER", "chromium")
+PACKAGE = {"chromium": "chromium", "firefox": "firefox-esr"}[BROWSER]  # Debian's
+PROGRAM = os.environ.get(BROWSER.upper()) or shutil.which(BROWSER) or shutil.which(PACKAGE)
 ROOT = Path(__file__).parents[2]
 SHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / ".make" / "screenshots"))
 PATIENCE = int(os.environ.get("PATIENCE", 120))  # seconds: a busy machine starts a kernel slowly
@@ -31,7 +35,22 @@ def missing() -> str:
             __import__(module)
         except ImportError:
             return f"{module} is not installed: pip install -e '.[browser]'"
-    return "" if CHROMIUM else "there is no chromium: apt install chromium"
+    return "" if PROGRAM else f"there is no {BROWSER}: apt install {PACKAGE}"
+
+
+@contextmanager
+def open_browser():
+    """Start the browser, as a context."""
+    from playwright.sync_api import sync_playwright
+
+    options = {"args": FLAGS}
+    if BROWSER == "firefox":
+        options = {"channel": "moz-firefox"}
+        os.environ["NODE_OPTIONS"] = f"--require={Path(__file__).with_name('firefox_140.cjs')}"
+    with sync_playwright() as playwright:
+        started = getattr(playwright, BROWSER).launch(executable_path=PROGRAM, **options)
+        yield started
+        started.close()
 
 
 def until(true, what: str):
@@ -63,7 +82,8 @@ class Server:
             "--IdentityProvider.token=",
             "--ServerApp.password=",
         ]
-        self.env = {**os.environ, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        self.env = {**os.environ, "HOME": str(home), "PYTHONPATH": str(ROOT)}
+        self.env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
         self.env |= {f"JUPYTER_{part}_DIR": str(home / part) for part in ("CONFIG", "DATA", "RUNTIME")}
         self.env |= {f"JUPYTERLAB_{part}_DIR": str(home / part) for part in ("SETTINGS", "WORKSPACES")}
 

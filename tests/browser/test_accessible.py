@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from servers import CHROMIUM, FLAGS, PATIENCE, Notebook, Server, missing, until
+from servers import PATIENCE, Notebook, Server, missing, until
 
 axe = pytest.importorskip("axe_playwright_python", reason="pip install -e '.[browser]'")
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
@@ -15,7 +15,12 @@ import time
 from visualcloze_nb import GridBuilder
 from visualcloze_nb.widgets.forward_hooks import LivePreview
 preview = LivePreview._preview
-LivePreview._preview = lambda *call: (time.sleep(0.2), preview(*call))[1]
+def slow(*call):
+    time.sleep(0.2)
+    if builder.panel.seed.value == 13:
+        raise MemoryError("no memory for this run")
+    return preview(*call)
+LivePreview._preview = slow
 builder = GridBuilder()
 builder
 """
@@ -30,16 +35,6 @@ SMALL = """() => [...document.querySelectorAll(".vcnb :is(button, input, select,
 WIDE = """() => [...document.querySelectorAll(".vcnb *")].filter((one) => one.getClientRects().length
   && !one.closest(".vcnb-cards, pre, select") && one.getBoundingClientRect().right
      > document.querySelector(".vcnb").getBoundingClientRect().right + 2).map((one) => one.outerHTML.slice(0, 150))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -104,6 +99,11 @@ def test_no_violation_in_any_state_theme_or_width(notebook):
     page.locator(".vcnb button", has_text="Show the code").click()
     nb.until_text("grid = Grid([")
     wrong |= look(nb, "done")
+    page.get_by_role("spinbutton", name="Seed", exact=True).fill("13")
+    page.keyboard.press("Tab")
+    run(nb)
+    nb.until_text("no memory for this run", ".vcnb-message")
+    wrong |= look(nb, "failed")
     page.locator(".vcnb button", has_text="Remove column").click()
     nb.until_text("outdated")
     wrong |= look(nb, "outdated")

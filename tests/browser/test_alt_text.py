@@ -2,7 +2,7 @@
 
 import nbformat
 import pytest
-from servers import CHROMIUM, FLAGS, PATIENCE, SHOTS, Notebook, Server, missing, until
+from servers import PATIENCE, SHOTS, Notebook, Server, missing, until
 
 from tools.build_notebooks import execute
 
@@ -28,16 +28,6 @@ IMAGES = """() => [...document.querySelectorAll(".jp-OutputArea-output img")].ma
 
 WORDS = """() => [...document.querySelectorAll(".jp-Notebook img")].map(
   (image) => image.alt || image.closest("[aria-label]")?.ariaLabel || "")"""  # a cell of the grid is named as a whole
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

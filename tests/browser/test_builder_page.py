@@ -7,7 +7,7 @@ import re
 
 import pytest
 from PIL import Image
-from servers import CHROMIUM, FLAGS, PATIENCE, ROOT, SHOTS, Notebook, Server, missing
+from servers import PATIENCE, ROOT, SHOTS, Notebook, Server, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
@@ -15,12 +15,9 @@ PAGE = (ROOT / "docs" / "builder.md").read_text(encoding="utf-8")
 STEPS = re.findall(r"!\[.+?\]\(builder/(.+?)\.png\)", PAGE)
 
 
-def test_the_page_shows_what_a_reader_sees(tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_the_page_shows_what_a_reader_sees(browser, tmp_path):
     SHOTS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright, Server("lab", tmp_path) as server:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with Server("lab", tmp_path) as server:
         page = browser.new_page(viewport={"width": 1180, "height": 2000})
         page.set_default_timeout(PATIENCE * 1000)
         server.write("builder.ipynb", "from visualcloze_nb import GridBuilder, load\nGridBuilder(pipe=load('tiny'))")
@@ -55,5 +52,5 @@ def test_the_page_shows_what_a_reader_sees(tmp_path):
         page.locator(".vcnb .jupyter-button", has_text="Show the code").click()
         nb.until_text("pipe.fill")
         keep("5-code")
-        browser.close()
+        page.close()
     assert [path.stem for path in sorted((ROOT / "docs" / "builder").glob("*.png"))] == STEPS

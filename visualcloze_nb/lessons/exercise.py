@@ -50,6 +50,7 @@ class Exercise:
         answer: the reference answer.
         cases, tolerance, accept, probe: see `exercise`.
         mistakes: wrong answers, and the hint of each.
+        refused: the attempt in whose place `or_answer` last gave the answer.
     """
 
     answer: Callable
@@ -58,6 +59,7 @@ class Exercise:
     accept: Callable | None
     probe: Callable | None = None
     mistakes: dict[Callable, str] = field(default_factory=dict)
+    refused: Callable | None = None
 
     @property
     def name(self) -> str:
@@ -98,7 +100,10 @@ class Exercise:
 
     def or_answer(self, attempt: Callable) -> Callable:
         """The attempt if it is right, else the reference answer, so that the lesson can go on."""
-        return attempt if self.judge(attempt).state == "right" else self.answer
+        if self.judge(attempt).state == "right":
+            return attempt
+        self.refused = attempt
+        return self.answer
 
     def check(self, attempt: Callable) -> None:
         """Print the verdict, and show a wrong answer beside the expected one. Never raises."""
@@ -114,10 +119,13 @@ class Exercise:
     def grade(self, attempt: Callable) -> None:
         """Strict form of `check`, for nbgrader, otter and other graders.
 
+        Graders may call it at the end of a lesson, which may have bound the reader's name to the answer
+        (`f = checks.f.or_answer(f)`): then what the reader wrote is judged.
+
         Raises:
             AssertionError: with the hint, unless the attempt is right.
         """
-        verdict = self.judge(attempt)
+        verdict = self.judge(self.refused if attempt is self.answer and self.refused is not None else attempt)
         if verdict.state != "right":
             raise AssertionError(f"{self.name}: {verdict.hint or 'not attempted yet'}")
 

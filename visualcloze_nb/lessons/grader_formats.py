@@ -22,6 +22,11 @@ c.CourseDirectory.course_id = "visualcloze"
 c.ClearSolutions.code_stub = {"python": "# Your code here.\\nreturn ..."}  # what the lessons' own student form has
 c.Execute.timeout = 600  # seconds a cell
 """
+NBGRADER_TEST = """\
+# nbgrader's test of the cell above.
+### BEGIN HIDDEN TESTS
+checks.{name}.grade({name})
+### END HIDDEN TESTS"""
 OTTER_TEST = """\
 OK_FORMAT = True
 
@@ -51,25 +56,25 @@ test = {{
 
 
 def for_nbgrader(solution: NotebookNode) -> NotebookNode:
-    """A source notebook for nbgrader: exercises marked, a scored test below each check, no outputs.
+    """A source notebook for nbgrader: exercises marked, a hidden scored test below each, no outputs.
+
+    Students do not see what the test does, and it cannot stop their *Run all*; the lesson's own check, which comes
+    next, tells them what it would say.
 
     Args:
         solution: the solution form of a lesson.
     """
     from nbformat.v4 import new_code_cell, new_notebook
 
+    names = exercises(lesson_of(cell.source for cell in solution.cells))
     cells = []
     for cell in solution.cells:
-        if cell.cell_type == "code":
-            cell = new_code_cell(cell.source, id=cell.id)
-            if SOLUTION in cell.source:
-                name = re.findall(r"^def (\w+)", cell.source, re.M)[-1]
-                cell.metadata["nbgrader"] = _mark(name, solution=True)
-        cells.append(cell)
-        if cell.cell_type == "code" and (check := re.fullmatch(r"checks\.(\w+)\.check\(\1\)", cell.source.strip())):
-            test = new_code_cell(f"checks.{check[1]}.grade({check[1]})")
-            test.metadata["nbgrader"] = _mark(f"{check[1]}-test", grade=True, locked=True, points=1)
-            cells.append(test)
+        cells.append(new_code_cell(cell.source, id=cell.id) if cell.cell_type == "code" else cell)
+        if cell.cell_type == "code" and SOLUTION in cell.source:
+            name = next(name for name in names if re.search(rf"^(def|class) {name}\b", cell.source, re.M))
+            cells[-1].metadata["nbgrader"] = _mark(name, solution=True)
+            cells.append(new_code_cell(NBGRADER_TEST.format(name=name)))
+            cells[-1].metadata["nbgrader"] = _mark(f"{name}-test", grade=True, locked=True, points=1)
     return new_notebook(cells=cells, metadata=solution.metadata)
 
 
