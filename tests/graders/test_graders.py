@@ -5,6 +5,7 @@ Not in CI: `make test-graders` installs both and takes about a minute a submissi
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def submission(lesson, kind):
 
 
 def tool(folder, *arguments):
-    done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True)
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # nbgrader calls alembic
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
 
 
