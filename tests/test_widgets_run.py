@@ -1,10 +1,12 @@
 """The run panel and the explorers, on a pipeline with random weights."""
 
+import gc
 import re
 import threading
 
 import numpy as np
 import pytest
+import torch
 from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
 from test_widgets import alive
@@ -23,6 +25,7 @@ from visualcloze_nb.widgets import (
 )
 from visualcloze_nb.widgets.explorers import DecodedStep, decode_steps
 from visualcloze_nb.widgets.image_difference import difference
+from visualcloze_nb.widgets.state import UNDO_LIMIT
 
 
 @pytest.fixture
@@ -418,16 +421,20 @@ def test_a_second_builder_is_refused_in_words_and_its_cancel_works(grid):
     assert other.result is not None and other.errors.message.value == ""
 
 
-def test_fifty_runs_leave_the_number_of_widgets_and_the_images_level(random_pipe):
+def test_fifty_runs_leave_the_number_of_widgets_images_and_tensors_level(random_pipe):
     builder = GridBuilder(Grid(rows(2, 2)), random_pipe)
     builder.panel.steps.value, builder.panel.no_stage2.value = 1, True
     counts = []
-    for seed in range(52):
+    for seed in range(UNDO_LIMIT + 52):
         builder.panel.seed.value = seed
         builder.panel.run()
         builder.panel.wait(60)
-        counts.append(alive())
-    assert counts[1] == counts[-1] and len(builder.history.runs) == history.KEPT
+        if seed in (UNDO_LIMIT + 1, UNDO_LIMIT + 51):
+            gc.collect()
+            kinds = [type(one) for one in gc.get_objects()]
+            counts.append([alive(), *(sum(issubclass(k, what) for k in kinds) for what in (Image.Image, torch.Tensor))])
+    assert counts[0] == counts[1] and len(builder.history.runs) == history.KEPT
+    assert counts[0][1] >= history.KEPT
 
 
 # Explorers -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Needs the `browser` extra and Chromium (Debian: apt install chromium), or with B
 installed (apt install firefox-esr), which Playwright drives by WebDriver BiDi. Without them the tests are skipped.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -124,6 +125,41 @@ class Server:
         return f"{self.address}/{where}/{name}"
 
 
+# Firefox shows no dialogue to the tests and takes no dragged file from them: they give it the files inside the page.
+TRANSFER = """(files) => {
+  const transfer = new DataTransfer();
+  for (const [name, text, size] of files) {
+    const bytes = text ? Uint8Array.from(atob(text), (one) => one.charCodeAt(0)) : new Uint8Array(size);
+    transfer.items.add(new File([bytes], name, { type: `image/${name.split(".").pop()}` }));
+  }
+  return transfer;
+}"""
+KEEP_DIALOGUE = """() => {
+  const click = HTMLInputElement.prototype.click;
+  HTMLInputElement.prototype.click = function () {
+    if (this.type === "file") window.fileInput = this;
+    else click.call(this);
+  };
+}"""
+CHOOSE = f"""(files) => {{
+  window.fileInput.files = ({TRANSFER})(files).files;
+  window.fileInput.dispatchEvent(new Event("change", {{ bubbles: true }}));
+}}"""
+DROP = f"""(element, files) => {{
+  const options = {{ dataTransfer: ({TRANSFER})(files), bubbles: true, cancelable: true }};
+  for (const kind of ["dragover", "drop"]) element.dispatchEvent(new DragEvent(kind, options));
+}}"""
+
+
+def in_page(paths) -> list:
+    """Files for `TRANSFER`: name, content in base64, size; a file of several megabytes of zeros without its content."""
+    found = []
+    for path in paths:
+        size = path.stat().st_size
+        found.append([path.name, base64.b64encode(path.read_bytes()).decode() if size < 10e6 else "", size])
+    return found
+
+
 KERNEL_IS_IDLE = """() => {
   const context = window.jupyterapp?.shell?.currentWidget?.sessionContext;
   return context?.session?.kernel?.status === "idle" && !!document.querySelector(".jp-Notebook .jp-CodeCell");
@@ -204,6 +240,34 @@ class Notebook:
                 assert self.page.evaluate(FOCUS_IS_SEEN), f"the focus on {name!r} cannot be seen"
                 return len(passed)
         raise AssertionError(f"no Tab leads to {name!r}, only to {passed}")
+
+    def choose(self, act, path: Path):
+        """Choose a file in the dialogue that `act()` opens."""
+        if BROWSER == "firefox":
+            self.page.evaluate(KEEP_DIALOGUE)
+            act()
+            self.page.wait_for_function("() => window.fileInput")
+            self.page.evaluate(CHOOSE, in_page([path]))
+            self.page.evaluate("() => { window.fileInput = null; }")
+            return
+        with self.page.expect_file_chooser() as chooser:
+            self.page.wait_for_timeout(500)  # Playwright begins to listen a moment later
+            act()
+        chooser.value.set_files(path)
+
+    def drop(self, paths, onto: str = '[role="gridcell"]', number: int = 0):
+        """Drag files or, in Chromium, folders from outside the browser onto an element."""
+        element = self.page.locator(onto).nth(number)
+        element.scroll_into_view_if_needed()
+        if BROWSER == "firefox":
+            element.evaluate(DROP, in_page(paths))
+            return
+        box = element.bounding_box()
+        session = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **at})
 
     def shot(self, what: str):
         """Keep an image of the page, to be looked at."""

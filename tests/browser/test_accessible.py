@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from servers import PATIENCE, Notebook, Server, missing, until
+from servers import BROWSER, PATIENCE, Notebook, Server, missing, until
 
 axe = pytest.importorskip("axe_playwright_python", reason="pip install -e '.[browser]'")
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
@@ -123,6 +123,7 @@ def test_no_violation_in_any_state_theme_or_width(notebook):
     assert not wrong, json.dumps(wrong, indent=1)
 
 
+@pytest.mark.skipif(BROWSER != "chromium", reason="touches are sent by Chromium's own protocol")
 def test_a_cell_is_moved_by_touch(notebook):
     nb = notebook(viewport={"width": 500, "height": 1200}, has_touch=True)
     page = nb.page

@@ -16,7 +16,7 @@ from visualcloze_nb.widgets import draft as drafts
 from visualcloze_nb.widgets.draft import EMPTY, Cell, Draft, Origin, place, size_text
 
 MAX_SIDE = 5  # rows and columns, as in the authors' demonstration
-UNDO_LIMIT = 100  # drafts share their images
+UNDO_LIMIT = 30  # drafts share their images, but each run adds its answer
 DIRECTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 
 
