@@ -241,6 +241,13 @@ class Notebook:
                 return len(passed)
         raise AssertionError(f"no Tab leads to {name!r}, only to {passed}")
 
+    def number(self, name: str, value: int):
+        """Type a number into a box, by keys: Playwright's `fill` adds to what is there in Firefox."""
+        self.page.get_by_role("spinbutton", name=name, exact=True).focus()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(str(value))
+        self.page.keyboard.press("Tab")
+
     def choose(self, act, path: Path):
         """Choose a file in the dialogue that `act()` opens."""
         if BROWSER == "firefox":
