@@ -218,6 +218,9 @@ def center(locator):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+FOCUS_ON = "(name) => document.activeElement.innerText?.trim() === name"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_everything_by_keyboard_alone(form, notebook, tmp_path):
     nb = notebook(form)
@@ -310,9 +313,10 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
     nb.tab_to("Run", back=True)  # the first was to run it backwards
     keys.press("Space")
     nb.until_text("preview", ".vcnb figure")
-    nb.tab_to("Cancel")
+    page.wait_for_function(FOCUS_ON, arg="Cancel")
     keys.press("Enter")
     nb.until_text("Cancelled. The grid is unchanged.")
+    page.wait_for_function(FOCUS_ON, arg="Run")
     nb.until_text("target: from the model, seed 0")
     assert page.locator(f"{CELLS[form]}:has-text('preview')").count() == 0, "the cell shows its prediction again"
     nb.tab_to("Steps")
@@ -434,6 +438,10 @@ def test_a_large_photo_arrives_small_and_bad_files_are_refused_at_their_cell(not
     (tmp_path / "cut.jpg").write_bytes(cut)
     nb.drop([tmp_path / "cut.jpg"], number=2)
     nb.until("refused", lambda refused: "[1, 0]" in refused)
+    assert "breaks off" not in nb.state["refused"]["[1, 0]"], "Python says what is wrong with a small file"
+    (tmp_path / "cut_large.jpg").write_bytes(photo.read_bytes()[:2_500_000])
+    nb.drop([tmp_path / "cut_large.jpg"], number=2)
+    nb.until("refused", lambda refused: "cut_large.jpg breaks off before its end" in refused.get("[1, 0]", ""))
     with (tmp_path / "huge.png").open("wb") as huge:
         huge.truncate(51_000_000)
     nb.drop([tmp_path / "huge.png"], number=3)

@@ -15,6 +15,18 @@ const IMAGE = /\.(png|jpe?g|gif|webp|bmp|tiff?|avif|heic|heif|jp2|ico|psd|ppm|pg
 const megabytes = (bytes) =>
   bytes < 1e5 ? Math.ceil(bytes / 1e3) + " kB" : (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB";
 
+// Whether a JPEG or PNG breaks off before its end. Firefox draws the rest white, as if nothing were wrong.
+function breaksOff(bytes) {
+  let [end, at] = [[], 0];
+  if (bytes[0] === 0x89 && bytes[1] === 0x50) end = [0x49, 0x45, 0x4e, 0x44]; // IEND
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) {
+    end = [0xff, 0xd9]; // EOI, after the headers: the thumbnail in them has one too
+    for (at = 2; bytes[at] === 0xff && bytes[at + 1] !== 0xda; ) at += 2 + bytes[at + 2] * 256 + bytes[at + 3];
+  }
+  for (; at < bytes.length; at++) if (end.every((byte, number) => bytes[at + number] === byte)) return false;
+  return end.length > 0;
+}
+
 // A file to at most `limits.sent` bytes: as it is where it is small, else redrawn as JPEG on white.
 async function shrink(file, limits) {
   if (file.size > limits.file) {
@@ -22,11 +34,14 @@ async function shrink(file, limits) {
   }
   if (file.size === 0) throw new Refused("is empty (0 bytes): choose an image file");
   let image;
+  const cut = breaksOff(new Uint8Array(await file.arrayBuffer()));
   try {
+    if (cut) throw new Error();
     image = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     // Python reads formats that browsers do not, and says best what is wrong with the others.
     if (file.size <= limits.sent) return { data: await file.arrayBuffer(), from: null };
+    if (cut) throw new Refused("breaks off before its end: copy or download it again");
     throw new Refused("is not an image that a browser can read: save it as PNG or JPEG");
   }
   const { width, height } = image;

@@ -24,7 +24,19 @@ function render({ el }) {
   el.style.display = "none";
   const root = () => el.closest(".vcnb");
 
+  // A button that is switched off loses the focus, in Firefox to the top of the page. Run, pressed by key, hands it to
+  // Cancel, and Cancel gives it back, unless the reader has gone elsewhere.
+  let pressed = null;
+  function keepFocus() {
+    if (!pressed?.disabled || ![pressed, document.body].includes(document.activeElement)) return;
+    const other = [pressed.nextElementSibling, pressed.previousElementSibling].find((one) => one?.matches("button"));
+    if (!other || other.disabled) return; // it is switched on a moment later
+    other.focus({ preventScroll: true });
+    pressed = other;
+  }
+
   function name() {
+    keepFocus();
     for (const [selector, attributes] of ROLES) {
       for (const found of root()?.querySelectorAll(selector) ?? []) {
         for (const [key, value] of Object.entries(attributes)) {
@@ -55,6 +67,9 @@ function render({ el }) {
   const key = (event) => {
     if (!ours(event)) return;
     const command = event.ctrlKey || event.metaKey;
+    if (/^(Enter| )$/.test(event.key) && event.target.matches(".mod-primary, .mod-primary + button")) {
+      pressed = event.target;
+    }
     const own = event.target.closest(".vcnb-grid") && /^(z|v|home|end)$/i.test(event.key); // undo, paste, first, last
     // The mark counts only on the focused element itself: JupyterLab's shortcuts ask for `:focus`.
     event.target.toggleAttribute("data-lm-suppress-shortcuts", !command || Boolean(own));
@@ -67,8 +82,8 @@ function render({ el }) {
   const waiting = setInterval(() => {
     if (!root()) return; // not on the page yet
     clearInterval(waiting);
-    const changes = { childList: true, subtree: true, attributes: true, attributeFilter: ["style"], characterData: true };
-    watcher.observe(root(), changes);
+    const attributeFilter = ["style", "disabled"];
+    watcher.observe(root(), { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter });
     name();
     el.dataset.keyboard = "ready";
   }, 30);
