@@ -150,6 +150,13 @@ DROP = f"""(element, files) => {{
   for (const kind of ["dragover", "drop"]) element.dispatchEvent(new DragEvent(kind, options));
 }}"""
 
+DRAG = """([one, other]) => {
+  const options = { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true };
+  one.dispatchEvent(new DragEvent("dragstart", options));
+  for (const kind of ["dragover", "drop"]) other.dispatchEvent(new DragEvent(kind, options));
+  one.dispatchEvent(new DragEvent("dragend", options));
+}"""
+
 
 def in_page(paths) -> list:
     """Files for `TRANSFER`: name, content in base64, size; a file of several megabytes of zeros without its content."""
@@ -261,6 +268,13 @@ class Notebook:
             self.page.wait_for_timeout(500)  # Playwright begins to listen a moment later
             act()
         chooser.value.set_files(path)
+
+    def drag(self, one, other):
+        """Drag an element onto another; Firefox begins it, and does not go on without a screen."""
+        if BROWSER == "firefox":
+            self.page.evaluate(DRAG, [one.element_handle(), other.element_handle()])
+        else:
+            one.drag_to(other)
 
     def drop(self, paths, onto: str = '[role="gridcell"]', number: int = 0):
         """Drag files or, in Chromium, folders from outside the browser onto an element."""

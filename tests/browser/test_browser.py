@@ -12,7 +12,7 @@ from servers import BROWSER, FAINT, PATIENCE, SHOTS, Notebook, Server, missing, 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
 BUILDER = """
-import json, pathlib, time
+import json, pathlib, time, zlib
 from visualcloze_nb.widgets import GridBuilder
 from visualcloze_nb.widgets.forward_hooks import LivePreview
 preview = LivePreview._preview
@@ -25,6 +25,7 @@ def write_down():
     state, draft = builder.state, builder.state.draft
     said = dict(shape=[state.n_rows, state.n_cols], selected=list(state.selected), targets=sorted(draft.targets),
                 notes=[[cell.note for cell in row] for row in draft.rows], problem=state.problem,
+                images=[[cell.image and zlib.crc32(cell.image.tobytes()) for cell in row] for row in draft.rows],
                 refused={{str(list(cell)): why for cell, why in state.refused.items()}},
                 predictions=sorted(draft.predictions), task=draft.task_text, arrived=arrived)
     pathlib.Path({file!r}).write_text(json.dumps(said))
@@ -143,9 +144,10 @@ def test_everything_by_mouse(form, notebook, tmp_path):
     nb.until("targets", [1])
 
     if form == "drop":  # a cell dragged onto another
-        before = nb.state["notes"]
-        page.locator('[role="gridcell"]').nth(0).drag_to(page.locator('[role="gridcell"]').nth(2))
-        nb.until("notes", [before[1][:1] + before[0][1:], before[0][:1] + before[1][1:], before[2]])
+        before = nb.state["images"]
+        assert before[0][0] != before[1][0]
+        nb.drag(page.locator('[role="gridcell"]').nth(0), page.locator('[role="gridcell"]').nth(2))
+        nb.until("images", [before[1][:1] + before[0][1:], before[0][:1] + before[1][1:], before[2]])
 
     fold(nb, "Settings")
     nb.number("Steps", 12)
@@ -253,13 +255,14 @@ def test_everything_by_keyboard_alone(form, notebook, tmp_path):
         for key in ("ArrowUp", "ArrowUp", "ArrowDown", "ArrowRight"):
             keys.press(key)
         nb.until("selected", [1, 1])
-        before = nb.state["notes"]
+        before = nb.state["images"]
+        assert before[0][1] != before[1][1]
         keys.press("Shift+ArrowUp")
-        nb.until("notes", [before[0][:1] + before[1][1:], before[1][:1] + before[0][1:], before[2]])
+        nb.until("images", [before[0][:1] + before[1][1:], before[1][:1] + before[0][1:], before[2]])
         nb.until("selected", [0, 1])
         page.wait_for_function("() => document.activeElement.ariaLabel?.startsWith('row 1, column 2')")
         keys.press("Control+z")
-        nb.until("notes", before)
+        nb.until("images", before)
         keys.press("ArrowDown")
         keys.press("ArrowDown")
         keys.press("ArrowLeft")
