@@ -232,7 +232,7 @@ class RunPanel(RunSettings):
         self.background.wait(timeout)
 
     def _end(self, outcome: Result | Exception, seconds: float, caught: list[warnings.WarningMessage]) -> None:
-        status = "Failed: see the message."
+        status = f"Failed after {seconds:.1f} s. The grid is unchanged."
         with self.errors.lock:
             try:
                 if isinstance(outcome, Result):
