@@ -2,7 +2,7 @@
 
 Of a lesson only those cells run that its widget rests on. nbval compares no outputs here (its lax mode), since those
 of live widgets are not committed: a cell that raises fails, the added one too if the widget does nothing.
-tests/browser/test_lessons.py runs whole lessons and moves the same controls in a browser.
+tests/browser/test_live_lessons.py runs whole lessons and moves the same controls in a browser.
 """
 
 import ast
