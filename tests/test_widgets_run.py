@@ -3,6 +3,9 @@
 import gc
 import re
 import threading
+import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from conftest import build_random_pipe, noise_image, rows
 from PIL import Image
 from test_widgets import alive
 
-from visualcloze_nb import BusyError, Grid, UsageError, annotate, photos, tasks
+from visualcloze_nb import BusyError, Grid, GridError, ImageError, UsageError, annotate, photos, tasks
 from visualcloze_nb.data.grid import grey_out
 from visualcloze_nb.widgets import (
     GreyOutExplorer,
@@ -653,3 +656,73 @@ def test_what_cannot_be_made_is_said(photo_builder, monkeypatch):
     assert (
         "needs its weights" in photo_builder.errors.message.value and photo_builder.state.draft.rows[0][1].image is None
     )
+
+
+# What a breaker found ---------------------------------------------------------------------------------------
+
+
+def test_a_run_by_click_leaves_pythons_warnings_as_they_were_and_shows_its_own(random_pipe, monkeypatch):
+    """`catch_warnings` is not for threads: the handler and the run put back each other's state."""
+    builder, fill = GridBuilder(Grid(rows(2, 2)), random_pipe), random_pipe.fill
+
+    def slow(*args, **settings):
+        time.sleep(0.3)
+        warnings.warn("a note of the run", stacklevel=1)
+        return fill(*args, **settings)
+
+    monkeypatch.setattr(random_pipe, "fill", slow)
+    before = warnings._showwarnmsg_impl, list(warnings.filters)
+    for seed in range(2):
+        builder.panel.seed.value, builder.panel.steps.value = seed, 1
+        builder.panel.buttons["Run"].click()
+        builder.panel.wait(60)
+        assert "a note of the run" in builder.panel.errors.message.value
+    assert (warnings._showwarnmsg_impl, list(warnings.filters)) == before
+    with pytest.warns(UserWarning, match="after it"):
+        warnings.warn("after it", stacklevel=1)
+
+
+def test_a_listener_that_fails_spoils_no_run_and_one_may_start_the_next(random_pipe):
+    builder, told = GridBuilder(Grid(rows(2, 2)), random_pipe), []
+    builder.panel.steps.value, builder.panel.no_stage2.value = 1, True
+
+    def fails(changed):
+        raise ZeroDivisionError("in the listener")
+
+    def again(changed):
+        if changed.result is not None and len(told) < 2:
+            told.append(changed.result.seed)
+            changed.panel.seed.value += 1
+            changed.panel.run()
+
+    builder.on_change(fails)
+    builder.on_change(again)
+    builder.panel.buttons["Run"].click()
+    deadline = time.monotonic() + 60
+    while len(builder.history.runs) < 3 and time.monotonic() < deadline:
+        builder.panel.wait(60)
+    builder.panel.wait(60)
+    assert told == [0, 1] and [run.result.seed for run in builder.history.runs] in ([0, 1, 2], [2, 1, 0])
+    assert builder.panel.status.value.startswith("Done in") and builder.state.draft.predictions
+    assert "what on_change calls failed" in builder.panel.errors.message.value
+
+
+def test_a_grid_that_is_too_large_and_a_path_as_pipe(random_pipe, tmp_path):
+    for shape in ((2, 6), (6, 2)):
+        with pytest.raises(GridError, match=r"the builder shows 5 of each: run it with pipe\.fill"):
+            GridBuilder(Grid(rows(*shape)))
+    assert GridBuilder(pipe=Path("tiny")).panel.background.pipe == "tiny"
+    for text in ("[]", '{"resolution": "x"}', '{"resolution"'):
+        (tmp_path / "model_index.json").write_text(text)
+        with pytest.raises(UsageError, match=r"model_index\.json cannot be read"):
+            GridBuilder(pipe=str(tmp_path))
+
+
+def test_a_rejected_image_is_forgotten_where_it_is_no_longer_meant(random_pipe):
+    builder = GridBuilder()
+    for after in (lambda: builder.picker.open(0), lambda: builder.state.resize(4, 2)):
+        with pytest.raises(ImageError):
+            builder.state.put(2, 0, b"garbage")
+        assert (2, 0) in builder.state.refused
+        after()
+        assert builder.state.refused == {}

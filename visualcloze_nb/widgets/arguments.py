@@ -9,7 +9,7 @@ from typing import Any
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.errors import GridError, UsageError, shorten, shown
 from visualcloze_nb.widgets.draft import Draft, blank_draft, draft_of
-from visualcloze_nb.widgets.run_estimate import RESOLUTIONS
+from visualcloze_nb.widgets.run_estimate import RESOLUTIONS, resolution_of
 from visualcloze_nb.widgets.saved_png import open_saved
 
 
@@ -48,22 +48,31 @@ def _fills(value: Any) -> bool:
         return False
 
 
-def checked_pipe(pipe: Any) -> None:
+def checked_pipe(pipe: Any) -> Any:
     """Check that this is a pipeline, or may be the name of one, without loading it.
 
+    Returns:
+        the pipeline, or its name as a text.
+
     Raises:
-        UsageError: if not.
+        UsageError: if it is neither, or a folder whose model_index.json cannot be read.
     """
     names = f"give a pipeline, {', '.join(RESOLUTIONS)}, a folder or a hub id"
     if _fills(pipe):
-        return
+        return pipe
     if not isinstance(pipe, (str, os.PathLike)) or not isinstance(os.fspath(pipe), str):
         raise UsageError(f"pipe is {shown(pipe)}: {names}")
     name = os.fspath(pipe)
     if name in RESOLUTIONS or (name.strip() and os.path.isdir(os.path.expanduser(name))):
-        return
+        try:
+            resolution = resolution_of(name)
+        except (OSError, ValueError, AttributeError):
+            resolution = "unreadable"
+        if not isinstance(resolution, int | None):
+            raise UsageError(f"pipe is {shorten(repr(name))}, whose model_index.json cannot be read: {names}")
+        return name
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and all(name.split("/")):
-        return  # a hub id: whether it exists is known when it is loaded
+        return name  # a hub id: whether it exists is known when it is loaded
     near = difflib.get_close_matches(name, RESOLUTIONS, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"pipe is {shorten(repr(name))}, and there is no such folder: {names}.{hint}")

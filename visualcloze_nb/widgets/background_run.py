@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -19,6 +18,7 @@ from PIL import Image
 from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.result import Result
 from visualcloze_nb.errors import BusyError, Cancelled
+from visualcloze_nb.widgets.caught_warnings import caught_warnings
 from visualcloze_nb.widgets.forward_hooks import LivePreview
 
 if TYPE_CHECKING:
@@ -44,17 +44,18 @@ class BackgroundRun:
         pipe: VisualClozePipeline | str,
         on_step: Callable[[int, int, int], None],
         on_preview: Callable[[int, int, list[Image.Image]], None],
-        on_end: Callable[[Result | Exception, float, list[warnings.WarningMessage]], None],
+        on_end: Callable[[Result | Exception, float, list[Warning]], None],
     ):
         self.pipe, self.on_step, self.on_preview, self.on_end = pipe, on_step, on_preview, on_end
         self.model_name = pipe if isinstance(pipe, str) else f"pipeline {id(pipe)}"
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._running = False
 
     @property
     def running(self) -> bool:
         """Whether a run is in progress."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._running
 
     @property
     def cancelling(self) -> bool:
@@ -77,6 +78,7 @@ class BackgroundRun:
             with _held(self.pipe):  # refuse at once; the thread takes the pipeline for itself
                 pass
         self._stop.clear()
+        self._running = True
         self._thread = threading.Thread(target=self._run, args=(grid, settings), daemon=True)
         self._thread.start()
 
@@ -102,8 +104,7 @@ class BackgroundRun:
     def _run(self, grid: Grid, settings: dict[str, Any]) -> None:
         began = time.perf_counter()
         _under_way.add(self)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("default")
+        with caught_warnings() as caught:
             try:
                 pipe = self.pipe = _load(self.pipe) if isinstance(self.pipe, str) else self.pipe
                 began = time.perf_counter()
@@ -112,6 +113,7 @@ class BackgroundRun:
                 outcome = error
             seconds = time.perf_counter() - began
         _under_way.discard(self)
+        self._running = False  # what listens to the end may start the next run
         self.on_end(outcome, seconds, caught)
 
     def _fill(self, pipe: VisualClozePipeline, grid: Grid, settings: dict[str, Any]) -> Result:

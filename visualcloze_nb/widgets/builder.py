@@ -70,11 +70,12 @@ class GridBuilder:
         drag_and_drop: bool = True,
     ):
         draft, settings = opened(grid)
-        checked_pipe(pipe)
+        pipe = checked_pipe(pipe)
         self.state = state = BuilderState(draft)
         self.errors = errors = ErrorOutput()
         self._started: tuple[Draft, dict[str, Any]] | None = None
         self._current: PastRun | None = None
+        self._ending = False
         self._listeners: list[Callable[[GridBuilder], object]] = []
         self.cells = (GridView if drag_and_drop else PlainGrid)(state, errors)
         resolution = resolution_of(pipe)
@@ -212,6 +213,7 @@ class GridBuilder:
 
     def _take_result(self, result: Result) -> None:
         assert self._started is not None
+        self._ending = True
         self._current = run = PastRun(self._started[0], result, self._started[1])
         self.history.add(run)
         if run.draft.same_images(self.state.draft):
@@ -223,6 +225,7 @@ class GridBuilder:
     def _end_run(self) -> None:
         self.cells.clear_previews()
         self._show_answer(ended=True)
+        self._ending = False
         self._tell()
 
     def _go_back(self, run: PastRun) -> None:
@@ -232,8 +235,13 @@ class GridBuilder:
         self.errors.show_text(f"This is the grid that was run with seed {run.result.seed}. Undo brings back the other.")
 
     def _tell(self) -> None:
-        for listener in self._listeners:
-            listener(self)
+        if self._ending:  # listeners are told once, when the run has ended and the next may start
+            return
+        for listener in list(self._listeners):
+            try:
+                listener(self)
+            except Exception as error:
+                self.errors.show_error(error, "what on_change calls")
 
     # Display ------------------------------------------------------------------------------------------------
 

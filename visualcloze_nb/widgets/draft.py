@@ -41,6 +41,7 @@ class Cell:
     sample: object = None
 
 
+MAX_SIDE = 5  # rows and columns that the builder shows, as in the authors' demonstration
 EMPTY = Cell()
 
 
@@ -119,7 +120,14 @@ class Draft:
 
 
 def draft_of(grid: Grid) -> Draft:
-    """Make a draft of a grid; column names are parsed from its task prompt."""
+    """Make a draft of a grid; column names are parsed from its task prompt.
+
+    Raises:
+        GridError: if it is larger than the builder shows.
+    """
+    if max(grid.n_rows, grid.n_cols) > MAX_SIDE:
+        shape = f"{grid.n_rows} rows and {grid.n_cols} columns"
+        raise GridError(f"the grid has {shape}, and the builder shows {MAX_SIDE} of each: run it with pipe.fill(grid)")
     rows = tuple(tuple(Cell(image, size_text(image)) for image in row) for row in grid.rows)
     found = {int(number) - 1: name for number, name in _COLUMN_NAME.findall(grid.task)}
     names = tuple(found.get(col, "") for col in range(grid.n_cols))

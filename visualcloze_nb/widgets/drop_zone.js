@@ -21,7 +21,9 @@ function breaksOff(bytes) {
   if (bytes[0] === 0x89 && bytes[1] === 0x50) end = [0x49, 0x45, 0x4e, 0x44]; // IEND
   if (bytes[0] === 0xff && bytes[1] === 0xd8) {
     end = [0xff, 0xd9]; // EOI, after the headers: the thumbnail in them has one too
-    for (at = 2; bytes[at] === 0xff && bytes[at + 1] !== 0xda; ) at += 2 + bytes[at + 2] * 256 + bytes[at + 3];
+    for (at = 2; bytes[at] === 0xff && bytes[at + 1] !== 0xda; ) {
+      at += bytes[at + 1] === 0xff ? 1 : 2 + bytes[at + 2] * 256 + bytes[at + 3]; // headers may be filled up with FF
+    }
   }
   for (; at < bytes.length; at++) if (end.every((byte, number) => bytes[at + number] === byte)) return false;
   return end.length > 0;
@@ -85,8 +87,13 @@ async function filesOf(entry) {
 
 // The image behind a dragged or pasted address; most sites do not let another page read theirs.
 async function fetched(address) {
-  const last = address.startsWith("data:") ? "pasted.png" : decodeURIComponent(new URL(address).pathname.split("/").pop());
-  const name = last || "image";
+  const last = address.startsWith("data:") ? "pasted.png" : new URL(address).pathname.split("/").pop();
+  let name = last || "image";
+  try {
+    name = decodeURIComponent(name);
+  } catch {
+    // a name with a bare % is shown as it is
+  }
   try {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error();
@@ -98,7 +105,7 @@ async function fetched(address) {
 }
 
 function addressIn(data) {
-  const list = data.getData("text/uri-list").split("\n").find((line) => line && !line.startsWith("#"));
+  const list = data.getData("text/uri-list").split(/\r?\n/).find((line) => line && !line.startsWith("#"));
   const source = new DOMParser().parseFromString(data.getData("text/html"), "text/html").querySelector("img")?.src;
   const text = data.getData("text/plain").trim();
   const address = source || list || text;
@@ -118,9 +125,12 @@ function render({ model, el }) {
   const ours = (event) => root()?.contains(event.target);
   const cellOf = (event) => event.target.closest?.('[role="gridcell"]');
   const place = (cell) => (cell ? [Number(cell.dataset.row), Number(cell.dataset.col)] : null);
-  const typing = (event) => event.target.closest?.("input:not([type=file]), textarea");
+  const typing = (event) => event.target.closest?.("input:not([type=file], [type=checkbox]), textarea");
 
-  async function take(files, at) {
+  let before = Promise.resolve(); // one drop after the other: the kernel places the files of one at a time
+  const take = (files, at) => (before = before.then(() => sendAll(files, at)));
+
+  async function sendAll(files, at) {
     const batch = `${Date.now()}-${Math.random()}`;
     const send = (kind, number, more, buffers) =>
       model.send({ kind, batch, number, total: files.length, at, ...more }, undefined, buffers);

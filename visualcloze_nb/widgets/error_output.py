@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import ipywidgets
 
 from visualcloze_nb.errors import VisualClozeError
+from visualcloze_nb.widgets.caught_warnings import caught_warnings
 
 
 @dataclass
@@ -78,8 +78,7 @@ class ErrorOutput:
                 return
             if name not in self._keeps_message:
                 self.clear()
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("default")
+            with caught_warnings() as caught:
                 try:
                     self.handlers[name](*args)
                 except Exception as error:
@@ -100,9 +99,9 @@ class ErrorOutput:
         """Show a message that is not an error."""
         self.message.value = f'<div class="vcnb-say">{html.escape(text)}</div>'
 
-    def show_warnings(self, caught: Iterable[warnings.WarningMessage]) -> None:
+    def show_warnings(self, caught: Iterable[Warning]) -> None:
         """Append warnings to the message."""
-        texts = dict.fromkeys(str(warning.message) for warning in caught)
+        texts = dict.fromkeys(map(str, caught))
         if texts:
             lines = "".join(f"<div>Note: {html.escape(text)}</div>" for text in texts)
             self.message.value += f'<div class="vcnb-say">{lines}</div>'

@@ -78,6 +78,8 @@ function render({ el }) {
     if (ours(event) && event.target.closest(".vcnb-copy")) copy(event.target.closest(".vcnb-copy"));
   };
 
+  const point = () => (pressed = null); // the reader has gone on by mouse
+
   const watcher = new MutationObserver(name);
   const waiting = setInterval(() => {
     if (!root()) return; // not on the page yet
@@ -89,11 +91,13 @@ function render({ el }) {
   }, 30);
   window.addEventListener("keydown", key, true);
   window.addEventListener("click", click, true);
+  window.addEventListener("pointerdown", point, true);
   return () => {
     clearInterval(waiting);
     watcher.disconnect();
     window.removeEventListener("keydown", key, true);
     window.removeEventListener("click", click, true);
+    window.removeEventListener("pointerdown", point, true);
   };
 }
 

@@ -50,7 +50,8 @@ function render({ model, el }) {
   const STEP = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
   function key(event, row, col) {
-    if (event.altKey || (event.metaKey && event.key !== "z")) return;
+    const undo = event.key.toLowerCase() === "z"; // a capital with Shift
+    if (event.altKey || (event.metaKey && !undo)) return;
     const step = STEP[event.key];
     if (step && event.shiftKey) {
       const [r, c] = [row + step[0], col + step[1]];
@@ -61,7 +62,7 @@ function render({ model, el }) {
     else if (event.key === "Enter" && !event.ctrlKey && !event.shiftKey) pick();
     else if (event.key === " ") send("mark", row, col);
     else if (event.key === "Delete" || event.key === "Backspace") send("clear", row, col);
-    else if (event.key === "z" && (event.ctrlKey || event.metaKey)) send(event.shiftKey ? "redo" : "undo", row, col);
+    else if (undo && (event.ctrlKey || event.metaKey)) send(event.shiftKey ? "redo" : "undo", row, col);
     else return;
     event.preventDefault();
     event.stopPropagation();

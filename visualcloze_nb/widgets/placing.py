@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
+from visualcloze_nb.widgets.draft import MAX_SIDE
+from visualcloze_nb.widgets.state import BuilderState
 
 
 def places(state: BuilderState, count: int, at: tuple[int, int] | None = None) -> list[tuple[int, int]]:

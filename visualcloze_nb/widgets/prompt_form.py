@@ -9,8 +9,9 @@ from ipywidgets import HTML, Checkbox, Text, Textarea
 
 from visualcloze_nb.data.prompts import layout_prompt
 from visualcloze_nb.widgets.controls import FULL_LABEL, Fold, row
+from visualcloze_nb.widgets.draft import MAX_SIDE
 from visualcloze_nb.widgets.error_output import ErrorOutput
-from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
+from visualcloze_nb.widgets.state import BuilderState
 
 
 class PromptForm:

@@ -89,7 +89,7 @@ def estimate_seconds(model: str, cost: RunCost) -> tuple[float | None, bool]:
 
 def resolution_of(pipe: VisualClozePipeline | str | Path) -> int | None:
     """The resolution of a pipeline, or of the one that `load` would load by this name; None if unknown."""
-    if not isinstance(pipe, (str, Path)):
+    if not isinstance(pipe, str | Path):
         return pipe.resolution
     index = Path(pipe).expanduser() / "model_index.json"
     if str(pipe) not in RESOLUTIONS and index.is_file():

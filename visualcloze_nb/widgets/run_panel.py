@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +219,7 @@ class RunPanel(RunSettings):
         if self.running:
             self.status.value = "Cancelling …"
         else:
-            self._set_running(False, "The other run is being cancelled: run again in a moment.")
+            self._set_running(False, "The other run is being cancelled, or has ended: run again in a moment.")
 
     def _offer_cancel(self) -> None:
         if self.background.holders():
@@ -231,7 +230,7 @@ class RunPanel(RunSettings):
         """Wait for the run to end, at most `timeout` seconds."""
         self.background.wait(timeout)
 
-    def _end(self, outcome: Result | Exception, seconds: float, caught: list[warnings.WarningMessage]) -> None:
+    def _end(self, outcome: Result | Exception, seconds: float, caught: list[Warning]) -> None:
         status = f"Failed after {seconds:.1f} s. The grid is unchanged."
         with self.errors.lock:
             try:

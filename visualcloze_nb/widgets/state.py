@@ -13,9 +13,8 @@ from visualcloze_nb.data.grid import Grid
 from visualcloze_nb.data.images import to_rgb
 from visualcloze_nb.errors import GridError, ImageError
 from visualcloze_nb.widgets import draft as drafts
-from visualcloze_nb.widgets.draft import EMPTY, Cell, Draft, Origin, place, size_text
+from visualcloze_nb.widgets.draft import EMPTY, MAX_SIDE, Cell, Draft, Origin, place, size_text
 
-MAX_SIDE = 5  # rows and columns, as in the authors' demonstration
 UNDO_LIMIT = 30  # drafts share their images, but each run adds its answer
 DIRECTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 
@@ -124,6 +123,7 @@ class BuilderState:
     def open(self, grid: Grid | Draft) -> None:
         """Replace everything by another grid; undo brings the old one back."""
         draft = grid if isinstance(grid, Draft) else drafts.draft_of(grid)
+        self.refused = {}
         self.change(**{name: getattr(draft, name) for name in draft.__dataclass_fields__})
 
     def undo(self) -> bool:
@@ -287,11 +287,12 @@ class BuilderState:
             raise GridError(f"there is no {place(row, col)}: the grid is {self.n_rows} x {self.n_cols}")
 
     def _set_draft(self, draft: Draft) -> None:
-        self.draft = draft
+        before, self.draft = self.draft, draft
         self.tried = self.tried and bool(self.problem)
         self.selected = min(self.selected[0], self.n_rows - 1), min(self.selected[1], self.n_cols - 1)
-        there = {(r, c) for r in range(self.n_rows) for c in range(self.n_cols)}
-        self.refused = {cell: why for cell, why in self.refused.items() if cell in there}
+        same = (len(before.rows), len(before.rows[0])) == (self.n_rows, self.n_cols)
+        still = {(r, c): same and before.rows[r][c] is draft.rows[r][c] for r, c in self.refused}
+        self.refused = {cell: why for cell, why in self.refused.items() if still[cell]}
         self._notify()
 
     def _notify(self) -> None:

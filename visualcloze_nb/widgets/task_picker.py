@@ -10,8 +10,9 @@ from visualcloze_nb import tasks
 from visualcloze_nb.widgets import gallery, photo_gallery
 from visualcloze_nb.widgets.cards import HERE, Cards
 from visualcloze_nb.widgets.controls import Fold, number, row
+from visualcloze_nb.widgets.draft import MAX_SIDE
 from visualcloze_nb.widgets.error_output import ErrorOutput
-from visualcloze_nb.widgets.state import MAX_SIDE, BuilderState
+from visualcloze_nb.widgets.state import BuilderState
 
 TOY_SHEET = HERE / "task_cards_toy.jpg"  # made by: python -m tools.task_cards
 
