@@ -15,7 +15,7 @@ SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 LESSON = "02_cloze_masks"
 ACCIDENTS = {
     "loops": ("while True: pass", "crashed", "took more than"),
-    "exits": ("exit()", "crashed", "SystemExit"),
+    "exits": ("exit()", "wrong", "SystemExit"),
     "ends": ("import os; os._exit(0)", "crashed", "ended the process"),
     "interrupts": ("raise KeyboardInterrupt", "crashed", "KeyboardInterrupt"),
     "fills memory": ("x = bytearray(10**12)", "wrong", "MemoryError"),
@@ -135,3 +135,89 @@ def test_a_slice_is_what_a_function_needs_and_no_more():
     )
     chosen = slice_of("g", ast.parse(code).body)
     assert [ast.unparse(s).splitlines()[0] for s in chosen] == ["import a", "b = a.c", "def f(d):", "def g():", "e = 2"]
+
+
+# What a breaker found: right in the notebook, so right here ---------------------------------------------------
+
+BODY = "    return float(np.sqrt(((np.asarray(one) / {s} - np.asarray(other) / {s}) ** 2).mean()))"
+RMSE = "def rmse(one, other):\n" + BODY.format(s=255)
+FILLED = "def rmse(one, other):\n" + BODY
+RIGHT = {
+    "star import": [RMSE.replace("float(np.sqrt", "(sqrt"), "from math import *"],
+    "cell magic": ["%%time\n" + RMSE],
+    "cell of another language, dataclass": [
+        "%%bash\nls -l",
+        "import dataclasses\n@dataclasses.dataclass\nclass P:\n    s: int = 255\n" + FILLED.format(s="P().s"),
+    ],
+    "names bound in compound statements": [
+        "if True:\n    import math as m\ntry:\n    def h(x): return np.asarray(x) / 255\nexcept Exception: pass",
+        "match 255:\n    case S: pass\n(T := 255)\nif __name__ == '__main__': U = 255",
+        "def rmse(one, other):\n    assert S == T == U\n    return m.sqrt(((h(one) - h(other)) ** 2).mean())",
+    ],
+    "filled later": [
+        "T = {}; L = []\nclass H: pass",
+        "T['s'] = 255; L.append(255); H.s = 255\nfor x in [255]: L.append(x)",
+        FILLED.format(s="(T['s'] * L[1] / H.s)"),
+    ],
+    "lambda": ["rmse = lambda one, other: " + BODY.format(s=255).strip().removeprefix("return ")],
+    "another name": [RMSE.replace("def rmse", "def my"), "rmse = my"],
+    "display": [RMSE.replace(":\n", ":\n    display(one)\n", 1)],
+    "a helper of the same name later": [
+        "def h(x): return np.asarray(x) / 255\n"
+        "def rmse(one, other): return float(np.sqrt(((h(one) - h(other)) ** 2).mean()))",
+        "def h(x): return 0",
+    ],
+    "a helper that follows": [
+        "def rmse(one, other): return float(np.sqrt(((h(one) - h(other)) ** 2).mean()))",
+        "def h(x): return np.asarray(x) / 255",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_in_the_notebook_is_right_here(name):
+    other = "# from visualcloze_nb.lessons import l01_grids as checks"
+    cells = [other, "import visualcloze_nb.lessons.l00_start_here as checks\nimport numpy as np", *RIGHT[name]]
+    (score,) = grade_cells(cells, lesson_of(cells), "rmse")
+    assert score.state == "right", score
+
+
+def test_odd_files_neither_end_the_run_nor_count_as_students(tmp_path, capsys):
+    setup = "from visualcloze_nb.lessons import l00_start_here as checks\nimport numpy as np"
+    new = nbformat.v4.new_notebook, nbformat.v4.new_code_cell
+    for where, code in (
+        ("anna/a.ipynb", RMSE),
+        ("anna/a-Copy1.ipynb", "def rmse(a, b): return 1"),
+        ("ben/a.ipynb", r"def rmse(a, b): raise ValueError('\ud800 and' + chr(10) + 'a line')"),
+        ("__MACOSX/anna/._a.ipynb", RMSE),
+        (".Trash/a.ipynb", RMSE),
+    ):
+        (tmp_path / where).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(new[0](cells=[new[1](setup), new[1](code)]), tmp_path / where)
+    (tmp_path / "cleo").mkdir()
+    (tmp_path / "cleo" / "a.ipynb").write_text(
+        '{"cells": [{"cell_type": "code", "source": null, "metadata": {}, "outputs": [], "execution_count": null}],'
+        ' "metadata": {}, "nbformat": 4, "nbformat_minor": 4}'
+    )
+    scores = {row["file"]: row for row in graded(tmp_path, capsys) if row["exercise"] in ("rmse", "")}
+    found = {file: (row["student"], row["state"]) for file, row in scores.items()}
+    assert found == {
+        "anna/a.ipynb": ("anna", "right"),
+        "anna/a-Copy1.ipynb": ("anna", "wrong"),
+        "ben/a.ipynb": ("ben", "wrong"),
+        "cleo/a.ipynb": ("cleo", "crashed"),
+    }
+    assert "and a line" in scores["ben/a.ipynb"]["hint"] and "not a notebook" in scores["cleo/a.ipynb"]["hint"]
+
+
+def test_what_grading_writes_is_gone_even_if_an_exercise_is_stopped(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "in" / "anna").mkdir(parents=True)
+    code = "from visualcloze_nb.lessons import l00_start_here as checks\n"
+    code += "def rmse(a, b):\n    open('f', 'w')\n    while True: pass"
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(made, tmp_path / "in" / "anna" / "a.ipynb")
+    rows = graded(tmp_path / "in", capsys, "--seconds", "3")
+    assert "took more than 3 seconds" in next(row["hint"] for row in rows if row["exercise"] == "rmse")
+    assert list((tmp_path / "temporary").iterdir()) == []

@@ -472,3 +472,37 @@ def test_a_slow_machine_adds_no_warning_to_compared_outputs():
         environment = os.environ | {"VISUALCLOZE_NB_STATIC": static}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
         assert ("slow" in done.stderr) == shown
+
+
+def test_nothing_that_a_function_returns_or_does_stops_the_lesson(capsys):
+    """`check` never raises, and graders get their AssertionError."""
+    from visualcloze_nb.lessons import l01_grids
+
+    closed, loop = Image.new("RGB", (3, 3)), []
+    closed.close()
+    loop.append(loop)
+
+    class Silent:
+        def __repr__(self):
+            raise ValueError("no words")
+
+    for value in (
+        Image.new("RGB", (0, 0)),
+        closed,
+        [Image.new("RGB", (0, 0))],
+        loop,
+        Silent(),
+        Image.Image,
+        SystemExit,
+    ):
+
+        def cover(image, width, height, value=value):
+            if value is SystemExit:
+                raise SystemExit
+            return value
+
+        l01_grids.cover.check(cover)
+        assert capsys.readouterr().out.startswith("✗ cover: ")
+        assert l01_grids.cover.or_answer(cover) is l01_grids.cover.answer
+        with pytest.raises(AssertionError, match="cover: "):
+            l01_grids.cover.grade(cover)

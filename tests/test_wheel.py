@@ -19,7 +19,7 @@ def dist(tmp_path_factory):
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     subprocess.run([*build, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     unpacked = next(path for path in folder.iterdir() if path.is_dir())
     subprocess.run([*build, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
     return folder

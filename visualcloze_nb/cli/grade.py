@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,7 +27,7 @@ from visualcloze_nb.cli.arguments import folder, positive, whole
 from visualcloze_nb.errors import UsageError, shorten
 from visualcloze_nb.lessons.grading import Score, exercises, grade_cells, lesson_of, read_cells
 
-HEADER = ("student", "lesson", "exercise", "state", "points", "hint")
+HEADER = ("student", "lesson", "exercise", "state", "points", "hint", "file")
 CHANGES = (
     "os.remove",
     "os.rename",
@@ -52,9 +54,14 @@ def run(options: argparse.Namespace) -> int:
     """Print one CSV row for each exercise of each notebook; progress goes to stderr."""
     if not hasattr(os, "fork"):
         raise UsageError("grading needs fork, which Windows lacks: use Linux, macOS or WSL")
-    paths = sorted(p for p in options.folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    found = (path.relative_to(options.folder) for path in options.folder.rglob("*.ipynb"))
+    hidden = (".", "__MACOSX")  # checkpoints, bins, what a Mac puts into its archives
+    paths = sorted(options.folder / p for p in found if not any(part.startswith(hidden) for part in p.parts))
     if not paths:
         raise UsageError(f"there is no notebook in {shorten(options.folder)}: name another folder")
+    for stream in (sys.stdout, sys.stderr):  # a name or an error that the terminal cannot write ends no run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(HEADER)
     for done, (path, lesson, scores) in enumerate(
@@ -62,7 +69,9 @@ def run(options: argparse.Namespace) -> int:
     ):
         for score in scores:
             student = _student(path, options.folder, lesson)
-            out.writerow((student, lesson, score.exercise, score.state, int(score.state == "right"), score.hint))
+            points, hint = int(score.state == "right"), " ".join(score.hint.split())
+            file = path.relative_to(options.folder)
+            out.writerow((student, lesson, score.exercise, score.state, points, hint, file))
         sys.stdout.flush()
         print(f"{done} of {len(paths)}: {path.relative_to(options.folder)}", file=sys.stderr)
     return 0
@@ -87,42 +96,48 @@ def grade_all(paths: list[Path], seconds: float, megabytes: int, jobs: int) -> I
     waiting, units, running = list(enumerate(paths)), [], {}
     scores: dict[int, dict[str, Score | None]] = {}  # None while an exercise waits or runs
     lessons, warmed, shown = [""] * len(paths), set[str](), 0
-    while shown < len(paths):
-        while len(running) < jobs and (units or waiting):
-            if not units:
-                number, path = waiting.pop(0)
-                try:
-                    cells = read_cells(path)
-                    lessons[number] = lesson_of(cells, path.name)
-                except UsageError as error:
-                    scores[number] = {"": Score("", "crashed", str(error))}
+    try:
+        while shown < len(paths):
+            while len(running) < jobs and (units or waiting):
+                if not units:
+                    number, path = waiting.pop(0)
+                    try:
+                        cells = read_cells(path)
+                        lessons[number] = lesson_of(cells, path.name)
+                    except UsageError as error:
+                        scores[number] = {"": Score("", "crashed", str(error))}
+                        continue
+                    found = exercises(lessons[number])
+                    if lessons[number] not in warmed:  # imports and cached inputs, once for all submissions of a lesson
+                        warmed.add(lessons[number])
+                        for exercise in found.values():
+                            exercise.judge(exercise.answer)
+                    scores[number] = dict.fromkeys(found)
+                    units = [(number, cells, name) for name in found]
+                number, cells, name = units.pop(0)
+                receiving, sending = fork.Pipe(duplex=False)
+                own = tempfile.mkdtemp()  # removed here: a child that is killed cannot
+                limits = seconds, megabytes
+                child = fork.Process(target=_child, args=(sending, own, cells, lessons[number], name, *limits))
+                child.start()
+                sending.close()
+                running[receiving] = number, name, child, own, time.monotonic() + seconds
+            deadline = min((entry[-1] for entry in running.values()), default=time.monotonic())
+            ready = wait(list(running), timeout=max(deadline - time.monotonic(), 0.01))
+            for pipe in list(running):
+                number, name, child, own, deadline = running[pipe]
+                if pipe not in ready and time.monotonic() < deadline:
                     continue
-                found = exercises(lessons[number])
-                if lessons[number] not in warmed:  # imports and cached inputs, once for all submissions of a lesson
-                    warmed.add(lessons[number])
-                    for exercise in found.values():
-                        exercise.judge(exercise.answer)
-                scores[number] = dict.fromkeys(found)
-                units = [(number, cells, name) for name in found]
-            number, cells, name = units.pop(0)
-            receiving, sending = fork.Pipe(duplex=False)
-            child = fork.Process(target=_child, args=(sending, cells, lessons[number], name, seconds, megabytes))
-            child.start()
-            sending.close()
-            running[receiving] = number, name, child, time.monotonic() + seconds
-        deadline = min((entry[-1] for entry in running.values()), default=time.monotonic())
-        ready = wait(list(running), timeout=max(deadline - time.monotonic(), 0.01))
-        for pipe in list(running):
-            number, name, child, deadline = running[pipe]
-            if pipe not in ready and time.monotonic() < deadline:
-                continue
-            score = _received(pipe) if pipe in ready else f"took more than {seconds:g} seconds"
-            _stop(child)
-            scores[number][name] = Score(name, "crashed", score) if isinstance(score, str) else score
-            del running[pipe]
-        while shown in scores and all(scores[shown].values()):
-            yield paths[shown], lessons[shown], [score for score in scores[shown].values() if score]
-            shown += 1
+                score = _received(pipe) if pipe in ready else f"took more than {seconds:g} seconds"
+                _stop(child, own)
+                scores[number][name] = Score(name, "crashed", score) if isinstance(score, str) else score
+                del running[pipe]
+            while shown in scores and all(scores[shown].values()):
+                yield paths[shown], lessons[shown], [score for score in scores[shown].values() if score]
+                shown += 1
+    finally:  # Ctrl-C as well: else the children would live on
+        for _, _, child, own, _ in running.values():
+            _stop(child, own)
 
 
 def _received(pipe: Any) -> Score | str:
@@ -132,30 +147,32 @@ def _received(pipe: Any) -> Score | str:
         return "the notebook's code ended the process or ran out of memory"
 
 
-def _stop(child: BaseProcess) -> None:
-    """End a child and all that it started."""
+def _stop(child: BaseProcess, own: str) -> None:
+    """End a child and all that it started, and remove its folder."""
     try:
         os.killpg(child.pid or 0, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         child.kill()
     child.join()
+    shutil.rmtree(own, ignore_errors=True)
 
 
-def _child(pipe: Connection, cells: list[str], lesson: str, name: str, seconds: float, megabytes: int) -> None:
+def _child(
+    pipe: Connection, own: str, cells: list[str], lesson: str, name: str, seconds: float, megabytes: int
+) -> None:
     os.setsid()
-    with tempfile.TemporaryDirectory() as own:
-        os.chdir(own)
-        tempfile.tempdir = own  # the cases of an exercise may write files too
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
-        _limit(seconds, megabytes)
-        sys.addaudithook(_guard(Path(own).resolve()))
-        try:
-            (score,) = grade_cells(cells, lesson, name)
-        except BaseException as error:  # exit(), KeyboardInterrupt: everything ends this child only
-            score = Score(name, "crashed", f"the notebook's code stopped with {type(error).__name__}")
-        pipe.send((score.exercise, score.state, score.hint))
+    os.chdir(own)
+    tempfile.tempdir = own  # the cases of an exercise may write files too
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+    _limit(seconds, megabytes)
+    sys.addaudithook(_guard(Path(own).resolve()))
+    try:
+        (score,) = grade_cells(cells, lesson, name)
+    except BaseException as error:  # exit(), KeyboardInterrupt: everything ends this child only
+        score = Score(name, "crashed", f"the notebook's code stopped with {type(error).__name__}")
+    pipe.send((score.exercise, score.state, score.hint))
     os._exit(0)
 
 

@@ -57,5 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, such as `head`: nothing more is wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if error.name not in ("nbformat", "IPython"):
+            raise
+        parser.exit(2, f"{options.command} needs {error.name}: python -m pip install 'visualcloze_nb[notebooks]'\n")
     except VisualClozeError as error:
         commands.choices[options.command].error(str(error))

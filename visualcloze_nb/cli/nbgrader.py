@@ -32,10 +32,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_new(folder: Path) -> None:
-    """Refuse a folder that holds something.
+    """Make a folder; refuse one that holds something.
 
     Raises:
-        UsageError: it does.
+        UsageError: it does, or it cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{shorten(folder)!r} is there already: name a new or empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{shorten(folder)!r} cannot be made ({reason}): name a folder that can be written") from error

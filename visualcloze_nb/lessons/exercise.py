@@ -133,7 +133,7 @@ class Exercise:
         try:
             arguments = _fresh(case)
             return _Outcome(self.probe(function, *arguments) if self.probe else function(*arguments))
-        except Exception as error:  # a reader's function may raise anything; the check reports it
+        except (Exception, SystemExit) as error:  # a reader's function may raise anything; the check reports it
             return _Outcome(error=f"{type(error).__name__}: {error}")
 
     def _right(self, expected: _Outcome, yours: _Outcome, case: tuple) -> bool:
@@ -152,7 +152,10 @@ class Exercise:
         if self.accept is not None:
             reason = self.accept(yours.value, *_fresh(case))
             return reason or "this does not answer the question; one answer that does is shown"
-        return describe_difference(expected, yours.value)
+        try:
+            return describe_difference(expected, yours.value)
+        except Exception as error:
+            return f"what your function returns cannot be read: {type(error).__name__}: {error}"
 
     def _known_mistake(self, attempt: Callable, cases: Sequence[tuple]) -> str | None:
         """The hint of the first mistake that returns what the attempt returns, in every case."""
@@ -194,7 +197,10 @@ class _Outcome:
     error: str = ""
 
     def like(self, other: _Outcome, tolerance: float) -> bool:
-        return self.error == other.error and alike(self.value, other.value, tolerance)
+        try:
+            return self.error == other.error and alike(self.value, other.value, tolerance)
+        except Exception:  # a closed image, a list that holds itself: no answer
+            return False
 
 
 def _fresh(case: tuple) -> tuple:
@@ -209,7 +215,10 @@ def _fresh(case: tuple) -> tuple:
 def _show(expected: Any, yours: Any) -> None:
     if yours is None:  # it raised, or returned nothing: the hint says so
         return
-    image = side_by_side(expected, yours)
+    try:
+        image = side_by_side(expected, yours)
+    except Exception:  # an empty or closed image, a class in place of its object
+        image = None
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if image is None:
         print(f"  expected: {_short(expected)}\n  yours:    {_short(yours)}")
@@ -222,5 +231,8 @@ def _show(expected: Any, yours: Any) -> None:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__} that cannot be printed"
     return text if len(text) <= 300 else f"{text[:300]}…"

@@ -17,7 +17,23 @@ from pathlib import Path
 from visualcloze_nb.errors import UsageError
 from visualcloze_nb.lessons.exercise import Exercise
 
-MODULE = re.compile(r"from visualcloze_nb\.lessons import (l\d\d_\w+) as checks")
+MODULE = re.compile(
+    r"^(?:from visualcloze_nb\.lessons import |import visualcloze_nb\.lessons\.)(l\d\d_\w+) as checks", re.M
+)
+MUTATORS = {
+    "add",
+    "append",
+    "clear",
+    "discard",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "reverse",
+    "setdefault",
+    "sort",
+    "update",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,7 @@ def read_cells(path: Path) -> list[str]:
 
     try:
         cells = nbformat.read(path, as_version=4).cells
-        return [cell.source for cell in cells if cell.cell_type == "code"]
+        return ["" + cell.source for cell in cells if cell.cell_type == "code"]
     except Exception as error:  # nbformat raises errors of many kinds for what is no notebook
         raise UsageError(f"{path.name} is not a notebook ({type(error).__name__}): give a saved .ipynb") from error
 
@@ -76,19 +92,30 @@ def grade_cells(cells: list[str], lesson: str, only: str = "") -> list[Score]:
         lesson: `lNN_topic`.
         only: the name of one exercise; else all.
     """
-    statements, broken = _statements(cells)
-    return [_grade(exercise, statements, broken) for name, exercise in exercises(lesson).items() if only in ("", name)]
+    found, broken = _statements(cells)
+    return [_grade(exercise, found, broken) for name, exercise in exercises(lesson).items() if only in ("", name)]
 
 
-def _grade(exercise: Exercise, statements: list[ast.stmt], broken: str) -> Score:
-    written = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # a lesson may bind the name again, to go on with
-    statements = [s for s in statements if isinstance(s, written) or exercise.name not in _defines(s)]
-    if not any(exercise.name in _defines(s) for s in statements):
-        return Score(exercise.name, "crashed" if broken else "not attempted", broken or "the function is not there")
+def _grade(exercise: Exercise, cells: list[list[ast.stmt]], broken: str) -> Score:
+    """Judge what stands up to the exercise's cell, as the check below it does; else all, as at the notebook's end."""
+    name, written = exercise.name, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = [number for number, cell in enumerate(cells) for s in cell if isinstance(s, written) and s.name == name]
+    if found:  # a lesson may bind the name again, to go on with
+        cells = [[s for s in cell if isinstance(s, written) or name not in _defines(s)] for cell in cells]
+    else:
+        cells = [[s for s in cell if name not in _defines(s) or "or_answer" not in ast.unparse(s)] for cell in cells]
+        found = [number for number, cell in enumerate(cells) for s in cell if name in _defines(s)]
+    if not found:
+        return Score(name, "crashed" if broken else "not attempted", broken or "the function is not there")
+    score = _judge(exercise, sum(cells[: found[-1] + 1], []))
+    return score if score.state == "right" else _judge(exercise, sum(cells, []))
+
+
+def _judge(exercise: Exercise, statements: list[ast.stmt]) -> Score:
     needed = slice_of(exercise.name, statements)
-    scope: dict[str, object] = {"__name__": "submission"}
+    scope: dict[str, object] = {"__name__": "__main__", "display": lambda *_, **__: None, "get_ipython": lambda: None}
     try:
-        exec(compile(ast.Module(needed, type_ignores=[]), "<submission>", "exec"), scope)
+        exec(compile(ast.Module(needed, type_ignores=[]), "<submission>", "exec", dont_inherit=True), scope)
     except Exception as error:
         return Score(exercise.name, "crashed", f"before the exercise runs: {type(error).__name__}: {error}"[:300])
     verdict = exercise.judge(scope[exercise.name])  # pyright: ignore[reportArgumentType]  # judge checks it
@@ -97,7 +124,7 @@ def _grade(exercise: Exercise, statements: list[ast.stmt], broken: str) -> Score
 
 def slice_of(name: str, statements: list[ast.stmt]) -> list[ast.stmt]:
     """The statements that define a name and, transitively, all names that those read; in the notebook's order."""
-    wanted, chosen = {name}, set[int]()
+    wanted, chosen = {name, "*"}, set[int]()  # a star import may bring anything
     while True:
         more = {i for i, statement in enumerate(statements) if _defines(statement) & wanted} - chosen
         if not more:
@@ -107,14 +134,20 @@ def slice_of(name: str, statements: list[ast.stmt]) -> list[ast.stmt]:
             wanted |= set(_reads(symtable.symtable(ast.unparse(statements[i]), "<submission>", "exec")))
 
 
-def _statements(cells: list[str]) -> tuple[list[ast.stmt], str]:
-    """Top-level statements of all cells that parse, and the error of the first exercise cell that does not."""
+def _statements(cells: list[str]) -> tuple[list[list[ast.stmt]], str]:
+    """Top-level statements of each cell that parses, and the error of the first that does not."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     found, broken = [], ""
     for source in cells:
         try:
-            found += ast.parse(TransformerManager().transform_cell(source)).body
+            if source.lstrip().startswith("%%"):  # %%time: what it is put on may be the exercise
+                source = source.lstrip().partition("\n")[2]
+                ast.parse(source)  # else it is another language's
+        except (SyntaxError, ValueError):
+            continue
+        try:
+            found.append(ast.parse(TransformerManager().transform_cell(source)).body)
         except (SyntaxError, ValueError) as error:
             broken = broken or f"a cell cannot be read: {error}"[:300]
     return found, broken
@@ -129,12 +162,30 @@ def _reads(table: symtable.SymbolTable) -> Iterator[str]:
 
 
 def _defines(statement: ast.stmt) -> set[str]:
-    """Names that a top-level statement binds; a bare expression (a call, a plot) counts as none."""
-    if isinstance(statement, ast.Expr):
-        return set()
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-    stores = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
-    return {node.id for node in stores}
+    """Names that a top-level statement binds or fills (`x.a = …`, `x.append(…)`); plots are none."""
+    return set(_bound(statement))
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+        return
+    if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        return
+    if isinstance(node, ast.alias):
+        yield (node.asname or node.name).partition(".")[0]
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+        yield _root(node)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        yield _root(node.func)
+    if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+        yield node.name
+    for child in ast.iter_child_nodes(node):
+        yield from _bound(child)
+
+
+def _root(node: ast.AST) -> str:
+    """The name that `x`, `x.a`, `x[0]` and `x.a[0]` begin with, or ""."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
