@@ -27,5 +27,6 @@ def run(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True)
         for name, text in otter_tests(nbformat.read(path, as_version=4)).items():
             (folder / f"{name}.py").write_text(text)
-    print(f"{len(solutions)} lessons in {options.out}. In one: otter generate -t tests -o autograder.zip")
+    print(f"{len(solutions)} lessons in {options.out}. In one: otter generate -t tests -r FILE -o autograder.zip")
+    print("FILE names what Otter's container installs: visualcloze_nb, from where you have it.")
     return 0
