@@ -9,7 +9,7 @@ import pytest
 from conftest import noise_image, rows
 from PIL import Image
 
-from visualcloze_nb import Grid, GridError, ImageError, MissingFileError, ProvenanceError, UsageError
+from visualcloze_nb import FileError, Grid, GridError, ImageError, MissingFileError, ProvenanceError, UsageError
 from visualcloze_nb.data.grid_files import read_grid
 from visualcloze_nb.data.result import read_provenance
 from visualcloze_nb.widgets import GridBuilder
@@ -205,3 +205,56 @@ except ValueError:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_names_with_dots_are_kept_and_names_of_no_file_refused(answered, tmp_path):
+    way, message = answered.ways_out, answered.errors.message
+    for name, made in (("my photo v1.5", "my photo v1.5.png"), ("run.PNG", "run.PNG")):
+        way.path.value = name
+        way.save.click()
+        assert (tmp_path / made).is_file(), message.value
+        way.open.click()
+        assert "Opened" in message.value
+    way.images.click()
+    assert (tmp_path / "run").is_dir()
+    for name in (".", "/", "..", "~nobodyhere/x", "x" * 300):
+        way.path.value = name
+        for button in (way.save, way.images):
+            button.click()
+            assert "such as grid.png" in message.value and "Traceback" not in message.value
+    with pytest.raises(FileError, match=r"such as grid\.png"):
+        open_saved("~nobodyhere/x")
+
+
+def test_recommended_settings_beyond_a_controls_limits_are_taken_as_they_are(random_pipe):
+    recommended = {"steps": 150, "strength": 0.02, "guidance": 200.0}
+    builder = GridBuilder(Grid(rows(2, 2), recommended=recommended), random_pipe)
+    settings = builder.panel.settings
+    assert {name: settings[name] for name in recommended if name in settings} == {
+        name: value for name, value in recommended.items() if name in settings
+    }
+    assert settings["steps"] == 150 and settings["strength"] == 0.02
+
+
+def test_cancel_while_the_answer_is_decoded_leaves_the_grid_as_it_was(random_pipe, monkeypatch):
+    builder = GridBuilder(Grid(rows(2, 2)), random_pipe)
+    builder.panel.steps.value, builder.panel.no_stage2.value = 1, True
+    fill = random_pipe.fill
+
+    def cancelled_late(*args, **settings):
+        result = fill(*args, **settings)
+        builder.panel.cancel()
+        return result
+
+    monkeypatch.setattr(random_pipe, "fill", cancelled_late)
+    builder.panel.run()
+    builder.panel.wait(60)
+    assert builder.panel.status.value == "Cancelled. The grid is unchanged." and not builder.state.draft.predictions
+
+
+def test_code_whose_images_cannot_be_written_says_so(random_pipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
+    builder = GridBuilder(Grid([[noise_image(200, 200), noise_image(200, 200)], [noise_image(200, 200), None]]))
+    with pytest.raises(FileError, match="start Jupyter in a folder that can be written"):
+        builder.ways_out.write_code()

@@ -121,7 +121,10 @@ class BackgroundRun:
             raise Cancelled
         layout = grid.layout(pipe.resolution)
         with _held(pipe), LivePreview(pipe, layout, self.on_preview, self._stop):
-            return pipe.fill(grid, **settings, progress=False, on_step=self.on_step)
+            result = pipe.fill(grid, **settings, progress=False, on_step=self.on_step)
+        if self.cancelling:  # after the last block, while the images were decoded
+            raise Cancelled
+        return result
 
 
 def _load(name: str) -> VisualClozePipeline:

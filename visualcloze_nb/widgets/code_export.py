@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from visualcloze_nb.data.grid_image import png_bytes
+from visualcloze_nb.errors import FileError, shorten
 from visualcloze_nb.widgets.state import BuilderState
 
 WIDTH = 100  # characters in a line of an embedded image
@@ -64,6 +65,11 @@ def _embedded(image: Image.Image) -> str:
 
 
 def _saved(image: Image.Image, path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(image))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(image))
+    except OSError as error:
+        reason = error.strerror or error
+        text = f"the images of the code cannot be written to {shorten(path.parent)} ({reason})"
+        raise FileError(f"{text}: start Jupyter in a folder that can be written, or save the answer") from error
     return str(path)

@@ -10,6 +10,7 @@ class NotFetched extends Error {
   }
 }
 
+const MOST = 100; // files of one drop: a folder of thousands is a mistake
 const IMAGE = /\.(png|jpe?g|gif|webp|bmp|tiff?|avif|heic|heif|jp2|ico|psd|ppm|pgm)$/i;
 
 const megabytes = (bytes) =>
@@ -82,7 +83,8 @@ async function filesOf(entry) {
   found.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
   const files = [];
   for (const one of found) files.push(...(await filesOf(one)));
-  return files.filter((file) => file.type.startsWith("image/") || IMAGE.test(file.name)); // a folder has other files too
+  const image = (file) => file.type.startsWith("image/") || IMAGE.test(file.name); // a folder has other files too
+  return files.filter((file) => image(file) && !file.name.startsWith(".")); // ._cat.jpg is a Mac's note on cat.jpg
 }
 
 // The image behind a dragged or pasted address; most sites do not let another page read theirs.
@@ -157,6 +159,7 @@ function render({ model, el }) {
     try {
       const known = entries.filter(Boolean);
       const found = known.some((entry) => entry.isDirectory) ? (await Promise.all(known.map(filesOf))).flat() : plain;
+      if (found.length > MOST) throw new Error(`${found.length} files came at once, and a grid takes 24: drop fewer`);
       if (found.length) return await take(found, at);
       if (!address) return await take([], at);
       said.textContent = "Fetching the image …";

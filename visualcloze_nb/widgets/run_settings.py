@@ -113,7 +113,10 @@ class RunSettings:
             value = value or STRENGTH
         elif name == "size" and value not in dict(SIZES).values():
             self.size.options = (*SIZES, (f"{value:g} times", value))
-        getattr(self, name).value = value
+        control = getattr(self, name)
+        if hasattr(control, "max") and isinstance(value, int | float):  # else the control would show its limit instead
+            control.min, control.max = min(control.min, value), max(control.max, value)
+        control.value = value
 
     def _guided(self) -> bool:
         """Whether the model has a guidance input, as far as is known: the bundled one has none."""

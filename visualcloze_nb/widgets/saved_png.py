@@ -39,6 +39,27 @@ def free_path(path: Path) -> Path:
     return tried
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path, `~` written out.
+
+    Raises:
+        FileError: if it cannot name a file.
+    """
+    try:
+        full = Path(path).expanduser()
+        full.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError(f"{shorten(path)!r} cannot be a file ({error}): give a name, such as grid.png") from error
+    if full.name in ("", ".."):
+        raise FileError(f"{str(path)!r} names no file: give a name, such as grid.png")
+    return full
+
+
+def png_path(path: Path) -> Path:
+    """The path with `.png` at its end, which `my photo v1.5` lacks."""
+    return path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")
+
+
 def save(run: PastRun, path: str | os.PathLike[str]) -> list[Path]:
     """Write the answers of a run as PNG files that `open_saved` reads; none is overwritten.
 
@@ -52,7 +73,7 @@ def save(run: PastRun, path: str | os.PathLike[str]) -> list[Path]:
     Raises:
         FileError: if a file cannot be written.
     """
-    path, saved, data = Path(path).expanduser().with_suffix(".png"), [], _packed(run)
+    path, saved, data = png_path(expanded(path)), [], _packed(run)
     for number, col in enumerate(run.result.grid.targets):
         named = path if number == 0 else path.with_name(f"{path.stem}-column-{col + 1}{path.suffix}")
         named = free_path(named)
@@ -87,9 +108,10 @@ def open_saved(path: str | os.PathLike[str]) -> tuple[Draft, dict[str, Any]]:
         ProvenanceError: if a PNG holds no grid.
         GridError: if a folder holds none.
     """
-    path = Path(path).expanduser()
+    path = Path(path).expanduser() if os.path.isdir(path) else expanded(path)
     if os.path.isdir(path):
         return _draft(read_grid(path), {}), {}
+    path = path if path.exists() else png_path(path)  # a name as it was given to `save`
     record = read_provenance(path)
     try:
         with zipfile.ZipFile(path) as packed, tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ from visualcloze_nb.widgets.code_export import code
 from visualcloze_nb.widgets.controls import FULL_LABEL, Fold, button, row
 from visualcloze_nb.widgets.error_output import ErrorOutput
 from visualcloze_nb.widgets.history import PastRun
-from visualcloze_nb.widgets.saved_png import free_path, open_saved, save
+from visualcloze_nb.widgets.saved_png import expanded, free_path, open_saved, png_path, save
 from visualcloze_nb.widgets.state import BuilderState
 
 EMBEDDED = 20_000  # characters of code; images that take more are written to files
@@ -81,7 +81,7 @@ class WaysOut:
     def _named(self) -> Path:
         if not self.path.value.strip():
             raise UsageError("File or folder is empty: give a name, such as grid.png")
-        return Path(self.path.value.strip()).expanduser()
+        return expanded(self.path.value.strip())
 
     def _save(self) -> None:
         run = self._current()
@@ -96,7 +96,7 @@ class WaysOut:
         draft = self.state.draft
         truths = [draft.truth(col) for col in sorted(draft.targets)]
         known = [to_rgb(image) for image, sure in truths if image is not None and sure]
-        folder = free_path(self._named().with_suffix(""))
+        folder = free_path(png_path(self._named()).with_suffix(""))
         save_grid(self.state.grid, folder, known if len(known) == len(truths) else ())
         self.errors.show_text(f"Saved all images in the folder {folder}; Open and `visualcloze-nb run` read it.")
 
