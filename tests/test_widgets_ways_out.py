@@ -217,6 +217,9 @@ def test_names_with_dots_are_kept_and_names_of_no_file_refused(answered, tmp_pat
         assert "Opened" in message.value
     way.images.click()
     assert (tmp_path / "run").is_dir()
+    way.path.value = "nowhere"
+    way.open.click()
+    assert "nowhere" in message.value and "nowhere.png" not in message.value
     for name in (".", "/", "..", "~nobodyhere/x", "x" * 300):
         way.path.value = name
         for button in (way.save, way.images):

@@ -5,8 +5,8 @@
 #
 # The versions are those that github.com/googlecolab/backend-info published in June 2026 (pip-freeze.gpu.txt, 03a8903),
 # of what the package and its lessons import; torch is the one in constraints.txt, since Colab's is built for CUDA.
-# Where a lesson installs from GitHub, git takes main's last commit from here, which must be a full clone. Prints what pip changed; fails if that
-# was torch or ipywidgets, or if a lesson fails.
+# Where a lesson installs from GitHub, git takes main's last commit from here, which must be a full clone.
+# Prints what pip changed; fails if that was torch or ipywidgets, or if a lesson fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD at=$PWD/.make/colab

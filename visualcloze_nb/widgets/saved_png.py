@@ -111,7 +111,8 @@ def open_saved(path: str | os.PathLike[str]) -> tuple[Draft, dict[str, Any]]:
     path = Path(path).expanduser() if os.path.isdir(path) else expanded(path)
     if os.path.isdir(path):
         return _draft(read_grid(path), {}), {}
-    path = path if path.exists() else png_path(path)  # a name as it was given to `save`
+    if not path.exists() and png_path(path).exists():  # a name as it was given to `save`
+        path = png_path(path)
     record = read_provenance(path)
     try:
         with zipfile.ZipFile(path) as packed, tempfile.TemporaryDirectory() as folder:
