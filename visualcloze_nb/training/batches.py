@@ -28,8 +28,10 @@ from visualcloze_nb.training.photo_crops import PhotoCrops
 from visualcloze_nb.training.row_sets import NOISE_SHIFT, Batch, GridShape, RowSet, Wording
 
 CELLS = ((64, 64),) * 12 + ((64, 48), (48, 64), (80, 48), (48, 80))  # (width, height), as often as they stand here
-EXAMPLES = (3, 9, 6, 1)  # weights of 0, 1, 2, 3 in-context examples
-PHOTO_SHARE = 0.35  # of the rows whose task needs no annotation
+GRIDS = ((1, 1), (2, 1), (3, 1), (3, 2), (4, 3), (4, 1))  # (rows, of which are queries)
+GRID_SHARES = (3, 7, 3, 4, 3, 0.5)
+PADDED_SHARE = 0.1  # of the batches whose texts are as long as the pipeline pads them
+PHOTO_SHARE = 0.4  # of the rows whose task needs no annotation
 CAPTION_SHIFT = 8.0  # colours that only a caption tells are decided near pure noise
 DESCRIBED = tuple(
     Task.parse(t)
@@ -42,9 +44,11 @@ FILLED = ("image", "image", "image", "edge", "depth", "mask", "normals", "styled
 TASKS: dict[Task, float] = TRAINED_TASKS | {
     Task.parse(text): weight
     for text, weight in {
-        "image > recolour *": 5, "image > replace *": 5, "image > move *": 2, "image > light *": 3,
-        "image > removed": 1.2, "image + style > styled": 3.5, "edge + subject + style > styled": 0.6,
-        "image > hue *": 4, "image > mix *": 5, "image > subject": 3, "image > contours": 1.5,
+        "image > edge": 9, "image > mask": 10, "image > depth": 4, "image > instances": 1.5,
+        "image > recolour *": 5, "image > replace *": 6, "image > move *": 1, "image > light *": 6,
+        "image > removed": 1.5, "image + style > styled": 6, "edge + subject + style > styled": 2,
+        "image > hue *": 6, "image > mix *": 6, "image > negative": 2, "image > grey": 2,
+        "image > subject": 4, "image > contours": 2, "grey > image": 4, "pixelated > image": 6, "holed > image": 5,
         "background > image": 0.5, "> image": 0.3,
     }.items()
 }  # fmt: skip
@@ -68,7 +72,7 @@ def draw_targets(task: Task, row: Sequence[str], rng: random.Random) -> tuple[in
         some = tuple(sorted(rng.sample(range(len(row)), rng.randint(2, len(row) - 1))))
         if may_be_blank_together([row[c] for c in some]):
             return some
-    return (rng.randrange(len(row)) if rng.random() < 0.5 else len(row) - 1,)
+    return (rng.randrange(len(row)) if rng.random() < 0.35 else len(row) - 1,)
 
 
 class RowBank:
@@ -102,10 +106,11 @@ class RowBank:
             task = rng.choice(DESCRIBED)
             return GridShape(rng.choice((1, 1, 2, 3)), len(task.columns), CELLS[0], "caption")
         (task,) = rng.choices(list(self.tasks), list(self.tasks.values()))
-        rows = 1 + rng.choices(range(len(EXAMPLES)), EXAMPLES)[0]
-        if len(task.columns) > 3:
-            rows = min(rows, 3)
-        return GridShape(rows, len(task.columns), rng.choice(CELLS), worded=rows == 1 or rng.random() < 0.5)
+        ((rows, queries),) = rng.choices(GRIDS, GRID_SHARES)
+        if rows > 3 and len(task.columns) > 2:
+            rows, queries = 3, min(queries, 2)
+        worded = rows == 1 or rng.random() < 0.5
+        return GridShape(rows, len(task.columns), rng.choice(CELLS), worded=worded, queries=queries)
 
     @torch.no_grad()
     def refresh(self, shape: GridShape | None = None) -> None:
@@ -133,7 +138,7 @@ class RowBank:
         clean, condition, targets, determined, emphasis = (torch.cat(one) for one in tensors)
         clip_ids, t5_ids = torch.cat(clip_ids), torch.cat(t5_ids)
         longest = int((t5_ids != 0).sum(1).max())  # padding is read as text: its length must not matter
-        length = TINY_TEXT_TOKENS if self.rng.random() < 0.3 else -(-longest // 8) * 8
+        length = TINY_TEXT_TOKENS if self.rng.random() < PADDED_SHARE else -(-longest // 8) * 8
         return Batch(
             clean, condition, shape.ids.to(self.device), targets, determined, emphasis,
             clip_ids.to(self.device), t5_ids[:, :length].to(self.device),

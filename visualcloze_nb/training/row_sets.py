@@ -28,6 +28,8 @@ class GridShape:
         cell: (width, height) in pixels.
         what: "task", "caption" (a described target), "hole" (a hole in a cell), or "stage 2".
         worded: whether the prompts say more than the layout; without, they are short.
+        queries: how many of the rows, counted from the last, have their targets blank. The pipeline asks for one;
+            training on several gives more answers for the same arithmetic.
     """
 
     rows: int
@@ -35,6 +37,7 @@ class GridShape:
     cell: tuple[int, int]
     what: str = "task"
     worded: bool = True
+    queries: int = 1
 
     @property
     def row(self) -> tuple[int, tuple[int, int], str]:
@@ -113,21 +116,23 @@ class RowSet:
 
     def grids(self, count: int, shape: GridShape) -> tuple[Any, ...]:
         """Draw `count` grids of a shape: clean, condition, targets, determined, emphasis, token ids, begun."""
-        wording = self.wordings[shape]
+        wording, first = self.wordings[shape], shape.rows - shape.queries
         chosen = torch.randint(len(self.clean), (shape.rows, count))
         texts = chosen[-1]
-        *above, query = chosen.to(self.clean.device, non_blocking=True)
-        clean = torch.cat([self.clean[i] for i in (*above, query)], dim=1).float()
-        known = torch.cat([*(self.clean[i] for i in above), self.known[query]], dim=1).float()
-        before = clean.shape[1] - self.clean.shape[1]
+        rows = chosen.to(self.clean.device, non_blocking=True)
+        above, queries = rows[:first], rows[first:]
+        query = queries[-1]
+        clean = torch.cat([self.clean[i] for i in rows], dim=1).float()
+        known = torch.cat([*(self.clean[i] for i in above), *(self.known[i] for i in queries)], dim=1).float()
+        before = first * self.clean.shape[1]
 
-        def of_query(values: torch.Tensor) -> torch.Tensor:
-            values = values[query]
+        def of_queries(values: torch.Tensor) -> torch.Tensor:
+            values = torch.cat([values[i] for i in queries], dim=1)
             return F.pad(values, (0, 0) * (values.ndim - 2) + (before, 0))
 
-        mask = of_query(self.mask).float()
+        mask = of_queries(self.mask).float()
         begun = None if self.begun is None else self.begun[query].float()
         return (
-            clean, torch.cat([known, mask], dim=-1), mask.amax(-1) > 0, of_query(wording.determined),
-            of_query(self.emphasis), wording.clip_ids[texts], wording.t5_ids[texts], begun,
+            clean, torch.cat([known, mask], dim=-1), mask.amax(-1) > 0, of_queries(wording.determined),
+            of_queries(self.emphasis), wording.clip_ids[texts], wording.t5_ids[texts], begun,
         )  # fmt: skip
