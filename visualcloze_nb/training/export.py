@@ -16,6 +16,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
 
 from visualcloze_nb.errors import UsageError, shorten
@@ -51,12 +52,27 @@ def meet(pipe: VisualClozePipeline, other: VisualClozePipeline, share: float = 0
         getattr(pipe, name).load_state_dict(mean)
 
 
+def with_the_same_latents(folder: Path, vae: AutoencoderKL) -> AutoencoderKL:
+    """The VAE of a folder: the run's own, or one whose decoder was trained on.
+
+    Raises:
+        ValueError: its latents are others than those of `vae`, with which the transformer was trained.
+    """
+    found: AutoencoderKL = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    scale = [getattr(one.config, name) for one in (found, vae) for name in ("scaling_factor", "shift_factor")]
+    weights, others = found.encoder.state_dict(), vae.encoder.state_dict()
+    same = weights.keys() == others.keys() and all(torch.equal(weights[k], others[k].float()) for k in weights)
+    if not same or scale[:2] != scale[2:]:
+        raise UsageError(f"the transformer was trained with another VAE than the one in {shorten(str(folder))}")
+    return found
+
+
 def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None, share: float = 0.5) -> int:
     """Write the checkpoint and its logs.
 
     Args:
         run: folder of a transformer run, with `pipeline/` and `log.csv`.
-        vae_run: folder of the VAE run, for its `log.csv`; there is none where the VAE was given.
+        vae_run: folder of the VAE run, for its VAE and `log.csv`; there is none where the VAE was given.
         to: where to; what was there is replaced once the new one is complete, but for `KEPT`. `evaluate` then
             makes the card's tables anew.
         mean_with: a checkpoint, such as the one the run began with; the weights written are then a mean of both.
@@ -67,14 +83,16 @@ def export(run: Path, vae_run: Path, to: Path, mean_with: Path | None = None, sh
 
     Raises:
         UsageError: `to` is neither new, nor empty, nor a checkpoint: what is there would be lost.
-        ValueError: `mean_with` is not of the same shape, or does not know the same words, or `share` is not in 0..1;
-            nothing is written.
+        ValueError: `mean_with` is not of the same shape, or does not know the same words, or `share` is not in 0..1, or
+            the VAE in `vae_run` is not the transformer's; nothing is written.
     """
     if to.exists() and not (to / "model_index.json").is_file() and not (to.is_dir() and not any(to.iterdir())):
         raise UsageError(f"{shorten(str(to))} holds something else than a checkpoint: name a new folder")
     fresh = to.with_name(to.name + ".partial")
     shutil.rmtree(fresh, ignore_errors=True)
     pipe = VisualClozePipeline.from_pretrained(run / "pipeline")
+    if (vae_run / "vae").is_dir():
+        pipe.register_modules(vae=with_the_same_latents(vae_run / "vae", pipe.vae))
     if mean_with:
         meet(pipe, VisualClozePipeline.from_pretrained(mean_with), share)
     pipe.transformer.to(torch.float16)

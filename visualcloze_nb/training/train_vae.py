@@ -34,6 +34,7 @@ PHOTO_SHARE = 0.4
 KEPT = 48  # batches
 KL_WEIGHT = 3e-4
 LEARNING_RATE = 6e-4
+START_RATE = 0.5  # of that, when a trained decoder goes on
 
 
 class RowImages:
@@ -120,7 +121,9 @@ def set_latent_scale(vae: Any, rows: RowImages, batches: int = 40) -> tuple[floa
     return shift, scale
 
 
-def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], None] = print) -> AutoencoderKL:
+def train_vae(
+    minutes: float, out: Path, seed: int = 0, say: Callable[[str], None] = print, start: Path | None = None
+) -> AutoencoderKL:
     """Train within a time budget, resume after a kill; the result is `out/vae` in diffusers' format.
 
     Args:
@@ -128,6 +131,8 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
         out: folder of the run.
         seed: of weights and batches.
         say: takes one line a minute.
+        start: folder of a trained VAE, to train its decoder on. Its encoder stays, and with it the latents: a
+            transformer that was trained on them fits the new decoder too.
 
     Returns:
         the averaged VAE, in float32, with its latent scale set.
@@ -136,10 +141,14 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
     device = devices.best_device()
     precision = devices.best_precision(device)
     torch.manual_seed(seed)
-    vae: Any = build_vae()
+    vae: Any = AutoencoderKL.from_pretrained(start, torch_dtype=torch.float32) if start else build_vae()
     vae.to(device)
+    if start:
+        vae.encoder.requires_grad_(False)
+    rate = START_RATE * LEARNING_RATE if start else LEARNING_RATE
     fused = device.type == "cuda"
-    optimiser = torch.optim.AdamW(vae.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=fused)
+    trained = [p for p in vae.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     step, seen, used = 0, 0, 0.0
     state = None
@@ -157,14 +166,13 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
     def report(loss: float) -> None:
         psnr = measure(average.module)
         log.write(seconds=budget.used, step=step, cells=seen, loss=loss, **psnr)
-        rate = seen / budget.used
         shown = ", ".join(f"{k} {v:.1f}" for k, v in psnr.items())
-        say(f"VAE {budget.used / 60:.1f} min, {rate:.0f} cells/s, loss {loss:.4f}, dB: {shown}")
+        say(f"VAE {budget.used / 60:.1f} min, {seen / budget.used:.0f} cells/s, loss {loss:.4f}, dB: {shown}")
 
     loss = torch.tensor(float("nan"))
     while budget.share < 1:
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(budget.share, decay=0.6)
+            group["lr"] = rate * learning_rate_factor(budget.share, decay=0.6)
         x = rows.batch(cells)
         with devices.precision_context(device, precision):
             posterior = vae.encode(x).latent_dist
@@ -172,7 +180,7 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
         loss = image_loss(got.float() - x) + KL_WEIGHT * posterior.kl().float().mean() / posterior.mean[0].numel()
         scaler.scale(loss).backward()
         scaler.unscale_(optimiser)
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 0.5)
+        torch.nn.utils.clip_grad_norm_(trained, 0.5)
         scaler.step(optimiser)
         scaler.update()
         optimiser.zero_grad(set_to_none=True)
@@ -186,7 +194,8 @@ def train_vae(minutes: float, out: Path, seed: int = 0, say: Callable[[str], Non
             state = {"model": vae.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
             save_atomically(state | {"step": step, "seen": seen, "seconds": budget.used}, out / "state.pt")
     report(loss.item())
-    trained: Any = average.module.eval()
-    set_latent_scale(trained, rows)
-    trained.save_pretrained(out / "vae")
-    return trained
+    finished: Any = average.module.eval()
+    if not start:
+        set_latent_scale(finished, rows)
+    finished.save_pretrained(out / "vae")
+    return finished
