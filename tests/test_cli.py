@@ -9,6 +9,7 @@ import pytest
 
 from visualcloze_nb.cli import lessons
 from visualcloze_nb.cli.main import COMMANDS, main
+from visualcloze_nb.cli.train import RUN
 from visualcloze_nb.evaluation.scores import scores_at_a_glance
 
 PARTS = ("tiny", "vae", "transformer", "export", "ablations")
@@ -68,6 +69,7 @@ def test_help_does_not_import_torch(command):
         (["train", "tiny", "--minutes", "1", "--width", "100"], "--width is 100: give a multiple of 64"),
         (["train", "vae", "--minutes", "1", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
         (["train", "transformer", "--minutes", "1", "--vae", "nowhere"], "there is no folder 'nowhere'"),
+        (["train", "tiny", "--minutes", "1", "--grow"], "name its checkpoint with --start"),
         (["train", "transformer", "--minutes", "1", "--out", "nowhere"], "no trained VAE in nowhere/vae"),
         (["train", "export", "--run", "tests", "--vae-run", "tests"], "there is no folder 'tests/pipeline'"),
         (["nbgrader", "tests"], "'tests' is there already: name a new or empty folder"),
@@ -89,7 +91,11 @@ def test_training_gets_its_arguments(part, only, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "visualcloze_nb.training.train_tiny", module)
     chosen = [] if part == "vae" else ["--width", "128", "--vae", str(tmp_path)]
     assert main(["train", part, "--minutes", "1.5", "--out", str(tmp_path), "--seed", "3", *chosen]) == 0
-    assert calls == [(1.5, tmp_path, only, 3, *((128, tmp_path) if chosen else (None, None)), scores_at_a_glance, None)]
+    own = (128, tmp_path) if chosen else (None, None)
+    assert calls == [(1.5, tmp_path, only, 3, *own, scores_at_a_glance, None, False)]
+    grown = [] if part == "vae" else ["--grow"]
+    assert main(["train", part, "--minutes", "1", "--start", str(tmp_path), *grown]) == 0
+    assert calls[1] == (1, RUN, only, 0, None, None, scores_at_a_glance, tmp_path, bool(grown))
 
 
 def test_lessons_are_listed(capsys):

@@ -4,6 +4,7 @@ import copy
 import csv
 import functools
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import diffusers
@@ -31,10 +32,20 @@ from visualcloze_nb.toyworld.graph import THEN, draw, family
 from visualcloze_nb.toyworld.samples import to_image
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
 from visualcloze_nb.toyworld.splits import NEVER_BLANK_TOGETHER, TRAINED_NUMBERS, has_one_answer
-from visualcloze_nb.training import batches, checkpoints, device, tiny_model, train_tiny, train_transformer, train_vae
+from visualcloze_nb.training import (
+    batches,
+    checkpoints,
+    device,
+    initialisation,
+    tiny_model,
+    train_tiny,
+    train_transformer,
+    train_vae,
+)
 from visualcloze_nb.training.batches import RowBank
 from visualcloze_nb.training.decoder_metric import decoder_metric
 from visualcloze_nb.training.export import export, meet
+from visualcloze_nb.training.optimisers import optimisers
 from visualcloze_nb.training.photo_crops import PhotoCrops
 from visualcloze_nb.training.rollouts import rollout
 from visualcloze_nb.training.row_sets import NOISE_SHIFT, GridShape
@@ -410,7 +421,8 @@ def test_where_a_caption_decides_every_grid_has_one_and_its_objects_count_more(b
         assert task in TRAINED_TASKS and task.outputs == ("image",)
 
 
-def test_prompts_fit_and_only_padding_is_cut(bank, made):
+def test_prompts_fit_and_only_padding_is_cut(bank, made, monkeypatch):
+    monkeypatch.setattr(batches, "PADDED_SHARE", 0.5)
     lengths = set()
     for worded in (False, True):
         made.texts.clear()
@@ -631,7 +643,7 @@ def test_the_metric_weighs_errors_by_what_the_decoder_shows_of_them(small, bank)
 
 def test_the_loss_falls_on_one_batch_shown_again_and_again(small, bank):
     model = copy.deepcopy(train_transformer.Model(small)).requires_grad_(True)
-    tuned = train_transformer.optimisers(model, 3e-3)
+    tuned = optimisers(model, 3e-3)
     groups = [group for optimiser in tuned for group in optimiser.param_groups]
     ids = [id(p) for group in groups for p in group["params"]]
     assert len(ids) == len(set(ids)) == len(list(model.parameters()))  # every weight is trained once
@@ -645,6 +657,34 @@ def test_the_loss_falls_on_one_batch_shown_again_and_again(small, bank):
             optimiser.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0], losses
+
+
+def test_every_grid_that_is_drawn_has_an_example_or_words(bank):
+    shapes = [bank.shape() for _ in range(800)]
+    assert {(1, 1), (2, 1), (3, 2), (4, 3)} < {(shape.rows, shape.queries) for shape in shapes}
+    for shape in shapes:
+        assert 1 <= shape.queries < max(shape.rows, 2)
+        assert shape.what != "task" or shape.rows > shape.queries or shape.worded
+
+
+def test_several_queries_of_one_grid_are_each_as_if_it_were_the_only_one(bank):
+    alone = batch_of(bank, "image > edge", GridShape(4, 2, (64, 64)), blank=(1,))
+    [[rows]] = bank.sets.values()
+    torch.manual_seed(1)
+    one = rows.grids(6, GridShape(4, 2, (64, 64)))
+    shape = GridShape(4, 2, (64, 64), queries=3)
+    bank.word(rows, shape)
+    torch.manual_seed(1)  # the same rows
+    three = rows.grids(6, shape)
+    row = alone.clean.shape[1] // 4
+    assert torch.equal(one[0], three[0])
+    assert torch.equal(one[1][:, :row], three[1][:, :row]) and torch.equal(one[1][:, -row:], three[1][:, -row:])
+    targets, determined = three[2], three[3]
+    assert not targets[:, :row].any() and torch.equal(targets, determined)
+    for i in (1, 2, 3):
+        assert torch.equal(targets[:, i * row :][:, :row], one[2][:, -row:])
+    blank = targets[..., None].expand_as(three[0])
+    assert not torch.equal(three[1][..., :64][blank], three[0][blank])  # the answers are not told
 
 
 # the device and the state of a run
@@ -662,6 +702,12 @@ def test_the_best_batch_is_the_smallest_beyond_which_throughput_hardly_grows():
     sizes = (1, 2, 4, 8)
     for rates, best in (((10, 20, 40, 80), 8), ((10, 20, 21, 80), 2), ((10, 20, None, 80), 2), ((10, 5, 99, 99), 1)):
         assert device.best_batch(rate(dict(zip(sizes, rates, strict=True))), sizes) == best
+
+
+def test_the_matrix_rate_is_that_of_the_undisturbed_products(monkeypatch):
+    ticks = iter(sum(([0.0, seconds] for seconds in (9, 5, 5, 2, 5, 5, 5, 5)), []))  # one round of eight is alone
+    monkeypatch.setattr(device.time, "perf_counter", lambda: next(ticks))
+    assert device.matrix_rate(torch.device("cpu"), torch.float32, side=4) == 2 * 2 * 4**3 / 2
 
 
 @pytest.mark.parametrize("gain, expected", [(2.0, torch.bfloat16), (1.1, torch.float32)])
@@ -754,7 +800,7 @@ def vae_run(clock, monkeypatch, tmp_path):
     render, scale = train_vae.RowImages.render, train_vae.set_latent_scale
     monkeypatch.setattr(train_vae.RowImages, "render", lambda self, cells: render(self, 2))
     monkeypatch.setattr(train_vae, "set_latent_scale", functools.partial(scale, batches=4))
-    return lambda minutes: train_vae.train_vae(minutes, tmp_path, say=lambda line: None)
+    return lambda minutes, **settings: train_vae.train_vae(minutes, tmp_path, say=lambda line: None, **settings)
 
 
 @pytest.fixture
@@ -807,12 +853,33 @@ def test_vae_training_sets_the_latents_scale(vae_run, tmp_path):
     assert latents.mean().abs() < 0.3 and latents.std() == pytest.approx(1, abs=0.3)
 
 
+def test_a_decoder_is_trained_on_while_the_latents_stay(vae_run, small, tmp_path):
+    before = build_random_pipe().vae
+    before.register_to_config(scaling_factor=1.5, shift_factor=0.1)
+    before.save_pretrained(tmp_path / "start")
+    after = vae_run(1, start=tmp_path / "start")
+    assert same(after.encoder.state_dict(), before.encoder.state_dict())
+    assert not same(after.decoder.state_dict(), before.decoder.state_dict())
+    assert (after.config.scaling_factor, after.config.shift_factor) == (1.5, 0.1)
+    run, to = tmp_path / "run", tmp_path / "to"
+    (small_pipe := copy.copy(small)).register_modules(vae=before)
+    small_pipe.save_pretrained(run / "pipeline")
+    (run / "log.csv").write_text("step\n1\n")
+    export(run, tmp_path, to)  # fits the transformer of the old one
+    shipped = diffusers.AutoencoderKL.from_pretrained(to / "vae")
+    assert same(shipped.decoder.state_dict(), {k: v.half().float() for k, v in after.decoder.state_dict().items()})
+    before.register_to_config(scaling_factor=1.6)
+    before.save_pretrained(run / "pipeline" / "vae")
+    with pytest.raises(ValueError, match="another VAE than the one in"):
+        export(run, tmp_path, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_training_goes_on_from_a_checkpoint_gently(transformer_run, small, clock, monkeypatch, tmp_path):
     small.save_pretrained(tmp_path / "start")
     rates = []
-    optimisers = train_transformer.optimisers
     monkeypatch.setattr(
-        train_transformer, "optimisers", lambda model, rate: rates.append(rate) or optimisers(model, rate)
+        train_transformer, "optimisers", lambda model, rate, added: rates.append(rate) or optimisers(model, rate)
     )
     monkeypatch.setattr(train_transformer, "LEARNING_RATE", 0.0)  # so that the weights stay as they were
     made = VisualClozePipeline.from_pretrained(transformer_run(1, start=tmp_path / "start"))
@@ -884,6 +951,15 @@ def test_a_resumed_run_begins_with_the_saved_weights_and_optimisers(transformer_
     )
 
 
+def test_a_run_is_not_resumed_as_another(transformer_run, monkeypatch):
+    transformer_run(3)
+    monkeypatch.setattr(tiny_model, "build_transformer", lambda width: tiny_model.FluxTransformer2DModel.from_config(
+        dict(small_transformer().config) | {"num_single_layers": 2}
+    ))  # fmt: skip
+    with pytest.raises(ValueError, match="resume it with the --start, --grow and --width it began with"):
+        transformer_run(6)
+
+
 def test_scores_are_of_the_averaged_weights_and_the_trained_ones_come_back(small):
     model = copy.deepcopy(train_transformer.Model(small))
     average = checkpoints.average_of(model)
@@ -915,11 +991,11 @@ def parts(monkeypatch):
     monkeypatch.setattr(
         train_tiny,
         "train_vae",
-        lambda minutes, out, seed, say: leave("vae", out / "vae" / "config.json", minutes),
+        lambda minutes, out, seed, say, *start: leave("vae", out / "vae" / "config.json", minutes, *start),
     )
     monkeypatch.setattr(
         train_tiny, "train_transformer",
-        lambda vae, minutes, out, seed, width, say, score, start: leave(
+        lambda vae, minutes, out, seed, width, say, score, start, grow: leave(
             "transformer", out / "pipeline" / "model_index.json", minutes, vae, width, *([start] if start else [])
         ),
     )  # fmt: skip
@@ -949,6 +1025,9 @@ def test_train_tiny_makes_one_part_or_takes_a_trained_vae(parts, tmp_path):
     train_tiny.train_tiny(40, tmp_path / "on", start=tmp_path / "checkpoint")  # with its own VAE
     assert parts[0] == ("transformer", 40.0, tmp_path / "checkpoint" / "vae", 320, tmp_path / "checkpoint")
     assert [name for name, *_ in parts] == ["transformer", "export"]
+    parts.clear()
+    train_tiny.train_tiny(40, tmp_path / "decoder", only="vae", start=tmp_path / "checkpoint")
+    assert parts == [("vae", 40, tmp_path / "checkpoint" / "vae")]
 
 
 # the checkpoint, and the untrained model
@@ -1048,8 +1127,95 @@ def test_an_untrained_transformer_lets_the_noise_through(monkeypatch):
     model.norm_out.register_forward_pre_hook(lambda module, given: carried.append(given[0][:, :, :64]))
     noise, said = spoken(model)
     error = (said - noise).square().mean()
-    assert error < 0.1
+    assert error < 0.2
     blank = [i for i in range(32) if i % 8 >= 4]
     assert torch.allclose(carried[0][:, blank], 0.3 * noise, atol=1e-5)  # no block has written there
-    monkeypatch.setattr(tiny_model, "pass_noise_on", lambda transformer: None)
+    monkeypatch.setattr(initialisation, "pass_noise_on", lambda transformer: None)
     assert (spoken(tiny_model.build_transformer())[1] - noise).square().mean() > 0.8
+
+
+@pytest.fixture
+def attention(monkeypatch):
+    """What each call of attention looked at, `(B, heads, text and image tokens, the same)`."""
+    looked = []
+
+    def dispatch(query, key, value, **_):
+        weights = torch.einsum("bihd,bjhd->bhij", query, key) / query.shape[-1] ** 0.5
+        looked.append(weights.softmax(-1))
+        return torch.einsum("bhij,bjhd->bihd", looked[-1], value)
+
+    monkeypatch.setattr(diffusers.models.transformers.transformer_flux, "dispatch_attention_fn", dispatch)
+    return looked
+
+
+def heads_look(looked, block, head, offset, texts=5):
+    """The share of its attention that a head gives to the token `offset` away, over those that have one."""
+    ids = [(1, i // 8, i % 8) for i in range(32)]
+    pairs = [(i, ids.index(place)) for i, id_ in enumerate(ids) if (place := tuple(np.add(id_, offset))) in ids]
+    return torch.stack([looked[block][:, head, texts + i, texts + j] for i, j in pairs]).mean().item()
+
+
+def test_every_head_of_an_untrained_transformer_points_somewhere(attention):
+    spoken(tiny_model.build_transformer(320))
+    for head, offset in enumerate(initialisation.WITHIN):
+        assert heads_look(attention, 0, head, offset) > 0.8, offset
+    for head, (row, *place) in enumerate(initialisation.ACROSS):
+        if row == 0:  # there is no row above
+            assert heads_look(attention, 1, head, (row, *place)) > 0.8, place
+
+
+def test_blocks_added_to_a_trained_transformer_change_nothing_yet(attention):
+    model = tiny_model.build_transformer(192)
+    before = spoken(model)[1]
+    old = list(model.single_transformer_blocks)
+    offsets = (initialisation.LEFT, (0, -1, -4), (0, 0, -3))
+    added = initialisation.add_blocks(model, ((0, offsets), (len(old), offsets)))
+    assert list(model.single_transformer_blocks) == [added[0], *old, added[1]]
+    assert model.config.num_single_layers == len(old) + 2
+    attention.clear()
+    assert torch.equal(spoken(model)[1], before)
+    for head, offset in enumerate(offsets):
+        assert heads_look(attention, 1, head, offset) > 0.8
+    copied = type(model).from_config(model.config)  # the config tells the new shape
+    copied.load_state_dict(model.state_dict())
+
+
+def test_added_blocks_learn_twice_as_fast():
+    model = tiny_model.build_transformer(192)
+    added = initialisation.add_blocks(model, ((1, (initialisation.LEFT,)),))
+    rates = {id(p): g["peak"] for o in optimisers(model, 1e-3, added) for g in o.param_groups for p in g["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    new, old = model.single_transformer_blocks[1], model.single_transformer_blocks[2]
+    assert rates[id(new.proj_out.weight)] == 2 * rates[id(old.proj_out.weight)] == pytest.approx(4e-3)
+    assert rates[id(new.proj_out.bias)] == 2 * rates[id(old.proj_out.bias)] == pytest.approx(2e-3)
+
+
+def test_blocks_are_added_to_heads_of_this_size_only():
+    with pytest.raises(ValueError, match="heads of 64, and those of this transformer have 16"):
+        initialisation.add_blocks(small_transformer())
+
+
+@pytest.mark.parametrize("block", ["transformer_blocks", "single_transformer_blocks"])
+def test_gates_are_open_at_the_start(block):
+    norm = getattr(tiny_model.build_transformer(192), block)[0]
+    norm = norm.norm if block.startswith("single") else norm.norm1
+    x, condition = torch.randn(2, 5, 192), torch.randn(2, 192)
+    with torch.no_grad():
+        normed, *others = norm(x, emb=condition)
+    gates = [others[0]] if block.startswith("single") else [others[0], others[3]]
+    assert all(gate.mean() == pytest.approx(1, abs=0.05) and gate.std() < 0.2 for gate in gates)
+    assert (normed - torch.nn.functional.layer_norm(x, (192,))).abs().mean() < 0.1  # hardly scaled or shifted
+
+
+def test_the_table_of_trials_says_what_the_log_says():
+    folder = Path(train_transformer.__file__).parent
+    with (folder / "logs" / "2026-11-cpu-trials-of-starts.csv").open() as file:
+        points = {(row["cpu_seconds"], row["grids"]): row for row in csv.DictReader(file)}
+    part = (folder / "README.md").read_text().partition("## What the transformer starts with")[2].partition("\n## ")[0]
+    table = [[cell.strip() for cell in line.split("|")[2:6]] for line in part.splitlines() if line.startswith("|")][2:]
+    assert len(table) == 11
+    for seconds, grids, loss, score in table:
+        if grids:
+            point = points[seconds, grids.replace(",", "")]
+            assert float(score.split(" ")[0]) == pytest.approx(float(point["mean"]), abs=0.0051)
+            assert not loss or float(loss) == pytest.approx(float(point["loss"]), abs=0.0051)

@@ -31,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--minutes", type=positive, required=True, help="in all; the same command resumes")
         command.add_argument("--out", type=Path, default=RUN, help=f"folder of the run; else {RUN}")
         command.add_argument("--seed", type=whole(0), default=0)
+        command.add_argument("--start", type=folder, help="a checkpoint to train on; of a VAE the decoder alone")
         if name != "vae":
             command.add_argument("--width", type=whole(64), help="of the transformer, a multiple of 64")
             command.add_argument("--vae", type=folder, help="folder of a trained VAE, in place of the run's own")
-            command.add_argument("--start", type=folder, help="a checkpoint to train on, in place of random weights")
+            command.add_argument("--grow", action="store_true", help="add three blocks to the transformer of --start")
     export = part("export", write_checkpoint, "put a trained pipeline where load('tiny') finds it")
     export.add_argument("--run", type=folder, default=str(RUN / "transformer"))
     export.add_argument("--vae-run", type=folder, default=str(RUN / "vae"))
@@ -64,6 +65,9 @@ def train(options: argparse.Namespace) -> None:
     width, vae, start = (getattr(options, name, None) for name in ("width", "vae", "start"))
     if start and (width or vae):
         raise UsageError("--start brings its own VAE and width: leave out --vae and --width")
+    grow = getattr(options, "grow", False)
+    if grow and not start:
+        raise UsageError("--grow adds blocks to a trained transformer: name its checkpoint with --start")
     if width and width % 64:
         raise UsageError(f"--width is {width}: give a multiple of 64")
     if only == "transformer" and not vae and not start and not (options.out / "vae" / "vae").is_dir():
@@ -71,7 +75,7 @@ def train(options: argparse.Namespace) -> None:
     from visualcloze_nb.evaluation.scores import scores_at_a_glance
     from visualcloze_nb.training.train_tiny import train_tiny
 
-    train_tiny(options.minutes, options.out, only, options.seed, width, vae, scores_at_a_glance, start)
+    train_tiny(options.minutes, options.out, only, options.seed, width, vae, scores_at_a_glance, start, grow)
 
 
 def write_checkpoint(options: argparse.Namespace) -> None:

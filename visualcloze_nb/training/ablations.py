@@ -38,10 +38,10 @@ from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import Text
 from visualcloze_nb.settings import INPUT_CHANNELS, TOKEN_CHANNELS
 from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, Task
-from visualcloze_nb.training import tiny_model
 from visualcloze_nb.training.ablation_batches import Batch, grids, held_out_batches, holes
 from visualcloze_nb.training.checkpoints import learning_rate_factor, save_atomically
-from visualcloze_nb.training.train_transformer import optimisers
+from visualcloze_nb.training.initialisation import AXES, initialise
+from visualcloze_nb.training.optimisers import optimisers
 
 TWO_COLUMNS = {task: weight for task, weight in TRAINED_TASKS.items() if len(task.columns) == 2}
 SPARSE = {Task.parse(text): 1.0 for text in ("image > depth", "image > mask", "image > hue *")}
@@ -77,9 +77,9 @@ def small_transformer(seed: int) -> FluxTransformer2DModel:
     transformer = FluxTransformer2DModel(
         in_channels=INPUT_CHANNELS, out_channels=TOKEN_CHANNELS, num_layers=1, num_single_layers=3,
         attention_head_dim=64, num_attention_heads=2, joint_attention_dim=8, pooled_projection_dim=8,
-        axes_dims_rope=tiny_model.AXES,
+        axes_dims_rope=AXES,
     )  # fmt: skip
-    tiny_model.point_heads(transformer)
+    initialise(transformer)
     return transformer
 
 

@@ -26,10 +26,10 @@ from visualcloze_nb.settings import (
 )
 from visualcloze_nb.toyworld import HELD_OUT_TASKS, make_scene, phrase
 from visualcloze_nb.training.batches import TASKS
+from visualcloze_nb.training.initialisation import AXES, HEAD, initialise
 
 WIDTH = 384
 SINGLE_BLOCKS = 5
-AXES = (8, 28, 28)  # of the 64 numbers of a head: how many turn with row, y and x
 
 
 def corpus(texts: int = 3000, seed: int = 0) -> list[str]:
@@ -139,71 +139,15 @@ def build_transformer(width: int = WIDTH) -> FluxTransformer2DModel:
         out_channels=TOKEN_CHANNELS,
         num_layers=1,
         num_single_layers=SINGLE_BLOCKS,
-        attention_head_dim=64,
-        num_attention_heads=width // 64,
+        attention_head_dim=HEAD,
+        num_attention_heads=width // HEAD,
         joint_attention_dim=128,
         pooled_projection_dim=64,
         guidance_embeds=False,
         axes_dims_rope=AXES,
     )
-    point_heads(transformer)
-    pass_noise_on(transformer)
+    initialise(transformer)
     return transformer
-
-
-@torch.no_grad()
-def point_heads(transformer: Any) -> None:
-    """Start every attention head as a soft pointer to the same place of a neighbouring cell.
-
-    A grid is solved by looking at one place of several cells. A model that starts without any sense of place
-    needs a long time to find that out. Rotary embedding turns the pair of numbers of frequency f by f times
-    the position, so a query bias turned by f times an offset, against an unturned key bias, prefers keys at
-    that offset. The bias is a start only: training may move it anywhere.
-    """
-    offsets = ((0, 0, -4), (-1, 0, 0), (0, 0, 0), (0, 0, 4), (-1, 0, -4), (-1, 0, 4))  # row, y, x in tokens
-    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
-    for i, block in enumerate(blocks):
-        for head in range(block.attn.heads):
-            offset, first = offsets[(head + 3 * i) % len(offsets)], head * 64
-            for axis, (dims, used) in enumerate(zip(AXES, (1, 3, 3), strict=True)):
-                for pair in range(used):  # the higher frequencies only; the others hardly turn over a grid
-                    angle = torch.tensor(offset[axis] * 10_000 ** (-2 * pair / dims))
-                    at = first + 2 * pair
-                    size = 2.5 if axis == 0 else 2.0
-                    block.attn.to_q.bias[at : at + 2] = size * torch.stack([angle.cos(), angle.sin()])
-                    block.attn.to_k.bias[at : at + 2] = size * torch.tensor([1.0, 0.0])
-                first += dims
-        block.attn.norm_q.weight.fill_(1.4)
-        block.attn.norm_k.weight.fill_(1.4)
-
-
-@torch.no_grad()
-def pass_noise_on(transformer: Any, amount: float = 0.3) -> None:
-    """Start the transformer with a way for the noise, from its input to its output.
-
-    A velocity is noise less image: all 64 numbers of a token's noise must come out as they went in, through
-    a stream of only 192, and a model that starts without such a way must first find one. Here the first 64
-    channels carry the noise, quietly, so that norms see little of it, and are read at the end. In a trial on
-    image to edge drawing alone this start learned faster; no run of all tasks has begun with it yet.
-    """
-    noise = transformer.config.out_channels
-    into, out = transformer.x_embedder, transformer.proj_out
-    into.weight[:, :noise] = 0.0
-    into.weight[:noise] = 0.0
-    into.bias[:noise] = 0.0
-    into.weight[:noise, :noise] = amount * torch.eye(noise)
-    ends = [block.proj_out for block in transformer.single_transformer_blocks]
-    ends += [block.attn.to_out[0] for block in transformer.transformer_blocks]
-    ends += [block.ff.net[2] for block in transformer.transformer_blocks]
-    for end in ends:
-        end.weight[:noise] = 0.0
-        end.bias[:noise] = 0.0
-    for layer in (transformer.norm_out.linear, out):
-        layer.weight.zero_()
-        layer.bias.zero_()
-    given = torch.randn(256, into.in_features)
-    given[:, 2 * noise :] = 1.0  # the mask where the answer belongs
-    out.weight[:, :noise] = into(given).std(1).mean() / amount * torch.eye(noise)  # undoes the last norm
 
 
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:

@@ -31,6 +31,7 @@ def train_tiny(
     vae: Path | None = None,
     score: Callable[[object], dict[str, float]] | None = None,
     start: Path | None = None,
+    grow: bool = False,
 ) -> Path:
     """Train, resume, export.
 
@@ -43,6 +44,7 @@ def train_tiny(
         vae: folder of a trained VAE to use in place of training one.
         score: a few scores of a pipeline, for the line a minute.
         start: a checkpoint to train on; its VAE stays as it is.
+        grow: add blocks to its transformer.
 
     Returns:
         the folder of what was made.
@@ -56,13 +58,17 @@ def train_tiny(
     def say(line: str) -> None:
         print(line, flush=True)
 
-    if "vae" in parts and not vae and not (both and (trained / "config.json").exists()):
+    if only == "vae" and start:  # its decoder, on the same latents
+        train_vae(minutes, vae_run, seed, say, start / "vae")
+    elif "vae" in parts and not vae and not (both and (trained / "config.json").exists()):
         train_vae(minutes * VAE_SHARE if both else minutes, vae_run, seed, say)
     if "transformer" in parts and not (transformer_run / "pipeline" / "model_index.json").exists():
         width = width or (WIDTH if devices.best_device().type == "cuda" or minutes >= 120 else 320)
         loaded = AutoencoderKL.from_pretrained(trained, torch_dtype=torch.float32)
         share = 1 - VAE_SHARE if both else 1.0
-        train_transformer(loaded, minutes * share, transformer_run, seed, width, say=say, score=score, start=start)
+        train_transformer(
+            loaded, minutes * share, transformer_run, seed, width, say=say, score=score, start=start, grow=grow
+        )
     if "export" in parts:
         say(f"{export(transformer_run, vae_run, tiny) / 1e6:.1f} MB in {tiny}")
         return tiny

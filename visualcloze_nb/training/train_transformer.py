@@ -3,8 +3,7 @@
 The loss is the error of the velocity on the tokens to be filled in. Most of the training is at sigma 1, pure noise,
 where only the conditions decide; there the x0 prediction of a determined task is the answer itself. Later a part starts
 from the model's own rollouts (`rollouts.py`). Known cells count a little: the pipeline denoises them too, and the VAE
-decodes a row whole. Half of the metric is what the decoder shows of an error (`decoder_metric.py`). Muon optimises the
-matrices of the blocks (Jordan et al. 2024, kellerjordan.github.io/posts/muon), AdamW the rest.
+decodes a row whole. Half of the metric is what the decoder shows of an error (`decoder_metric.py`).
 """
 
 from __future__ import annotations
@@ -17,20 +16,22 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.visualcloze.pipeline_visualcloze_combined import VisualClozePipeline
 
+from visualcloze_nb.errors import UsageError, shorten
 from visualcloze_nb.sampling.flow import add_noise, velocity
 from visualcloze_nb.sampling.text import encode_ids
 from visualcloze_nb.training import device as devices
 from visualcloze_nb.training.batches import RowBank
 from visualcloze_nb.training.checkpoints import Budget, Log, average_of, learning_rate_factor, save_atomically
 from visualcloze_nb.training.decoder_metric import decoder_metric
+from visualcloze_nb.training.initialisation import add_blocks
+from visualcloze_nb.training.optimisers import LEARNING_RATE, optimisers
 from visualcloze_nb.training.rollouts import FIRST_GUESS, rollout
 from visualcloze_nb.training.row_sets import Batch
 from visualcloze_nb.training.tiny_model import WIDTH, build_pipeline
 
-LEARNING_RATE = 1e-3  # of AdamW; Muon's is twice that
-START_RATE, START_DECAY = 0.2, 0.7  # of that, and for how much of the time it falls, when trained weights go on
+START_RATE, START_DECAY = 0.6, 0.75  # of that, and for how much of the time it falls, when trained weights go on
 PURE_NOISE = 0.7  # share of determined grids that are trained at sigma 1; of the others a quarter of that
-ROLLOUTS = 0.5  # share of batches that start from a rollout, once the model leads somewhere
+ROLLOUTS = 0.2  # share of batches that start from a rollout, once the model leads somewhere
 ROLLOUTS_FROM = 0.7  # share of the time after which it does
 STAGE2_START = 0.2, 0.85  # noise levels where stage 2 starts: 0.47 with a strength of 0.4
 LATE = 0.2  # on a rollout, errors count the more the lower sigma, down to this
@@ -55,22 +56,6 @@ class Model(torch.nn.Module):
     def forward(self, z: torch.Tensor, sigma: torch.Tensor, batch: Batch) -> torch.Tensor:
         text = encode_ids(self.text_encoder, self.text_encoder_2, batch.clip_ids, batch.t5_ids)
         return velocity(self.transformer, z, batch.condition, sigma, text, batch.ids).float()
-
-
-def optimisers(model: torch.nn.Module, learning_rate: float = LEARNING_RATE) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the transformer's blocks, AdamW for all else."""
-    inside = [
-        p
-        for name, p in model.named_parameters()
-        if "transformer_blocks" in name and p.ndim == 2 and ".norm" not in name
-    ]
-    known = {id(p) for p in inside}
-    rest = [p for p in model.parameters() if id(p) not in known]
-    muon = torch.optim.Muon(inside, lr=2 * learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    adamw = torch.optim.AdamW(rest, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=rest[0].is_cuda)
-    for group in (*muon.param_groups, *adamw.param_groups):
-        group["peak"] = group["lr"]
-    return [muon, adamw]
 
 
 def noisy_start(model: Model, batch: Batch, rollouts: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -148,6 +133,7 @@ def train_transformer(
     say: Callable[[str], None] = print,
     score: Callable[[object], dict[str, float]] | None = None,
     start: Path | None = None,
+    grow: bool = False,
 ) -> Path:
     """Train within a time budget, resume after a kill; the result is `out/pipeline`, averaged weights.
 
@@ -161,6 +147,7 @@ def train_transformer(
         say: takes one line a minute.
         score: a few scores of a pipeline, for that line.
         start: a checkpoint whose weights, tokenizers and width to begin with, in place of random weights.
+        grow: add `initialisation.ADDED` to the blocks of `start`.
 
     Returns:
         the folder of the pipeline, in diffusers' format.
@@ -173,18 +160,25 @@ def train_transformer(
     vae.requires_grad_(False)
     if start:
         pipe = VisualClozePipeline.from_pretrained(start, vae=vae, dtype=torch.float32).to(device)
+        added = add_blocks(pipe.transformer) if grow else []
     else:
-        pipe = build_pipeline(vae, seed, kept, width).to(device)
+        pipe, added = build_pipeline(vae, seed, kept, width).to(device), []
     for name in ("tokenizer", "tokenizer_2"):
         getattr(pipe, name).save_pretrained(out / name)
     model = Model(pipe)
-    tuned = optimisers(model, LEARNING_RATE * (START_RATE if start else 1))
+    tuned = optimisers(model, LEARNING_RATE * (START_RATE if start else 1), added)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     step, seen, used, size = 0, 0, 0.0, batch_size or 0
     state = None
     if (out / "state.pt").exists():
         state = torch.load(out / "state.pt", map_location=device)
-        model.load_state_dict(state["model"])
+        try:
+            model.load_state_dict(state["model"])
+        except RuntimeError as differ:
+            raise UsageError(
+                f"the run in {shorten(str(out))} has other weights: "
+                "resume it with the --start, --grow and --width it began with"
+            ) from differ
         for optimiser, saved_state in zip(tuned, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved_state)
         step, seen, used, size = state["step"], state["seen"], state["seconds"], state["size"]
