@@ -63,7 +63,10 @@ def with_the_same_latents(folder: Path, vae: AutoencoderKL) -> AutoencoderKL:
     weights, others = found.encoder.state_dict(), vae.encoder.state_dict()
     same = weights.keys() == others.keys() and all(torch.equal(weights[k], others[k].float()) for k in weights)
     if not same or scale[:2] != scale[2:]:
-        raise UsageError(f"the transformer was trained with another VAE than the one in {shorten(str(folder))}")
+        raise UsageError(
+            f"the transformer was trained with another VAE than the one in {shorten(str(folder))}: "
+            "use a VAE of `train vae --start`, whose latents stay"
+        )
     return found
 
 

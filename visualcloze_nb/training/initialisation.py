@@ -131,7 +131,9 @@ def add_blocks(transformer: Any, added: Sequence[tuple[int, Sequence[tuple[int, 
     """
     heads, size = transformer.config.num_attention_heads, transformer.config.attention_head_dim
     if (size, tuple(transformer.config.axes_dims_rope)) != (HEAD, AXES):
-        raise UsageError(f"blocks are added to heads of {HEAD}, and those of this transformer have {size}")
+        raise UsageError(
+            f"blocks are added to heads of {HEAD}, not {size}: use --start with the bundled model or one like it"
+        )
     blocks, made = list(transformer.single_transformer_blocks), []
     for before, offsets in sorted(added, reverse=True):
         block = FluxSingleTransformerBlock(heads * HEAD, heads, HEAD).to(transformer.device, transformer.dtype)

@@ -177,7 +177,7 @@ def train_transformer(
         except RuntimeError as differ:
             raise UsageError(
                 f"the run in {shorten(str(out))} has other weights: "
-                "resume it with the --start, --grow and --width it began with"
+                "use the --start, --grow and --width it began with to resume it"
             ) from differ
         for optimiser, saved_state in zip(tuned, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved_state)
