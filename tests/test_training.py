@@ -956,7 +956,7 @@ def test_a_run_is_not_resumed_as_another(transformer_run, monkeypatch):
     monkeypatch.setattr(tiny_model, "build_transformer", lambda width: tiny_model.FluxTransformer2DModel.from_config(
         dict(small_transformer().config) | {"num_single_layers": 2}
     ))  # fmt: skip
-    with pytest.raises(ValueError, match="resume it with the --start, --grow and --width it began with"):
+    with pytest.raises(ValueError, match="use the --start, --grow and --width it began with to resume it"):
         transformer_run(6)
 
 
@@ -1191,7 +1191,7 @@ def test_added_blocks_learn_twice_as_fast():
 
 
 def test_blocks_are_added_to_heads_of_this_size_only():
-    with pytest.raises(ValueError, match="heads of 64, and those of this transformer have 16"):
+    with pytest.raises(ValueError, match="heads of 64, not 16"):
         initialisation.add_blocks(small_transformer())
 
 
