@@ -143,11 +143,11 @@ def _visible(scene: Scene, side: int, number: int) -> torch.Tensor:
     return shrunk if shrunk.any() else mine
 
 
-# What an object of each colour looks like on average: plain, striped (half paler), dotted (a fifth paler), lit.
+# What an object of each colour looks like on average: plain, striped (half paler), lit.
 LOOKS = [
     (name, torch.tensor(colour) + 0.55 * paler * (1 - torch.tensor(colour)))
     for name, colour in COLOURS.items()
-    for paler in (0, 0.2, 0.5)
+    for paler in (0, 0.5)
 ]
 
 

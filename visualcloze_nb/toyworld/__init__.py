@@ -1,6 +1,6 @@
 """A procedural world of images with exact annotations, and its graph of tasks. It knows nothing of models.
 
-scenes.py       a scene is a seed: a ground and one to three objects
+scenes.py       a scene is a seed: a ground and one or two objects
 scene_batch.py  many scenes as arrays
 render.py       scenes to images, edges, depth, normals, masks, styles, lights: exact, any size
 edit.py         scenes to edited scenes

@@ -29,8 +29,8 @@ CLASS_COLOURS = {
     "cross": (0.84, 0.37, 0.00),
     "star": (0.80, 0.47, 0.65),
 }
-# One flat colour an instance, from far to near, when a scene has three; fewer objects take the last ones.
-INSTANCE_COLOURS = ((0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.94, 0.89, 0.26))
+# One flat colour an instance, from far to near; a single object takes the last.
+INSTANCE_COLOURS = ((0.84, 0.37, 0.00), (0.94, 0.89, 0.26))
 EDGE_HALF_WIDTH = 0.036  # of half a side: lines a bit over two pixels wide in a 64-pixel cell
 PLAIN_GROUND = 0.92
 
@@ -116,11 +116,8 @@ class _Canvas:
 def _surface(canvas: _Canvas) -> torch.Tensor:
     """Colour of every object with its texture, before light, `(B, N, 3, H, W)`."""
     colour = canvas.flat([*COLOURS.values()], canvas.scenes.colour)
-    kind = canvas.column(canvas.scenes.texture)
-    soft = canvas.pixel * 6
-    stripes = (torch.sin(canvas.x * 7.5) / soft).clamp(-1, 1) * 0.5 + 0.5
-    dots = ((torch.sin(canvas.x * 7.0) * torch.sin(canvas.y * 7.0) - 0.45) / soft).clamp(-1, 1) * 0.5 + 0.5
-    pale = torch.where(kind == 1, stripes, torch.where(kind == 2, dots, torch.zeros_like(dots)))[:, :, None]
+    stripes = (torch.sin(canvas.x * 7.5) / (canvas.pixel * 6)).clamp(-1, 1) * 0.5 + 0.5
+    pale = (canvas.column(canvas.scenes.texture) * stripes)[:, :, None]
     return colour + 0.55 * pale * (1 - colour)
 
 
@@ -158,7 +155,7 @@ def relit(scenes: Scenes, height: int, width: int, device: Device = "cpu", angle
     batch = SceneBatch.of(scenes)
     turned = replace(batch, ground_angle=np.full(len(batch), -math.radians(angle)))
     canvas = _Canvas(turned, height, width, device)
-    return canvas.paint(_ground(canvas), _lit(canvas, angle, 0.38)).clamp(0, 1)
+    return canvas.paint(_ground(canvas), _lit(canvas, angle, 0.5)).clamp(0, 1)
 
 
 def edge(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
@@ -189,7 +186,7 @@ def subject(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> 
     """The nearest object alone, upright in the middle of a plain ground."""
     batch = SceneBatch.of(scenes)
     alone = {
-        name: batch.of_subject(getattr(batch, name))[:, None].repeat(3, 1) for name in ("shape", "colour", "texture")
+        name: batch.of_subject(getattr(batch, name))[:, None].repeat(MAX_OBJECTS, 1) for name in ("shape", "colour", "texture")
     }
     nothing = np.zeros((len(batch), MAX_OBJECTS))
     one = np.ones(len(batch), int)
@@ -215,7 +212,7 @@ def normals(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> 
 
 
 def instances(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> torch.Tensor:
-    """Which object is where: the nearest yellow, the next orange, the third blue, on black."""
+    """Which object is where: the nearest yellow, the other orange, on black."""
     canvas = _Canvas(scenes, height, width, device)
     numbers = np.arange(MAX_OBJECTS) + MAX_OBJECTS - canvas.scenes.count[:, None]
     return canvas.paint(canvas.black(), canvas.flat(INSTANCE_COLOURS, numbers.clip(max=MAX_OBJECTS - 1)))

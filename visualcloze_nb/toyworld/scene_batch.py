@@ -1,6 +1,6 @@
 """Many scenes as arrays: what the renderer reads, and what training samples from.
 
-A `Scene` is easy to read, one at a time. A `SceneBatch` holds `B` of them as arrays `(B, 3)`, one column per object,
+A `Scene` is easy to read, one at a time. A `SceneBatch` holds `B` of them as arrays `(B, 2)`, one column per object,
 far to near, of which the first `count` exist. Edits and renderings are then a few array operations for all scenes.
 """
 
@@ -13,11 +13,13 @@ import numpy as np
 
 from visualcloze_nb.toyworld.scenes import (
     COLOURS,
+    COUNT_SHARES,
     GROUNDS,
     LARGEST,
     MAX_OBJECTS,
     SHAPES,
     SMALLEST,
+    TEXTURE_SHARES,
     TEXTURES,
     Scene,
     SceneObject,
@@ -34,9 +36,9 @@ class SceneBatch:
     """`B` scenes.
 
     Args:
-        shape, colour, texture: `(B, 3)` int, numbers in `SHAPES`, `COLOURS`, `TEXTURES`.
-        size, x, y, angle: `(B, 3)` float, as in `SceneObject`.
-        count: `(B,)` int, 1 to 3: how many objects exist; 0 after the only one was removed.
+        shape, colour, texture: `(B, 2)` int, numbers in `SHAPES`, `COLOURS`, `TEXTURES`.
+        size, x, y, angle: `(B, 2)` float, as in `SceneObject`.
+        count: `(B,)` int, 1 or 2: how many objects exist; 0 after the only one was removed.
         ground, ground_angle: `(B,)`, number in `GROUNDS`, radians.
         seed: `(B,)` int; -1 where the scene was not made from one.
         style: `(B,)` int, 0 to `STYLES` - 1.
@@ -89,7 +91,7 @@ class SceneBatch:
     @classmethod
     def sample(cls, size: int, rng: np.random.Generator) -> SceneBatch:
         """Sample scenes as `make_scene` does, all at once. Their seed is -1: they come from no seed."""
-        wanted = rng.choice([1, 2, 3], size, p=[0.35, 0.4, 0.25])
+        wanted = rng.choice(len(COUNT_SHARES), size, p=COUNT_SHARES) + 1
         count = np.zeros(size, int)
         placed = np.full((3, size, MAX_OBJECTS), 9.0)  # size, x, y; far away until placed
         for _ in range(40):
@@ -105,7 +107,7 @@ class SceneBatch:
         return cls(
             shape=rng.integers(len(SHAPES), size=(size, MAX_OBJECTS)),
             colour=rng.integers(len(COLOURS), size=(size, MAX_OBJECTS)),
-            texture=rng.choice(len(TEXTURES), (size, MAX_OBJECTS), p=[0.5, 0.3, 0.2]),
+            texture=rng.choice(len(TEXTURES), (size, MAX_OBJECTS), p=TEXTURE_SHARES),
             size=radius,
             x=x,
             y=y,
@@ -138,7 +140,7 @@ class SceneBatch:
         return Scene(int(self.seed[i]), GROUND_NAMES[self.ground[i]], float(self.ground_angle[i]), objects)
 
     def of_subject(self, values: np.ndarray) -> np.ndarray:
-        """The nearest object's entry of a `(B, 3)` array, `(B,)`."""
+        """The nearest object's entry of a `(B, 2)` array, `(B,)`."""
         return values[np.arange(len(self)), self.count - 1]
 
     def with_subject(self, **changes: np.ndarray) -> SceneBatch:

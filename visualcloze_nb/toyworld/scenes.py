@@ -1,4 +1,4 @@
-"""A scene is a small data structure: a ground, and one to three objects on it.
+"""A scene is a small data structure: a ground, and one or two objects on it.
 
 Everything else in the toy world is rendered from a scene exactly (see `render.py`), so every image has
 perfect annotations. A scene is made from one integer, its seed: the same seed gives the same scene on any
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SHAPES = ("circle", "square", "triangle", "ring", "cross", "star")
-TEXTURES = ("plain", "striped", "dotted")
+TEXTURES = ("plain", "striped")
 COLOURS = {
     "red": (0.86, 0.15, 0.15),
     "orange": (0.96, 0.55, 0.10),
@@ -31,8 +31,10 @@ GROUNDS = {
     "brown": (0.42, 0.32, 0.25),
     "pale": (0.88, 0.88, 0.92),
 }
-SMALLEST, LARGEST = 0.26, 0.60  # radii, in units of half a side
-MAX_OBJECTS = 3
+SMALLEST, LARGEST = 0.38, 0.60  # radii, in units of half a side; a token is 0.5 wide in a cell of 64 pixels
+COUNT_SHARES = (0.5, 0.5)  # of scenes with one object, with two
+TEXTURE_SHARES = (0.6, 0.4)  # in the order of `TEXTURES`
+MAX_OBJECTS = len(COUNT_SHARES)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class SceneObject:
 
     Args:
         shape, colour, texture: names from `SHAPES`, `COLOURS`, `TEXTURES`.
-        size: radius, in units of half the side of a square image, 0.26 to 0.60. Larger is nearer: the
+        size: radius, in units of half the side of a square image, `SMALLEST` to `LARGEST`. Larger is nearer: the
             size alone decides depth and who hides whom, so depth can be seen.
         x, y: place of the centre, -1 (left, top) to 1 (right, bottom).
         angle: rotation in radians, anticlockwise.
@@ -67,13 +69,13 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A ground and one to three objects, far (small) to near (large).
+    """A ground and one or two objects, far (small) to near (large).
 
     Args:
         seed: the integer the scene was made from.
         ground: name from `GROUNDS`; the ground fades from this colour to a darker one.
         ground_angle: direction of that fade, radians.
-        objects: one to three `SceneObject`, sorted by size.
+        objects: one or two `SceneObject`, sorted by size.
     """
 
     seed: int
@@ -87,8 +89,8 @@ class Scene:
         return self.objects[-1]
 
     def caption(self) -> str:
-        """The content prompt: the two nearest objects and the ground (short, to fit 64 tokens with the rest)."""
-        return " and ".join(t.phrase() for t in self.objects[:-3:-1]) + f" on {self.ground} ground."
+        """The content prompt: the objects, near to far, and the ground (short, to fit 64 tokens with the rest)."""
+        return " and ".join(t.phrase() for t in self.objects[::-1]) + f" on {self.ground} ground."
 
 
 def make_scene(seed: int) -> Scene:
@@ -102,7 +104,7 @@ def make_scene(seed: int) -> Scene:
         `Scene`, the same on every machine.
     """
     rng = np.random.default_rng(seed)
-    wanted = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))
+    wanted = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES) + 1)
     objects: list[SceneObject] = []
     for _ in range(40):
         if len(objects) == wanted:
@@ -115,7 +117,7 @@ def make_scene(seed: int) -> Scene:
             SceneObject(
                 shape=SHAPES[rng.integers(len(SHAPES))],
                 colour=list(COLOURS)[rng.integers(len(COLOURS))],
-                texture=TEXTURES[rng.choice(3, p=[0.5, 0.3, 0.2])],
+                texture=TEXTURES[rng.choice(len(TEXTURES), p=TEXTURE_SHARES)],
                 size=size,
                 x=x,
                 y=y,

@@ -29,8 +29,8 @@ TRAINED_NUMBERS = {
     "turn": (2,),
     "shift": tuple(n for n in range(1, 16) if n not in (7, 10, 13)),  # by 1 down 3 across, 2 2, and 3 1
     "light": (*range(0, 151, 10), *range(210, 360, 10)),
-    "recolour": (1, 2, 3, 5, 6, 7),
-    "replace": (1, 2, 4, 5),
+    "recolour": (3, 5),
+    "replace": (2, 4),
     "move": (0, 1, 3, 4, 5, 7),  # never straight up or down
 }
 """Numbers of each family that training draws from; for hue, shift, recolour and replace with n also its inverse."""
