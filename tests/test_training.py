@@ -31,6 +31,7 @@ from visualcloze_nb.toyworld import HELD_OUT_TASKS, TRAINED_TASKS, Scene, SceneO
 from visualcloze_nb.toyworld.graph import THEN, draw, family
 from visualcloze_nb.toyworld.samples import to_image
 from visualcloze_nb.toyworld.scene_batch import SceneBatch
+from visualcloze_nb.toyworld.scenes import MAX_OBJECTS
 from visualcloze_nb.toyworld.splits import NEVER_BLANK_TOGETHER, TRAINED_NUMBERS, has_one_answer
 from visualcloze_nb.training import (
     batches,
@@ -342,7 +343,7 @@ def test_scenes_are_sampled_as_make_scene_makes_them():
     other = SceneBatch.sample(4000, np.random.default_rng(0))
     assert (other.seed == -1).all()
     for batch in (one, other):  # what holds for each scene
-        for first in range(3):
+        for first in range(MAX_OBJECTS):
             there = batch.count > first
             assert (np.abs(batch.x[there, first]) <= 1 - 0.75 * batch.size[there, first] + 1e-9).all()
             for second in range(first):
@@ -351,8 +352,8 @@ def test_scenes_are_sampled_as_make_scene_makes_them():
                 assert apart[there].all() and (batch.size[there, first] >= batch.size[there, second]).all()
 
     def figures(batch):
-        exists = np.arange(3) < batch.count[:, None]
-        shares = [np.bincount(batch.count, minlength=4) / len(batch), np.bincount(batch.ground) / len(batch)]
+        exists = np.arange(MAX_OBJECTS) < batch.count[:, None]
+        shares = [np.bincount(batch.count, minlength=MAX_OBJECTS + 1) / len(batch), np.bincount(batch.ground) / len(batch)]
         shares += [np.bincount(getattr(batch, n)[exists]) / exists.sum() for n in ("shape", "colour", "texture")]
         values = [batch.size[exists], np.abs(batch.x[exists]), np.abs(batch.y[exists]), np.abs(batch.angle[exists])]
         return np.concatenate([*shares, [v.mean() for v in values], [v.std() for v in values]])

@@ -46,7 +46,7 @@ from visualcloze_nb.toyworld.splits import TRAINED_NUMBERS
 numbers = {f"{name} <number>": f"{name} {some[len(some) // 3]}" for name, some in TRAINED_NUMBERS.items()}
 drawn = [numbers.get(kind, kind) for kind in KINDS]
 random = torch.Generator().manual_seed(0)
-scene = next(one for one in map(make_scene, range(100)) if len(one.objects) == 3)  # the first with three objects
+scene = next(one for one in map(make_scene, range(100)) if len(one.objects) == 2)  # the first with two objects
 images = [to_image(draw(kind, [scene], generator=random)[0]) for kind in drawn]
 print(f"{len(drawn)} kinds, {sum(changes_images(kind) for kind in drawn)} of them made from the image alone")
 show.sheet(images, drawn, cols=8, title="One toy scene as every kind of image")
