@@ -353,7 +353,10 @@ def test_scenes_are_sampled_as_make_scene_makes_them():
 
     def figures(batch):
         exists = np.arange(MAX_OBJECTS) < batch.count[:, None]
-        shares = [np.bincount(batch.count, minlength=MAX_OBJECTS + 1) / len(batch), np.bincount(batch.ground) / len(batch)]
+        shares = [
+            np.bincount(batch.count, minlength=MAX_OBJECTS + 1) / len(batch),
+            np.bincount(batch.ground) / len(batch),
+        ]
         shares += [np.bincount(getattr(batch, n)[exists]) / exists.sum() for n in ("shape", "colour", "texture")]
         values = [batch.size[exists], np.abs(batch.x[exists]), np.abs(batch.y[exists]), np.abs(batch.angle[exists])]
         return np.concatenate([*shares, [v.mean() for v in values], [v.std() for v in values]])
@@ -1220,3 +1223,14 @@ def test_the_table_of_trials_says_what_the_log_says():
             point = points[seconds, grids.replace(",", "")]
             assert float(score.split(" ")[0]) == pytest.approx(float(point["mean"]), abs=0.0051)
             assert not loss or float(loss) == pytest.approx(float(point["loss"]), abs=0.0051)
+
+
+def test_the_table_of_means_says_what_the_log_says():
+    folder = Path(train_transformer.__file__).parent
+    with (folder / "logs" / "2026-11-cpu-mean-of-weights.csv").open() as file:
+        rows = [(float(row["share of the new run"]), float(row["mean"])) for row in csv.DictReader(file)]
+    part = (
+        (folder / "README.md").read_text().partition("## How the bundled checkpoint was made")[2].partition("\n## ")[0]
+    )
+    lines = [line.replace("*", "").split("|")[1:3] for line in part.splitlines() if line.startswith("|")][2:]
+    assert [(float(share), float(mean)) for share, mean in lines] == rows

@@ -369,9 +369,10 @@ names = [name for seed in runs for name in ("given", *(f"seed {seed}, steps {n}"
 show.sheet(shown, names, cols=5, title="One step gives a pale mean, more steps choose colours")
 
 # %% [markdown]
-# As with one pixel: first a greyish mean with hints of colour, then a choice, and another one from other noise. What
-# the outlines decide, the places of the shapes, is there from the start. Here are all steps of one run; in a running
-# notebook there is a slider. `pipe.steps` yields these steps, and `pipe.read(step, step.x0)` decodes them.
+# As with one pixel: first a greyish mean with hints of colour, then a choice. Other noise makes the triangle blue, not
+# purple; the ring stays orange. What the outlines decide, the places of the shapes, is there from the start. Here are
+# all steps of one run; in a running notebook there is a slider. `pipe.steps` yields these steps, and
+# `pipe.read(step, step.x0)` decodes them.
 
 # %%
 *_, last = pipe.steps(task.grid, seed=0, steps=4, strength=0)
@@ -389,8 +390,8 @@ StepExplorer.of(pipe, task.grid, seed=0, steps=12, strength=0)
 # $$\text{attention} = \text{softmax}\bigl(q\,k^\top / \sqrt{d}\bigr)$$
 #
 # The positions enter by rotating `q` and `k` (lesson 01). Each block does this three times in parallel, in three
-# *heads*. The tiny model has one block with separate weights for the text, and ten without: these are opened here. A
-# hook notes what the blocks are given during one step; the rest is the formula.
+# *heads*. The tiny model has one block with separate weights for the text, and thirteen without: these are opened
+# here. A hook notes what the blocks are given during one step; the rest is the formula.
 
 
 # %%
@@ -414,8 +415,8 @@ print("blocks, heads, looking, seen:", tuple(attention.shape))
 
 # %% [markdown]
 # The first 64 tokens are text. Then come 12 rows of 8 tokens: three rows of the grid, each 4 tokens high, with two
-# cells of 4 side by side. Follow one token of the ring in the target. Of the ten blocks, take the one whose head looks
-# most at the *given outlines* beside it.
+# cells of 4 side by side. Follow one token of the ring in the target. Of the thirteen blocks, take the one whose head
+# looks most at the *given outlines* beside it.
 
 # %%
 y, x = 11, 5  # of the token, in tokens of the whole grid
@@ -438,10 +439,10 @@ figure
 
 # %% [markdown]
 # In the committed run each head asks something else. Head 1 looks at little but the same place in the given outlines.
-# Head 2 looks mostly at the examples, at their images and not at their outlines. Head 3 looks at its neighbours in the
-# blank cell. So a token hears what is drawn here, what such images look like, and what the tokens beside it hold.
-# Nothing in the architecture says *given* or *example*: where to look was learned. (Other blocks share the work
-# differently. And a weight says where a token looks, not what it makes of it.)
+# Head 2 looks half at the images of the examples, not at their outlines, and half at and around its own place. Head 3
+# looks at its neighbours in the blank cell, mostly to the right. So a token hears what is drawn here, what such images
+# look like, and what the tokens beside it hold. Nothing in the architecture says *given* or *example*: where to look
+# was learned. (Other blocks differ. And a weight says where a token looks, not what it makes of it.)
 #
 # ## Guidance by two forward passes
 #
@@ -487,9 +488,9 @@ names = ["given", *(f"scale {s}" for s in made), "ground truth"] * 2
 show.sheet(shown, names, cols=6, title="Scale 0 leaves the text out; higher scales strengthen its colours")
 
 # %% [markdown]
-# In the committed run the text itself helps most: the error falls by half from scale 0 to 1. Beyond that the colours
-# get stronger and the error grows a little: guidance exaggerates. It can only strengthen an effect that the text
-# already has: the circle should be green and is not, at any scale.
+# In the committed run the text itself helps most: the error falls by more than half from scale 0 to 1. Beyond that
+# colours and stripes get stronger and the error grows: guidance exaggerates. It can only strengthen what the text
+# already does.
 #
 # Two passes cost twice the time. In diffusers `FluxPipeline` calls the scale `true_cfg_scale`. The released
 # FLUX.1-Fill was *distilled*: it takes the scale as an input, `guidance_scale=30`, and one pass is trained to match

@@ -243,7 +243,7 @@ checks.draw_means(
 # %% [markdown]
 # Where all scenes agree the error bar has no length. That is a weakness of the formula, not certainty: a true share of
 # 0.7 also gives eight of eight, once in 17 trials. And compare the two lines: do answers follow text or examples, or
-# simply outlines? Look at the sheet as well. An answer may mix the two, and then "nearer to" says little.
+# simply one of the kinds? Look at the sheet as well. An answer may mix the two, and then "nearer to" says little.
 #
 # And if the examples contradict each other? Lesson 00 ended with this question. No text, one example of each kind.
 
@@ -257,9 +257,9 @@ for order in (("depth", "edge"), ("edge", "depth")):
 
 # %% [markdown]
 # Read the two lines together. If the lower example wins in both, distance from the query counts. If the same *kind*
-# wins in both, the model prefers that kind. Both may be true at once: in the committed run outlines win in all scenes
-# when they are below, and still in half of them when they are above. And four or five of eight is no win: a tossed
-# coin gives five or more in every third trial.
+# wins in both, the model prefers that kind. In the committed run outlines win in both: in seven of eight scenes when
+# they are below, in six when they are above. That one scene says nothing about distance. And six of eight alone would
+# be weak: a tossed coin gives six or more in every seventh trial.
 #
 # ## What if no text can name the task?
 #

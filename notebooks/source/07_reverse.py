@@ -206,7 +206,7 @@ for kind, way in errors:
 guess.compare(verdict(errors["depth", "both at once"], errors["depth", "alone"]))
 
 # %% [markdown]
-# In the committed run the four lines of the reverse direction are far below both baselines, and five scenes show no
+# In the committed run the four lines of the reverse direction are well below both baselines, and five scenes show no
 # difference between both at once and each alone, although this pair was never trained. The last line is the forward
 # direction. It starts from two exact conditions, and yet its error is *above* that of the mean image. Either the model
 # has learned nothing here, or there is more than one right answer and this error cannot tell. Which is it?
@@ -284,8 +284,8 @@ for caption, images in made.items():
 
 # %% [markdown]
 # In the committed run each caption brings the answers nearer to the scene that it describes, and nearer to each other:
-# the spread falls to about a third or less. The caption has selected one of the right answers, and the noise has little
-# left to decide.
+# the spread falls to about a quarter or less. The caption has selected one of the right answers, and the noise has
+# little left to decide.
 #
 # This matters for metrics as well. An error against *the* ground truth penalises other right answers. Compare the
 # answers without caption with the ground truth, and with the nearest of the right answers that we have just counted.
@@ -396,9 +396,9 @@ for name, one, other in zip(NAMES, first, last, strict=False):
 show.sheet(sheet, titles, cols=4, title="Both cells are nearly complete after the first step")
 
 # %% [markdown]
-# The first step has found the objects already; the other eleven change little, since the given image decides the
-# answer. (Compare lesson 06: an image *from* outlines forms slowly, because its colours are free.) Here are all steps
-# of the depth map, with the noisy latents. In a running notebook there is a slider.
+# The first step has found the ring already; the other eleven change little, since the given image decides the answer.
+# (Compare lesson 06: an image *from* outlines changes more after its first step, because its colours are free.) Here
+# are all steps of the depth map, with the noisy latents. In a running notebook there is a slider.
 
 # %%
 StepExplorer.of(pipe, back.grid, target=1, seed=0, steps=12, strength=0)

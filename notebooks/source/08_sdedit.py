@@ -300,12 +300,12 @@ StrengthExplorer(made, small)
 
 # %% [markdown]
 # The promise of SDEdit is that moderate noise keeps the large shapes. The bundled model keeps it badly. In the
-# committed run, at 0.2 the large ring is whole with an uneven outline, and the small ring has opened. At 0.4 the large
-# ring opens too and dots merge, although one to three waves across the image, the coarse form of a ring, are stronger
-# than the noise. There the noise does not hide the shapes: the model, more than a thousand times smaller than FLUX,
-# does not recognise them. The sheet of x0 predictions above shows when it happens: the first prediction has the gap
-# already, and no later step closes it. From 0.6 on whole shapes dissolve; but there the noise is stronger than nearly
-# all frequencies.
+# committed run, at 0.2 the ring has opened below, where a pale stripe is near the ground in colour; the square loses
+# part of a pale stripe too. At 0.4 the gap is there as well, although one to three waves across the image, the coarse
+# form of a ring, are stronger than the noise. There the noise does not hide the shapes: the model, more than a thousand
+# times smaller than FLUX, does not recognise them. The x0 predictions above show when it happens: the first has the gap
+# already, and no later step closes it. At 0.6 the red stripes merge, at 0.8 whole shapes dissolve; but there the noise
+# is stronger than nearly all frequencies.
 #
 # At strength 1 the first sigma is 1: the start is `0 * clean + 1 * noise`. Take two different small images,
 # the same noise and the same text.
@@ -361,11 +361,11 @@ print("strength 0.4 has a smaller error than bicubic:", errors["strength 0.4"] <
 # card). Sharpness alone is not quality: blots and noise are sharp, so look at the images too. What the VAE cannot
 # reconstruct, stage 2 cannot get right, however sharp it is.
 #
-# In the committed run bicubic has the smaller error, and stage 2 at 0.4 is by this metric no sharper. So at 0.4 stage 2
-# of the bundled model is a loss, and its use is to show the method. (Of images that have been through the VAE, 0.2 is a
-# small gain.) Its card, `visualcloze_nb/tiny/README.md`, says how it was trained.
+# In the committed run bicubic has the smallest error. Stage 2 at 0.4 is a little sharper, but its error is larger, and
+# the shapes above break up. So it is a loss, and its use is to show the method. (Of images that have been through the
+# VAE, 0.2 is a small gain.) The model's card, `visualcloze_nb/tiny/README.md`, says how it was trained.
 #
-# And a photograph? The bundled model was trained on drawings, and this cup was held out of all training.
+# And a photograph? The model was trained on drawings and a few photographs; this cup was held out of all training.
 
 # %%
 cup = resize_and_crop(photos.load("coffee"), 192, 192)

@@ -63,7 +63,7 @@ def draw_page(result, truth: Image.Image, titles: list[str]) -> Image.Image:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which grid to fill, and where to write it."""
     parser.add_argument("--task", default=TASK, help=f"a path of the toy world's graph; else {TASK!r}")
-    parser.add_argument("--seed", type=int, default=13, help="other scenes and other noise; else 13")
+    parser.add_argument("--seed", type=int, default=7, help="other scenes and other noise; else 7")
     parser.add_argument("--out", type=new_file(".png"), default="demo.png", help="where to write; else demo.png")
 
 

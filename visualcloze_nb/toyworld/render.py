@@ -186,7 +186,8 @@ def subject(scenes: Scenes, height: int, width: int, device: Device = "cpu") -> 
     """The nearest object alone, upright in the middle of a plain ground."""
     batch = SceneBatch.of(scenes)
     alone = {
-        name: batch.of_subject(getattr(batch, name))[:, None].repeat(MAX_OBJECTS, 1) for name in ("shape", "colour", "texture")
+        name: batch.of_subject(getattr(batch, name))[:, None].repeat(MAX_OBJECTS, 1)
+        for name in ("shape", "colour", "texture")
     }
     nothing = np.zeros((len(batch), MAX_OBJECTS))
     one = np.ones(len(batch), int)

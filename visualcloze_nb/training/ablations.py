@@ -72,7 +72,7 @@ ARMS = (
 
 
 def small_transformer(seed: int) -> FluxTransformer2DModel:
-    """The tiny model's transformer at a third of its size: one double block, three single ones, two heads of 64."""
+    """The tiny model's transformer at a sixth of its size: one double block, three single ones, two heads of 64."""
     torch.manual_seed(seed)
     transformer = FluxTransformer2DModel(
         in_channels=INPUT_CHANNELS, out_channels=TOKEN_CHANNELS, num_layers=1, num_single_layers=3,
