@@ -293,8 +293,8 @@ print("the file contains the answer, pixel for pixel:", from_files.query[1] == r
 
 # %% [markdown]
 # So you can build a grid from photographs. This package finds some that are free to use: `photos.names()`. Here the
-# example takes the colour away. The tiny model has practised on a few photographs, the flower among them; it has never
-# seen the cup or the cat.
+# example takes the colour away. The tiny model was trained on a few photographs too, the flower among them; it has
+# never seen the cup or the cat.
 
 # %%
 cup, flower, cat = (ImageOps.fit(photos.load(name), (128, 128)) for name in ("coffee", "flower", "cat"))

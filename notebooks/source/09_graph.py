@@ -432,7 +432,7 @@ for task, (errors, answers, truths, grids) in runs.items():
 show.sheet(images, titles, cols=3, title="A scene of middling error for each of the two tasks")
 
 # %% [markdown]
-# In the committed run both scores are 0.22, and mean different things. From the new kind the model draws outlines of
+# In the committed run both scores are 0.22, and do not mean the same. From the new kind the model draws outlines of
 # what stands out from the ground: in the scene shown the star, and of the pale square an arc. The new kind itself is
 # not painted. The answer shown is nearly plain grey, with a blot for a square. Its score is above 0 because dull
 # colours are nearer to the truth than those of the query. A new *condition* is a path that the graph nearly has; a new
