@@ -46,9 +46,9 @@ grid = Grid([[temple, grey], [cat, None]], task=sample("image > grey", seed=0).g
 show.show_grid(grid, "A task: fill the empty cell", titles=["photograph", "grey version"])
 
 # %% [markdown]
-# The tiny model was trained on drawings, not on photographs, so do not expect it to fill this grid well. All that comes
-# *before* the model is the same for any image, and that is what this lesson is about. In a running notebook the builder
-# below changes the grid: add a row, drop in an image of your own, and watch the number of tokens.
+# The tiny model was trained on drawings and a few photographs, so do not expect it to fill this grid well. All that
+# comes *before* the model is the same for any image, and that is what this lesson is about. In a running notebook the
+# builder below changes the grid: add a row, drop in an image of your own, and watch the number of tokens.
 
 # %%
 GridBuilder(grid, pipe)

@@ -322,7 +322,7 @@ print(f"30 steps of stage 1 on this CPU: {hours:.1f} hours, at {rate / 1e9:.0f} 
 # - The released VisualCloze pipelines contain Fill's weights: treat them as its derivatives. The cards of the 512 LoRA
 #   and of the Graph200K data say Apache-2.0; the authors' repository has no licence file.
 # - You accept the licence yourself, with your own account. Nothing of it is in this course. The tiny model is not
-#   affected: it was trained here, on drawn images.
+#   affected: it was trained here, on drawn images and a few free photographs.
 #
 # ### The documented call
 # The documentation of diffusers contains an example. We read it from there: the URLs of its images, and its texts.

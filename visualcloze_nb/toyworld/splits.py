@@ -134,7 +134,8 @@ TRAINED_TASKS = {
         "posterised > image + edge": 0.4,
     }.items()
 }
-"""The tasks of the bundled checkpoint, with how often each is drawn; `*` is any trained number."""
+"""Trained tasks, with a weight of each; `*` is any trained number. `training.batches.TASKS` changes some weights, and
+adds three tasks that the bundled checkpoint was trained on too."""
 
 NEVER_BLANK_TOGETHER = tuple(
     frozenset(pair)

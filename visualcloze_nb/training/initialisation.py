@@ -27,7 +27,8 @@ ADDED = (
     (5, (LEFT, (0, -1, -CELL), (0, 1, -CELL))),
     (10, (LEFT, (0, 0, -CELL - 1), (0, 0, -CELL + 1))),
 )
-"""Blocks added to ten single ones of three heads: before which of them, and where their heads point."""
+"""Blocks that `--grow` adds: before which single block, and where their heads point; chosen for the ten single blocks
+of three heads that the bundled model had then."""
 
 _PAIRS = [(0, 8, 0, 0), *((8 + 2 * n, 28, n, 1) for n in (0, 1)), *((36 + 2 * n, 28, n, 2) for n in (0, 1))]
 """The pairs that point, those that turn fastest: first number, numbers of the axis, which pair of it, which axis."""
