@@ -88,6 +88,12 @@ def test_a_caption_names_the_objects_nearest_first():
     assert SceneObject("ring", "red", "striped", 0.4, 0, 0, 0).phrase() == "a striped red ring"
 
 
+def test_a_scene_has_at_most_two_objects():
+    one = make_scene(7).subject
+    with pytest.raises(ValueError, match="a scene has 3 objects: give at most 2"):
+        draw("image", [Scene(0, "sand", 0.0, (one, one, one))])
+
+
 # images
 
 

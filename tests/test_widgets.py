@@ -17,6 +17,7 @@ from ipywidgets import Widget
 from PIL import Image
 from test_widgets_state import grids
 
+from tools import task_cards
 from visualcloze_nb import Grid, ImageError, tasks
 from visualcloze_nb.widgets import (
     GridBuilder,
@@ -497,6 +498,11 @@ def test_every_task_has_a_card_and_every_kind_a_thumbnail():
     sheet = Image.open(io.BytesIO(picker.cards.box.sheet))
     lines = -(-len(task_picker.toy_kinds()) // cards.PER_LINE)
     assert sheet.size == (cards.PER_LINE * cards.TILE, lines * cards.TILE), "run: python -m tools.task_cards"
+    for number, kind in enumerate(task_picker.toy_kinds()):  # of today's scenes; a JPEG is not exact
+        y, x = (cards.TILE * place for place in divmod(number, cards.PER_LINE))
+        tile = sheet.crop((x, y, x + cards.TILE, y + cards.TILE))
+        off = np.abs(np.asarray(tile, float) - np.asarray(gallery.toy_image(kind, task_cards.SCENE), float)).mean()
+        assert off < (15 if kind == "noisy" else 6), f"{kind}, off by {off:.1f}: run python -m tools.task_cards"
     assert [card["title"] for card in picker.cards.box.cards] == [task.title for task in gallery.GALLERY]
     for card, task in zip(picker.cards.box.cards, gallery.GALLERY, strict=True):
         assert [task_picker.toy_kinds()[tile] for tile in card["tiles"]] == task_picker.columns_of(task.task)

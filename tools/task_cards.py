@@ -1,6 +1,6 @@
 """Draw the thumbnails of the builder's task cards: one of every toy kind, in a sheet inside the package.
 
-Run by hand when a kind is added (a test says so) or the scenes change (none does): python -m tools.task_cards.
+Run by hand when a kind is added or the scenes change: python -m tools.task_cards. A test says when that is due.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from visualcloze_nb.errors import UsageError
 from visualcloze_nb.toyworld.scenes import (
     COLOURS,
     COUNT_SHARES,
@@ -65,9 +66,11 @@ class SceneBatch:
 
     @classmethod
     def of(cls, scenes: Sequence[Scene] | SceneBatch) -> SceneBatch:
-        """Arrays of scenes; a `SceneBatch` is returned as it is."""
+        """Arrays of scenes; a `SceneBatch` is returned as it is. A scene of more than two objects is a `UsageError`."""
         if isinstance(scenes, SceneBatch):
             return scenes
+        if (most := max((len(s.objects) for s in scenes), default=0)) > MAX_OBJECTS:
+            raise UsageError(f"a scene has {most} objects: give at most {MAX_OBJECTS}")
 
         def column(get, blank):
             rows = [[get(t) for t in s.objects] + [blank] * (MAX_OBJECTS - len(s.objects)) for s in scenes]

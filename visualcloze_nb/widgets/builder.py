@@ -79,7 +79,7 @@ class GridBuilder:
         self._listeners: list[Callable[[GridBuilder], object]] = []
         self.cells = (GridView if drag_and_drop else PlainGrid)(state, errors)
         resolution = resolution_of(pipe)
-        photographs = resolution is None or resolution > TINY_RESOLUTION  # else the model knows little else than toys
+        photographs = resolution is None or resolution > TINY_RESOLUTION  # else the model knows little but toys
         self.picker = TaskPicker(state, errors, photographs, self.cells.focus, plain=not drag_and_drop)
         self.picker.box.fold(grid is not None)
         self.cell_form = CellForm(state, errors, photographs=photographs)
